@@ -23,7 +23,15 @@ import polars as pl
 
 from envs_data.errors import DataError
 
-__all__ = ["FORMAT_VERSION", "SPLITS", "PreparedData", "file_sha256", "load_prepared", "write_prepared"]
+__all__ = [
+    "FORMAT_VERSION",
+    "SPLITS",
+    "PreparedData",
+    "file_sha256",
+    "load_prepared",
+    "write_atomically",
+    "write_prepared",
+]
 
 FORMAT_VERSION = 1
 SPLITS = ("train", "validation", "test")
@@ -139,6 +147,16 @@ def write_prepared(
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return PreparedData(**checked, manifest=manifest)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file under a temporary name beside it, then rename it: readers see all of it or nothing."""
+    partial = path.parent / f".{path.name}.partial-{os.getpid()}"
+    try:
+        partial.write_bytes(content)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def load_prepared(path: str | Path) -> PreparedData:

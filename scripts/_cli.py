@@ -1,5 +1,6 @@
 """What the programs share: how an error reaches the person who typed the command."""
 
+import argparse
 import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
@@ -24,3 +25,7 @@ def run(main: Callable[[Sequence[str] | None], None], *more_errors: type[Excepti
         print("interrupted", file=sys.stderr)
         sys.exit(130)
     sys.exit(0)
+
+
+class Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Help that shows defaults and keeps the description's lines."""

@@ -1,0 +1,75 @@
+"""A task as TRL sees it: a data set of prompts and a reward function."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from datasets import Dataset
+from transformers import PreTrainedTokenizerBase
+
+from agents.errors import AgentError
+from agents.prompting import PromptFormat
+from agents.protocols import Task
+
+__all__ = ["TaskReward", "demonstration_dataset", "prompt_dataset"]
+
+
+def prompt_dataset(task: Task, prompt_format: PromptFormat, split: str = "train") -> Dataset:
+    """The prompts of a split as TRL's conversational rows: ``prompt`` and ``prompt_id``."""
+    ids, prompts = task.prompts(split)
+    if not ids:
+        raise AgentError(f"expected prompts in the split {split!r}, but it has none; prepare more data")
+    return Dataset.from_list(
+        [
+            {"prompt": prompt_format.messages(prompt), "prompt_id": prompt_id}
+            for prompt_id, prompt in zip(ids, prompts, strict=True)
+        ]
+    )
+
+
+def demonstration_dataset(task: Task, prompt_format: PromptFormat) -> Dataset:
+    """The task's demonstrations as TRL's conversational rows: ``prompt`` and ``completion``."""
+    prompts = dict(zip(*task.prompts("train"), strict=True))
+    demonstrations = task.demonstrations()
+    if not demonstrations:
+        raise AgentError("expected demonstrations for the warm start, but the data has none; prepare the data again")
+    return Dataset.from_list(
+        [
+            {
+                "prompt": prompt_format.messages(prompts[prompt_id]),
+                "completion": prompt_format.completion(rewrite),
+            }
+            for prompt_id, rewrite in demonstrations
+        ]
+    )
+
+
+class TaskReward:
+    """The reward function that TRL calls: the worth of each rewrite; a malformed completion earns 0.
+
+    Args:
+        task: Scores the rewrites.
+        prompt_format: Finds the rewrite in a completion.
+        tokenizer: Decodes completions, so that a rewrite is the same characters wherever it is looked at.
+    """
+
+    __name__ = "task_reward"
+
+    def __init__(self, task: Task, prompt_format: PromptFormat, tokenizer: PreTrainedTokenizerBase) -> None:
+        self.task = task
+        self.prompt_format = prompt_format
+        self.tokenizer = tokenizer
+
+    def __call__(
+        self,
+        *,
+        completion_ids: Sequence[list[int]],
+        prompt_id: Sequence[str],
+        log_metric: Callable[[str, float], None],
+        **_columns: Any,  # TRL passes every other column of the batch too
+    ) -> list[float]:
+        """One reward for each completion."""
+        contents = self.tokenizer.batch_decode(completion_ids, skip_special_tokens=True)
+        spans = [self.prompt_format.answer_span(content) for content in contents]
+        texts = ["" if span is None else text[slice(*span)] for text, span in zip(contents, spans, strict=True)]
+        log_metric("malformed", sum(span is None for span in spans) / len(spans))
+        return self.task.rewards(prompt_id, texts).tolist()

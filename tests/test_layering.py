@@ -1,0 +1,91 @@
+"""Imports run downward only: agents and ospo_env do not know each other, envs_data knows neither."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+LEARNERS = {"torch", "transformers", "trl", "peft", "accelerate", "stable_baselines3", "datasets"}
+FORBIDDEN = {
+    "agents": {"ospo_env", "envs_data", "scripts"},
+    "ospo_env": {"agents", "scripts"} | LEARNERS,
+    "envs_data": {"agents", "ospo_env", "scripts", "gymnasium"} | LEARNERS,
+}
+
+
+def imported_names(source: str) -> set[str]:
+    """Top-level names of all modules that a source file imports, at any depth, literal dynamic imports included."""
+    names = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names.add((node.module or "").split(".")[0])
+        elif isinstance(node, ast.Call) and node.args:
+            called = ast.unparse(node.func).split(".")[-1]
+            argument = node.args[0]
+            if called in ("import_module", "__import__") and isinstance(argument, ast.Constant):
+                names.add(str(argument.value).split(".")[0])
+    return names
+
+
+def violations(root: Path) -> list[str]:
+    return [
+        f"{path.relative_to(root)} imports {name}"
+        for package, forbidden in FORBIDDEN.items()
+        for path in sorted((root / package).rglob("*.py"))
+        for name in sorted(imported_names(path.read_text(encoding="utf-8")) & forbidden)
+    ]
+
+
+def test_no_package_imports_upward():
+    for package in FORBIDDEN:
+        assert any((ROOT / package).rglob("*.py")), package
+    assert violations(ROOT) == []
+
+
+@pytest.mark.parametrize(
+    ("package", "line"),
+    [
+        ("agents", "import ospo_env"),
+        ("agents", "from envs_data.prepared import PreparedData"),
+        ("agents", "def late():\n    from ospo_env.env import RewriteEnv"),
+        ("ospo_env", "import torch.nn as nn"),
+        ("ospo_env", "from agents import protocols"),
+        ("ospo_env", "if TYPE_CHECKING:\n    import transformers"),
+        ("ospo_env", "importlib.import_module('torch')"),
+        ("envs_data", "from ospo_env import text"),
+    ],
+)
+def test_a_violation_is_found(tmp_path, package, line):
+    """The negative control: a tree with one wrong line, which must be reported, beside allowed ones."""
+    for name in FORBIDDEN:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "fine.py").write_text("import os\nfrom . import sibling\nagents = 'ospo_env'\n")
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts" / "join.py").write_text("import agents, ospo_env, envs_data\n")
+    assert violations(tmp_path) == []
+    (tmp_path / package / "wrong.py").write_text(f"{line}\n")
+    (found,) = violations(tmp_path)
+    assert found.startswith(f"{package}/wrong.py imports ")
+
+
+def loaded_after(statement: str) -> set[str]:
+    """Top-level modules in a fresh interpreter after a statement."""
+    program = f"{statement}\nimport sys\nprint(' '.join({{name.split('.')[0] for name in sys.modules}}))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+    return set(done.stdout.split())
+
+
+def test_importing_the_environments_loads_no_learner():
+    loaded = loaded_after("import ospo_env")
+    assert "ospo_env" in loaded
+    assert loaded & (LEARNERS | {"agents"}) == set()
+
+
+def test_a_loaded_module_is_seen():
+    """The negative control of the test above."""
+    assert "agents" in loaded_after("import ospo_env, agents")
