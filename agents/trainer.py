@@ -177,10 +177,11 @@ class OSPOTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL ships no types
                 group_size=self.num_generations,
             )
         )
-        self._log_metric("segments", float(np.mean(counts)))
-        self._log_metric("credit_spread", float(np.nanstd(credit)) if any(counts) else 0.0)
+        logged = self._metrics["train"]
+        logged["segments"].append(float(np.mean(counts)))
+        logged["credit_spread"].append(float(np.nanstd(credit)) if any(counts) else 0.0)
         for name, count in self.task.counters.items():
-            self._log_metric(f"evaluations/{name}", float(count))
+            logged[f"evaluations/{name}"].append(float(count))
         return torch.from_numpy(laid[local, : mask.shape[1]]).to(advantages) * mask
 
 

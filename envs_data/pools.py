@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from envs_data.errors import DataError
 from envs_data.splits import check_whole_number
 
-__all__ = ["MAX_POOL_SIZE", "SharedValues", "build_pools", "shared_values"]
+__all__ = ["SharedValues", "build_pools", "check_pool_size", "shared_values"]
 
 MAX_POOL_SIZE = 10_000
 _TENTHS = (5, 3, 2)
@@ -41,6 +41,15 @@ class SharedValues:
     starts: Ints
     queries: Ints
     values: Ints
+
+
+def check_pool_size(pool_size: int) -> None:
+    """Check that a pool size is a whole number from 2 to 10,000.
+
+    Raises:
+        DataError: It is not.
+    """
+    check_whole_number("pool size", pool_size, 2, MAX_POOL_SIZE)
 
 
 def shared_values(rows: Ints, values: Ints, target_queries: Ints, target_rows: Ints) -> SharedValues:
@@ -110,7 +119,7 @@ def build_pools(
     Raises:
         DataError: ``pool_size`` is out of range, or a query has no judged document.
     """
-    check_whole_number("pool size", pool_size, 2, MAX_POOL_SIZE)
+    check_pool_size(pool_size)
     n_queries = len(query_ids)
     judged = np.sort(np.asarray(judged_queries, dtype=np.int64) * n_documents + judged_rows)
     if np.bincount(judged // n_documents, minlength=n_queries).min(initial=1) == 0:

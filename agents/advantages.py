@@ -1,0 +1,326 @@
+"""Advantages: of a rollout against its group, and of each token by the credit of its segment.
+
+Weights that depend on the whole text (``additive``, ``signed``, ``prop``, ``rank``, ``return_to_go``) are not
+potential-based: they change what the policy is drawn to, on purpose. ``potential`` keeps the policy gradient.
+
+Tokens outside the scored span have no segment. They get the plain group advantage, in ``signed`` too: nothing but
+the rollout's reward says anything of them, and the decision to stop must be learned. ``potential`` alone differs there
+(see its docstring). Tokens that the mask leaves out get 0.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from functools import partial
+from types import MappingProxyType
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agents.errors import AgentError, unknown
+from agents.rollouts import CreditedRollouts
+
+__all__ = [
+    "PAPER",
+    "REDISTRIBUTIONS",
+    "CreditedRollouts",
+    "Redistribution",
+    "additive",
+    "group_relative",
+    "make_redistribution",
+    "potential",
+    "prop",
+    "rank",
+    "return_to_go",
+    "signed",
+]
+
+_EPS = 1e-4  # added to a standard deviation, as GRPO's implementation in TRL does
+_TIE = 1e-9  # credit closer than this, relative to a rollout's largest, is equal: solutions differ by rounding
+
+
+Redistribution: TypeAlias = Callable[[CreditedRollouts], NDArray[np.float64]]
+"""Advantages of tokens, float64 (B, T)."""
+
+
+def group_relative(rewards: NDArray[np.float64], group_size: int, scale: bool = True) -> NDArray[np.float64]:
+    """Advantage of each rollout in its group: A = (R - mean R) / (std R + 1e-4).
+
+    Source: Z. Shao et al., "DeepSeekMath", 2024 (GRPO), with the sample standard deviation and the constant of TRL.
+
+    Args:
+        rewards: float (B,), finite, the rollouts of one group next to each other.
+        group_size: Rollouts of one prompt, at least 1; divides B.
+        scale: Whether to divide; without, A = R - mean R.
+
+    Returns:
+        float64 (B,); 0, to rounding, throughout a group of equal rewards or of one rollout.
+
+    Raises:
+        AgentError: Rewards are not finite or do not make whole groups.
+
+    >>> group_relative(np.array([0.0, 1.0, 2.0, 5.0]), 2, scale=False)
+    array([-0.5,  0.5, -1.5,  1.5])
+    """
+    rewards = np.asarray(rewards, dtype=np.float64)
+    if rewards.ndim != 1 or group_size < 1 or len(rewards) % group_size:
+        raise AgentError(f"expected rewards (B,) in groups of {group_size}, but got the shape {rewards.shape}")
+    if not np.isfinite(rewards).all():
+        raise AgentError("expected finite rewards, but got nan or infinity")
+    if not scale:
+        grouped = rewards.reshape(-1, group_size)
+        return (grouped - grouped.mean(axis=1, keepdims=True)).ravel()
+    return _standardised(rewards[:, None], group_size, "group")[:, 0]
+
+
+def additive(rollouts: CreditedRollouts, *, beta: float = 1.0, centring: str = "group") -> NDArray[np.float64]:
+    """A_t = A + beta * z_t: the group's verdict on the rollout plus that on the token's segment.
+
+    z is the credit less a mean, over the sample standard deviation of that difference over all segments of the
+    group (plus 1e-4). Not potential-based: the optimum may move.
+
+    Reductions: one segment a rollout with efficient credit gives A + beta * A when centred in the group; centred in
+    the rollout, one segment or constant credit gives A. Where credit does not vary, z is 0.
+
+    Source: this project.
+
+    Args:
+        rollouts: What to redistribute.
+        beta: Weight of credit, at least 0.
+        centring: Whether the mean is that of the ``group``'s segments or of the ``rollout``'s own.
+
+    Returns:
+        float64 (B, T).
+
+    Raises:
+        AgentError: A setting is out of range.
+    """
+    if not (np.isfinite(beta) and beta >= 0):
+        raise AgentError(f"expected a finite beta of at least 0, but got {beta!r}")
+    z = _standardised(rollouts.credit, rollouts.group_size, centring)
+    return _on_tokens(rollouts, rollouts.advantages[:, None] + beta * z)
+
+
+def signed(rollouts: CreditedRollouts, *, centring: str = "group") -> NDArray[np.float64]:
+    """A_t = z_t: the segment's own verdict alone, with its sign whatever became of the rollout.
+
+    z as in :func:`additive`. Not potential-based. Constant credit gives 0 in the scored span; one segment a rollout
+    with efficient credit gives A when centred in the group, and 0 when centred in the rollout.
+
+    Source: this project.
+
+    Args:
+        rollouts: What to redistribute.
+        centring: Whether the mean is that of the ``group``'s segments or of the ``rollout``'s own.
+
+    Returns:
+        float64 (B, T).
+
+    Raises:
+        AgentError: The centring is unknown.
+    """
+    return _on_tokens(rollouts, _standardised(rollouts.credit, rollouts.group_size, centring))
+
+
+def prop(rollouts: CreditedRollouts, *, scaling: str = "shift") -> NDArray[np.float64]:
+    """A_t = A * T * c_t / (sum over tokens of c): the rollout's advantage in non-negative shares of credit.
+
+    T and the sum are over the rollout's scored tokens, so their advantages keep the mean A. Credit becomes
+    non-negative in one of two ways: ``shift`` lifts it by its lowest value where that is negative, so that
+    shares are the credit's own where nothing harmed; ``minmax``, the published form, maps each rollout's credit to
+    [0, 1], so that its least helpful segment always gets nothing. Not potential-based. In both, A < 0 punishes the
+    most helpful segments hardest, and a group of equal rewards gives no gradient.
+
+    Reductions: constant credit, also all 0, and one segment give A.
+
+    Source: arXiv 2601.08403.
+
+    Args:
+        rollouts: What to redistribute.
+        scaling: ``shift`` or ``minmax``.
+
+    Returns:
+        float64 (B, T).
+
+    Raises:
+        AgentError: The scaling is unknown.
+    """
+    if scaling not in ("shift", "minmax"):
+        raise unknown("scaling", scaling, ("shift", "minmax"))
+    lowest = np.where(np.isnan(rollouts.credit), np.inf, rollouts.credit).min(axis=1, keepdims=True, initial=np.inf)
+    lifted = rollouts.credit - (lowest if scaling == "minmax" else np.minimum(lowest, 0.0))
+    return _shared(rollouts, np.where(lifted > _tie(rollouts.credit), lifted, 0.0))
+
+
+def rank(rollouts: CreditedRollouts) -> NDArray[np.float64]:
+    """A_t = A * T * r_t / (sum over tokens of r): shares from ranks, 1 for the least credit of a rollout, N for the most.
+
+    Equal credit shares its mean rank; T and the sum are over the rollout's scored tokens, so their advantages keep
+    the mean A. Not potential-based; what :func:`prop` says of A < 0 holds here. The published code gives the best segment the
+    smallest share and ranks padding too; neither is repeated.
+
+    Reductions: constant credit and one segment give A.
+
+    Source: arXiv 2601.08403.
+
+    Returns:
+        float64 (B, T).
+    """
+    credit = rollouts.credit
+    difference = credit[:, :, None] - credit[:, None, :]
+    tie = _tie(credit)[:, :, None]
+    below = (difference > tie).sum(axis=2)  # comparisons with nan are false
+    equal = (np.abs(difference) <= tie).sum(axis=2)
+    return _shared(rollouts, below + (equal + 1) / 2)
+
+
+def return_to_go(rollouts: CreditedRollouts, *, normalise: bool = True) -> NDArray[np.float64]:
+    """A_t = z of G_t, G_t = sum of the credit of the token's segment and of all later ones.
+
+    z is over all segments of the group as in :func:`additive`. Credit of later segments depends on the whole text, so
+    this is not potential-based in general; with prefix credit, not normalised, it is :func:`potential` at boundaries
+    known in advance.
+
+    Reductions: one segment a rollout with efficient credit gives A.
+
+    Source: R. Sutton, A. Barto, "Reinforcement Learning", section 13.4 (the return), with credit for rewards.
+
+    Args:
+        rollouts: What to redistribute.
+        normalise: Whether to take z; without, A_t = G_t in the scored span.
+
+    Returns:
+        float64 (B, T).
+    """
+    filled = np.where(np.isnan(rollouts.credit), 0.0, rollouts.credit)
+    to_go = np.where(np.isnan(rollouts.credit), np.nan, filled[:, ::-1].cumsum(axis=1)[:, ::-1])
+    return _on_tokens(rollouts, _standardised(to_go, rollouts.group_size, "group") if normalise else to_go)
+
+
+def potential(rollouts: CreditedRollouts) -> NDArray[np.float64]:
+    """A_t = R - Phi(s_t), Phi(s_t) = v(the whole segments before token t) - v(empty), from prefix credit.
+
+    Phi is the running sum of ``prefix_potential`` credit: a function of the state, if whether a segment is whole is
+    known from the tokens before t (``CreditedRollouts.whole``). A baseline that depends on the state only leaves the
+    expected policy gradient as it is, and with it the optimal policy. That is exact on-policy, with raw returns, a
+    constant denominator of the loss and no KL; group means or standard deviations, length normalisation and KL break it.
+    With any other credit it is no potential.
+
+    So that nothing breaks it, tokens outside the scored span get R - Phi(s_t) too, not the group advantage: R before the
+    span, R less the worth of what was whole after it. Without segments all tokens get R.
+
+    Source: A. Ng, D. Harada, S. Russell, "Policy invariance under reward transformations", 1999; E. Greensmith,
+    P. Bartlett, J. Baxter, "Variance reduction techniques for gradient estimates", 2004.
+
+    Returns:
+        float64 (B, T).
+    """
+    whole = rollouts.whole
+    if whole is None:
+        before = np.pad(rollouts.segment, ((0, 0), (1, 0)), constant_values=-1)[:, :-1]
+        whole = np.maximum.accumulate(np.maximum(before, 0), axis=1)
+    filled = np.where(np.isnan(rollouts.credit), 0.0, rollouts.credit)
+    phi = np.pad(filled.cumsum(axis=1), ((0, 0), (1, 0)))
+    laid = rollouts.rewards[:, None] - np.take_along_axis(phi, whole, axis=1)
+    return np.where(rollouts.mask, laid, 0.0)
+
+
+REDISTRIBUTIONS: Mapping[str, Callable[..., NDArray[np.float64]]] = MappingProxyType(
+    {
+        "additive": additive,
+        "signed": signed,
+        "prop": prop,
+        "rank": rank,
+        "return_to_go": return_to_go,
+        "potential": potential,
+    }
+)
+"""Ways to lay credit on tokens, by name."""
+
+PAPER: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "esci": MappingProxyType(
+            {
+                "segmenter": "phrases",
+                "solution": "contiguous",
+                "solution_settings": {"width": 32, "budget": 64},
+                "redistribution": "prop",
+                "redistribution_settings": {"scaling": "minmax"},
+            }
+        ),
+        "hm": MappingProxyType(
+            {
+                "segmenter": "sentences",
+                "solution": "contiguous",
+                "solution_settings": {"width": 8, "budget": 96},
+                "redistribution": "prop",
+                "redistribution_settings": {"scaling": "minmax"},
+            }
+        ),
+    }
+)
+"""The published choices of segments, credit and redistribution (arXiv 2601.08403), by data set; G = 8 in both."""
+
+
+def make_redistribution(name: str, **settings: Any) -> Redistribution:
+    """A redistribution by name, with settings of its own.
+
+    Args:
+        name: A name in :data:`REDISTRIBUTIONS`.
+        **settings: Keyword arguments of that function.
+
+    Raises:
+        AgentError: The name or a setting is unknown, or a setting is out of range.
+    """
+    if name not in REDISTRIBUTIONS:
+        raise unknown("redistribution", name, REDISTRIBUTIONS)
+    function = REDISTRIBUTIONS[name]
+    known = list(inspect.signature(function).parameters)[1:]
+    for setting in settings:
+        if setting not in known:
+            raise unknown(f"{name} setting", setting, known)
+    redistribution = partial(function, **settings)
+    none = np.zeros((0, 0))
+    redistribution(  # no rollouts: a setting out of range is reported before training starts
+        CreditedRollouts(np.zeros(0), np.zeros(0), none, none.astype(np.int64), none.astype(bool), group_size=1)
+    )
+    return redistribution
+
+
+def _standardised(values: NDArray[np.float64], group_size: int, centring: str) -> NDArray[np.float64]:
+    """Values (B, N) less their mean in the group or the rollout, over the group's deviation; nan stays nan."""
+    if centring not in ("group", "rollout"):
+        raise unknown("centring", centring, ("group", "rollout"))
+    grouped = values.reshape(len(values) // group_size, group_size, values.shape[1])
+    axes = (1, 2) if centring == "group" else (2,)
+    present = ~np.isnan(grouped)
+    filled = np.where(present, grouped, 0.0)
+    mean = filled.sum(axis=axes, keepdims=True) / np.maximum(present.sum(axis=axes, keepdims=True), 1)
+    centred = np.where(present, grouped - mean, np.nan)
+    squares = np.where(present, centred**2, 0.0).sum(axis=(1, 2), keepdims=True)
+    variance = squares / np.maximum(present.sum(axis=(1, 2), keepdims=True) - 1, 1)
+    return (centred / (np.sqrt(variance) + _EPS)).reshape(values.shape)
+
+
+def _on_tokens(rollouts: CreditedRollouts, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Values (B, N) of segments on their tokens, the group advantage on the others, 0 off the mask: (B, T)."""
+    padded = np.pad(values, ((0, 0), (0, 1)))  # so that there is a segment to look up where there is none
+    laid = np.take_along_axis(padded, np.maximum(rollouts.segment, 0), axis=1)
+    laid = np.where(rollouts.segment >= 0, laid, rollouts.advantages[:, None])
+    return np.where(rollouts.mask, laid, 0.0)
+
+
+def _shared(rollouts: CreditedRollouts, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The group advantage in shares of non-negative weights (B, N) of segments; equal where all are 0: (B, T)."""
+    scored = (rollouts.segment >= 0) & rollouts.mask
+    padded = np.pad(weights, ((0, 0), (0, 1)))
+    laid = np.where(scored, np.take_along_axis(padded, np.maximum(rollouts.segment, 0), axis=1), 0.0)
+    mean = laid.sum(axis=1, keepdims=True) / np.maximum(scored.sum(axis=1, keepdims=True), 1)
+    share = np.where(scored & (mean > 0), laid / np.where(mean > 0, mean, 1.0), 1.0)
+    return np.where(rollouts.mask, rollouts.advantages[:, None] * share, 0.0)
+
+
+def _tie(credit: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Difference up to which credit (B, N) of a rollout is equal: (B, 1)."""
+    magnitude = np.where(np.isnan(credit), 0.0, np.abs(credit)).max(axis=1, keepdims=True, initial=0.0)
+    return _TIE * magnitude

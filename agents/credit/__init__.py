@@ -1,0 +1,47 @@
+"""Credit: what a solution of the cooperative game gives each segment.
+
+A game is a callable ``bool (C, N) -> float (C,)``; segments are its N players. ``shapley_values(game, n)`` and its
+kind solve a game at once; :data:`SOLUTIONS` and :func:`make_solution` give the same in two steps, ``plan`` and
+``solve``, so that many games are valued in one call. Worths of the empty coalition need not be 0.
+"""
+
+from agents.credit.coalitions import EXACT_BUDGET, Game, Unions
+from agents.credit.marginals import leave_one_out, prefix_potential
+from agents.credit.owen_value import owen_values
+from agents.credit.sampled import sampled_owen_values, sampled_shapley_values
+from agents.credit.shapley_value import shapley_values
+from agents.credit.table import (
+    SOLUTIONS,
+    Solution,
+    contiguous,
+    make_solution,
+    myerson,
+    owen,
+    sampled_owen,
+    sampled_shapley,
+    shapley,
+)
+from agents.credit.windows import contiguous_credit, myerson_values
+
+__all__ = [
+    "EXACT_BUDGET",
+    "SOLUTIONS",
+    "Game",
+    "Solution",
+    "Unions",
+    "contiguous",
+    "contiguous_credit",
+    "leave_one_out",
+    "make_solution",
+    "myerson",
+    "myerson_values",
+    "owen",
+    "owen_values",
+    "prefix_potential",
+    "sampled_owen",
+    "sampled_owen_values",
+    "sampled_shapley",
+    "sampled_shapley_values",
+    "shapley",
+    "shapley_values",
+]

@@ -1,0 +1,200 @@
+"""Solutions of the game as a table: each a ``plan`` of the coalitions to value and a ``solve`` of their worths."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from numbers import Integral
+from types import MappingProxyType
+from typing import Any, Protocol
+
+from agents.credit.coalitions import EXACT_BUDGET, Credit, Unions, Worths, partition
+from agents.credit.marginals import (
+    plan_leave_one_out,
+    plan_prefix_potential,
+    solve_leave_one_out,
+    solve_prefix_potential,
+)
+from agents.credit.owen_value import plan_owen, solve_owen
+from agents.credit.sampled import plan_sampled, solve_sampled
+from agents.credit.shapley_value import plan_shapley, solve_shapley
+from agents.credit.windows import plan_contiguous, plan_myerson, solve_contiguous, solve_myerson
+from agents.errors import AgentError, unknown
+from agents.protocols import Coalitions
+
+__all__ = [
+    "SOLUTIONS",
+    "Solution",
+    "contiguous",
+    "make_solution",
+    "myerson",
+    "owen",
+    "sampled_owen",
+    "sampled_shapley",
+    "shapley",
+]
+
+
+class Plan(Protocol):
+    """Which coalitions of n players to value: bool (C, n), (0, 0) for none."""
+
+    def __call__(self, n: int, unions: Unions | None = None, seed: int = 0) -> Coalitions:
+        """The coalitions; unions and seed are ignored by solutions that have no use for them."""
+        ...
+
+
+class Solve(Protocol):
+    """Credit of each player, float64 (N,), from coalitions (C, N) of a plan and their worths (C,)."""
+
+    def __call__(self, coalitions: Coalitions, worths: Worths, unions: Unions | None = None) -> Credit:
+        """The credit; row order matters to sampled solutions only."""
+        ...
+
+
+class SolveWithError(Protocol):
+    """Credit and its standard error, two float64 (N,), from coalitions (C, N) of a plan and their worths (C,)."""
+
+    def __call__(self, coalitions: Coalitions, worths: Worths, unions: Unions | None = None) -> tuple[Credit, Credit]:
+        """The credit and the standard error of each player."""
+        ...
+
+
+@dataclass(frozen=True)
+class Solution:
+    """A solution of the game, in two pure functions, so that the plans of a whole batch are valued in one call.
+
+    Attributes:
+        name: Its name in the table.
+        plan: From a number of players to the coalitions to value.
+        solve: From their worths to credit.
+        solve_with_error: The same with a standard error, for sampled solutions; None for exact ones.
+    """
+
+    name: str
+    plan: Plan
+    solve: Solve
+    solve_with_error: SolveWithError | None = None
+
+
+def _check_settings(budget: int, width: int | None = None) -> None:
+    """Raise :class:`AgentError` unless budget and width are whole numbers of at least 1."""
+    for name, value in (("budget", budget), ("width", width)):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, Integral) or value < 1):
+            raise AgentError(f"expected a {name} that is a whole number of at least 1, but got {value!r}")
+
+
+def shapley(budget: int = EXACT_BUDGET) -> Solution:
+    """Shapley values of all 2^N coalitions (:func:`agents.credit.shapley_values`)."""
+    _check_settings(budget)
+    return Solution(
+        "shapley",
+        lambda n, unions=None, seed=0: plan_shapley(n, budget),
+        lambda coalitions, worths, unions=None: solve_shapley(coalitions, worths),
+    )
+
+
+def owen(budget: int = EXACT_BUDGET) -> Solution:
+    """Owen values (:func:`agents.credit.owen_values`); plan and solve need unions."""
+    _check_settings(budget)
+    return Solution("owen", lambda n, unions=None, seed=0: plan_owen(n, unions, budget), solve_owen)
+
+
+def myerson(width: int | None = None, budget: int = EXACT_BUDGET) -> Solution:
+    """Myerson values of the line of segments (:func:`agents.credit.myerson_values`)."""
+    _check_settings(budget, width)
+    return Solution(
+        "myerson",
+        lambda n, unions=None, seed=0: plan_myerson(n, width, budget),
+        lambda coalitions, worths, unions=None: solve_myerson(coalitions, worths, width),
+    )
+
+
+def contiguous(width: int = 32, budget: int = 64) -> Solution:
+    """The published estimator (:func:`agents.credit.contiguous_credit`), at its settings for ESCI."""
+    _check_settings(budget, width)
+    return Solution(
+        "contiguous",
+        lambda n, unions=None, seed=0: plan_contiguous(n, width, budget, seed),
+        lambda coalitions, worths, unions=None: solve_contiguous(coalitions, worths),
+    )
+
+
+def sampled_shapley(budget: int = 512) -> Solution:
+    """Sampled Shapley values (:func:`agents.credit.sampled_shapley_values`)."""
+    _check_settings(budget)
+    return Solution(
+        "sampled_shapley",
+        lambda n, unions=None, seed=0: plan_sampled(n, budget, seed),
+        lambda coalitions, worths, unions=None: solve_sampled(coalitions, worths)[0],
+        lambda coalitions, worths, unions=None: solve_sampled(coalitions, worths),
+    )
+
+
+def sampled_owen(budget: int = 512) -> Solution:
+    """Sampled Owen values (:func:`agents.credit.sampled_owen_values`); plan and solve need unions."""
+    _check_settings(budget)
+    return Solution(
+        "sampled_owen",
+        lambda n, unions=None, seed=0: plan_sampled(n, budget, seed, partition(unions, n)),
+        lambda coalitions, worths, unions=None: solve_sampled(
+            coalitions, worths, partition(unions, coalitions.shape[1])
+        )[0],
+        lambda coalitions, worths, unions=None: solve_sampled(
+            coalitions, worths, partition(unions, coalitions.shape[1])
+        ),
+    )
+
+
+def _leave_one_out() -> Solution:
+    return Solution(
+        "leave_one_out",
+        lambda n, unions=None, seed=0: plan_leave_one_out(n),
+        lambda coalitions, worths, unions=None: solve_leave_one_out(coalitions, worths),
+    )
+
+
+def _prefix_potential() -> Solution:
+    return Solution(
+        "prefix_potential",
+        lambda n, unions=None, seed=0: plan_prefix_potential(n),
+        lambda coalitions, worths, unions=None: solve_prefix_potential(coalitions, worths),
+    )
+
+
+_FACTORIES: Mapping[str, Callable[..., Solution]] = MappingProxyType(
+    {
+        "shapley": shapley,
+        "owen": owen,
+        "myerson": myerson,
+        "contiguous": contiguous,
+        "leave_one_out": _leave_one_out,
+        "prefix_potential": _prefix_potential,
+        "sampled_shapley": sampled_shapley,
+        "sampled_owen": sampled_owen,
+    }
+)
+
+SOLUTIONS: Mapping[str, Solution] = MappingProxyType({name: make() for name, make in _FACTORIES.items()})
+"""Every solution at its defaults, by name."""
+
+
+def make_solution(name: str, **settings: Any) -> Solution:
+    """A solution by name, with settings of its own.
+
+    Args:
+        name: A name in :data:`SOLUTIONS`.
+        **settings: ``budget`` (all but ``leave_one_out`` and ``prefix_potential``) and ``width`` (``myerson``,
+            ``contiguous``).
+
+    Raises:
+        AgentError: The name or a setting is unknown, or a setting is out of range.
+
+    >>> make_solution("myerson", width=2).plan(4).sum(axis=1).tolist()
+    [0, 1, 1, 1, 1, 2, 2, 2, 4]
+    """
+    if name not in _FACTORIES:
+        raise unknown("solution", name, _FACTORIES)
+    known = list(inspect.signature(_FACTORIES[name]).parameters)
+    for setting in settings:
+        if setting not in known:
+            raise unknown(f"{name} setting", setting, known)
+    return _FACTORIES[name](**settings)

@@ -1,0 +1,209 @@
+"""Segments of a text: the players of the game, as character spans that tile it.
+
+A word is a run of letters and digits; a Chinese or Japanese character is a word of its own. ``t-shirt``, ``don't``
+and ``3.5`` are one word each, and a boundary never lies inside a word. Where two segments meet, white space belongs
+to the second, as it does in a language model's tokens; other characters between two words belong to the first up to
+the first white space. Text before the first word belongs to the first segment.
+"""
+
+import re
+import unicodedata
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Mapping
+from itertools import pairwise
+from types import MappingProxyType
+from typing import NamedTuple
+
+from agents.errors import AgentError
+from agents.protocols import Spans
+
+__all__ = ["SEGMENTERS", "STOP_WORDS", "decided", "phrases", "sentences", "unions"]
+
+STOP_WORDS = frozenset(
+    "a an and are as at be but by for from has have in into is it its no not of off on or over per plus so than that "
+    "the their these this those to under up via was were which while who whose with within without your".split()
+)
+"""English words that open a new phrase."""
+
+_CJK = (
+    "\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9d\U00020000-\U0003ffff"
+)
+_ATOM = re.compile(rf"(?!\W)[{_CJK}][\uff9e\uff9f]*|[^\W{_CJK}]+")  # half-width voicing marks stay with their kana
+_SENTENCE_END = re.compile(r"""[。！？｡]|[.!?…]['"’”»)\]]*\s|[\n\r\u2028\u2029]""")
+_JOINERS = frozenset("'’-‐‑&")  # between two letters they make one word of both
+_SOFT = frozenset("%&#@*'’_")  # punctuation that separates no phrases
+_ABBREVIATIONS = frozenset(("approx", "dr", "incl", "mr", "mrs", "ms", "st", "vs"))
+
+
+class _Word(NamedTuple):
+    """A word: where it starts and ends, and how many runs of letters and digits it joins."""
+
+    start: int
+    end: int
+    runs: int
+
+
+def phrases(text: str, max_words: int = 3) -> list[tuple[int, int]]:
+    """Short phrases: cut at punctuation and line breaks, before stop words, and after ``max_words`` words.
+
+    Joined words count each part, so that no punctuation makes a phrase longer than the bound. Stop words in a row
+    open one phrase, not several.
+
+    Args:
+        text: Any Unicode text.
+        max_words: Upper bound on the words of a phrase, at least 1.
+
+    Returns:
+        Character spans that tile the text in order; one for a text without a word, none for the empty text.
+
+    Raises:
+        AgentError: ``max_words`` is below 1.
+
+    >>> [text[a:b] for text in ["red shoes, for the beach"] for a, b in phrases(text)]
+    ['red shoes,', ' for the beach']
+    """
+    if max_words < 1:
+        raise AgentError(f"expected max_words of at least 1, but got {max_words}")
+    words = _words(text, max_words)
+    cuts = []
+    runs, opened = 0, False  # runs in this phrase; whether it holds a word that is not a stop word
+    for index, word in enumerate(words):
+        stop = text[word.start : word.end].casefold() in STOP_WORDS
+        if index:
+            gap = text[words[index - 1].end : word.start]
+            if (stop and opened) or runs + word.runs > max_words or _separates(gap):
+                cuts.append(_boundary(words[index - 1].end, gap))
+                runs, opened = 0, False
+        runs += word.runs
+        opened = opened or not stop
+    return _tiles(text, cuts)
+
+
+def sentences(text: str) -> list[tuple[int, int]]:
+    """Sentences: cut after final punctuation before white space, after CJK full stops, and at line breaks.
+
+    A few English abbreviations (``Dr. Martens``) and dotted ones (``U.S. size``) do not end a sentence.
+
+    Args:
+        text: Any Unicode text.
+
+    Returns:
+        Character spans that tile the text in order; none for the empty text. Each phrase lies in one sentence.
+
+    >>> [text[a:b] for text in ["Light. Warm, too!  For rain"] for a, b in sentences(text)]
+    ['Light.', ' Warm, too!', '  For rain']
+    """
+    words = _words(text, len(text))
+    cuts = []
+    for before, after in pairwise(words):
+        gap = text[before.end : after.start]
+        if _SENTENCE_END.search(gap) and not _abbreviated(text, before, gap):
+            cuts.append(_boundary(before.end, gap))
+    return _tiles(text, cuts)
+
+
+SEGMENTERS: Mapping[str, Callable[[str], list[tuple[int, int]]]] = MappingProxyType(
+    {"phrases": phrases, "sentences": sentences}
+)
+"""Ways to cut a text, by name, at their defaults."""
+
+
+def unions(fine: Spans, coarse: Spans) -> list[list[int]]:
+    """The coalition structure of finer segments in coarser ones, for example of phrases in sentences.
+
+    Args:
+        fine: Spans that tile a text, length N.
+        coarse: Spans that tile the same text.
+
+    Returns:
+        A partition of ``range(N)`` in order: for each coarser segment the finer ones that start in it, without the
+        empty ones.
+
+    Raises:
+        AgentError: One of the two does not tile the text that the other does.
+
+    >>> unions([(0, 3), (3, 7), (7, 9)], [(0, 7), (7, 9)])
+    [[0, 1], [2]]
+    """
+    for name, spans in (("fine", fine), ("coarse", coarse)):
+        if any(end != start for (_, end), (start, _) in pairwise(spans)) or (spans and spans[0][0] != 0):
+            raise AgentError(f"expected {name} spans that tile a text from 0, but got {list(spans)}")
+    if (fine[-1][1] if fine else 0) != (coarse[-1][1] if coarse else 0):
+        raise AgentError("expected fine and coarse spans of one text, but they end at different characters")
+    starts = [start for start, _ in coarse]
+    blocks: list[list[int]] = [[] for _ in coarse]
+    for player, (start, _) in enumerate(fine):
+        blocks[bisect_right(starts, start) - 1].append(player)
+    return [block for block in blocks if block]
+
+
+def decided(text: str, spans: Spans) -> list[int]:
+    """How much of a text must be read before the end of each of its segments is certain.
+
+    Whether a word opens a new phrase shows when the next one has begun (``for`` may become ``formal``). Credit that
+    is to be a potential must not use an end earlier than that: see :func:`agents.advantages.potential`.
+
+    Args:
+        text: What the spans tile.
+        spans: Segments of the text, from a segmenter of this module; length N.
+
+    Returns:
+        For each segment a number of characters p: whatever follows ``text[:p]``, the segmenter cuts the same
+        segments up to this one. ``len(text) + 1`` where even the whole text does not decide it, as for the last.
+
+    >>> decided("red shoes, for the beach", [(0, 10), (10, 24)])
+    [16, 25]
+    """
+    starts = [word.start for word in _words(text, len(text))]
+    following = [bisect_left(starts, end) + 1 for _, end in spans]
+    return [starts[index] + 1 if index < len(starts) else len(text) + 1 for index in following]
+
+
+def _words(text: str, max_runs: int) -> list[_Word]:
+    """Words in order; at most ``max_runs`` runs of letters and digits are joined in one."""
+    words: list[_Word] = []
+    for match in _ATOM.finditer(text):
+        start, end = match.span()
+        if words and start > words[-1].end:
+            last = words[-1]
+            gap = text[last.end : start]
+            if not _is_cjk(text[last.end - 1]) and not _is_cjk(text[start]):
+                if all(unicodedata.category(character) in ("Mn", "Mc", "Me", "Cf") for character in gap):
+                    words[-1] = _Word(last.start, end, last.runs)
+                    continue
+                numeric = gap in (".", ",") and text[last.end - 1].isdigit() and text[start].isdigit()
+                if (gap in _JOINERS or numeric) and last.runs < max_runs:
+                    words[-1] = _Word(last.start, end, last.runs + 1)
+                    continue
+        words.append(_Word(start, end, 1))
+    return words
+
+
+def _is_cjk(character: str) -> bool:
+    return re.match(f"[{_CJK}]", character) is not None
+
+
+def _separates(gap: str) -> bool:
+    """Whether what stands between two words parts two phrases: punctuation, a bar, or a line break."""
+    return any(
+        character in "|\n\r\u2028\u2029" or (character not in _SOFT and unicodedata.category(character).startswith("P"))
+        for character in gap
+    )
+
+
+def _abbreviated(text: str, word: _Word, gap: str) -> bool:
+    """Whether the full stop after a word belongs to an abbreviation."""
+    if gap.rstrip() != "." or "\n" in gap or "\r" in gap:
+        return False
+    dotted = word.end - word.start == 1 and text[word.start - 1 : word.start] == "."
+    return dotted or text[word.start : word.end].casefold() in _ABBREVIATIONS
+
+
+def _boundary(start: int, gap: str) -> int:
+    """Where two segments meet, given the characters between their words."""
+    space = re.search(r"\s", gap)
+    return start + (space.start() if space else len(gap))
+
+
+def _tiles(text: str, cuts: list[int]) -> list[tuple[int, int]]:
+    return list(pairwise([0, *cuts, len(text)])) if text else []

@@ -1,0 +1,81 @@
+"""Example rewrites from noisy phrases: good enough to warm a policy, with room left for reinforcement learning.
+
+A rewrite is a list of short phrases separated by commas, so that it has segments. Everything here works on whole
+columns; null is "no phrase".
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+__all__ = ["join_phrases", "keep_some", "swap_some", "word_runs"]
+
+Ints = NDArray[np.int64]
+
+
+def word_runs(words: pl.Series, shortest: int | Ints, longest: int | Ints, rng: np.random.Generator) -> pl.Series:
+    """A random run of consecutive words of each list.
+
+    Args:
+        words: list[str] (R,); null counts as empty.
+        shortest: Fewest words of a run, at least 1; one for all, or (R,).
+        longest: Most words, at least ``shortest``; a list with fewer gives all it has.
+        rng: Source of randomness.
+
+    Returns:
+        str (R,), null for an empty list.
+
+    >>> word_runs(pl.Series([["red", "dress"], []]), 2, 3, np.random.default_rng(0)).to_list()
+    ['red dress', None]
+    """
+    available = words.list.len().fill_null(0).to_numpy().astype(np.int64)
+    length = np.minimum(rng.integers(shortest, np.asarray(longest) + 1, len(words)), available)
+    start = np.floor(rng.random(len(words)) * (available - length + 1)).astype(np.int64)
+    table = pl.DataFrame({"words": words, "start": start, "length": length})
+    runs = table.select(pl.col("words").list.slice(pl.col("start"), pl.col("length")).list.join(" ")).to_series()
+    return _nulls_where(runs, available == 0)
+
+
+def keep_some(phrases: pl.Series, share: float, rng: np.random.Generator) -> pl.Series:
+    """Each phrase with probability ``share``, else null; str (R,)."""
+    return _nulls_where(phrases, rng.random(len(phrases)) >= share)
+
+
+def swap_some(phrases: pl.Series, share: float, others: pl.Series, rng: np.random.Generator) -> pl.Series:
+    """Each phrase, but with probability ``share`` one drawn from ``others`` in its place; str (R,)."""
+    drawn = others.gather(rng.integers(0, len(others), len(phrases)))
+    return drawn.zip_with(pl.Series(rng.random(len(phrases)) < share), phrases)
+
+
+def join_phrases(
+    query_ids: pl.Series, lead: pl.Series, others: Sequence[pl.Series], rng: np.random.Generator
+) -> pl.DataFrame:
+    """Rewrites: the lead phrase, then the others in random order, separated by commas; a phrase stands once.
+
+    Args:
+        query_ids: The query of each rewrite, str (R,).
+        lead: The phrase that stands first, str (R,).
+        others: Further phrases, each str (R,).
+        rng: Source of randomness.
+
+    Returns:
+        Columns ``query_id`` and ``text`` in the order given; a rewrite without any phrase is left out.
+
+    >>> phrases = [pl.Series(["mini", None])]
+    >>> join_phrases(pl.Series(["a", "b"]), pl.Series(["skirt", "hat"]), phrases, np.random.default_rng(0))["text"].to_list()
+    ['skirt, mini', 'hat']
+    """  # noqa: E501 - a doctest
+    rewrite = pl.Series("rewrite", range(len(query_ids)), dtype=pl.UInt32)
+    parts = [pl.DataFrame({"rewrite": rewrite, "place": np.full(len(lead), -1.0), "phrase": lead})]
+    parts += [pl.DataFrame({"rewrite": rewrite, "place": rng.random(len(lead)), "phrase": each}) for each in others]
+    table = pl.concat(parts).filter(pl.col("phrase").str.strip_chars() != "").sort("rewrite", "place")
+    texts = table.group_by("rewrite", maintain_order=True).agg(
+        pl.col("phrase").unique(maintain_order=True).str.join(", ").alias("text")
+    )
+    return texts.select(query_ids.gather(texts["rewrite"]).alias("query_id"), "text")
+
+
+def _nulls_where(phrases: pl.Series, dropped: NDArray[np.bool_]) -> pl.Series:
+    return phrases.zip_with(pl.Series(~dropped), pl.Series([None], dtype=pl.String).new_from_index(0, len(phrases)))

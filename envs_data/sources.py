@@ -1,0 +1,110 @@
+"""Checked reading of official files: whatever is wrong with one becomes a one-line ``DataError``."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import polars as pl
+
+from envs_data.errors import DataError
+from envs_data.prepared import file_sha256
+
+__all__ = ["check_key", "collect", "scan_csv", "scan_parquet", "source_file", "source_hashes"]
+
+
+def source_file(source: Path, *names: str) -> Path:
+    """The first of some file names that a directory holds.
+
+    Args:
+        source: Directory of the official files.
+        names: Accepted names, the preferred one first.
+
+    Returns:
+        The file's path.
+
+    Raises:
+        DataError: The directory or the file is not there.
+    """
+    if not source.is_dir():
+        what = "is a file" if source.exists() else "does not exist"
+        raise DataError(f"expected a directory of official files at {source}, but it {what}; check --source")
+    for name in names:
+        if (source / name).is_file():
+            return source / name
+    raise DataError(f"expected the file {' or '.join(names)} in {source}; download it there or check --source")
+
+
+def source_hashes(files: Iterable[Path]) -> dict[str, str]:
+    """SHA-256 of each file's bytes, by file name."""
+    return {path.name: file_sha256(path) for path in files}
+
+
+def scan_parquet(path: Path, columns: Sequence[str]) -> pl.LazyFrame:
+    """Some columns of a Parquet file, read when collected.
+
+    Raises:
+        DataError: It is not a Parquet file or lacks a column.
+    """
+    return _checked(pl.scan_parquet(path, glob=False), path, columns, "a Parquet file")
+
+
+def scan_csv(path: Path, columns: Sequence[str]) -> pl.LazyFrame:
+    """Some columns of a comma-separated file with a header line, plain or gzipped; all columns as strings.
+
+    Raises:
+        DataError: It is not such a file or lacks a column.
+    """
+    return _checked(pl.scan_csv(path, infer_schema=False, glob=False), path, columns, "a CSV file")
+
+
+def collect(frame: pl.LazyFrame, path: Path) -> pl.DataFrame:
+    """Read what a scan describes, in batches, so that a file may be larger than memory.
+
+    The order of rows is whatever is ready first, unless the frame sorts: callers sort.
+
+    Args:
+        frame: Built on ``scan_parquet`` or ``scan_csv``.
+        path: The file, for the error.
+
+    Raises:
+        DataError: The file's content cannot be read as the frame asks.
+    """
+    try:
+        return frame.collect(engine="streaming").rechunk()
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise DataError(f"cannot read {path}: {_first_line(error)}; download the file again") from error
+
+
+def check_key(frame: pl.DataFrame, column: str, path: Path) -> None:
+    """Check that a column names rows: no null, no value twice.
+
+    Raises:
+        DataError: It does not.
+    """
+    if frame[column].null_count():
+        raise DataError(f"{path}: expected a {column} in every row; {frame[column].null_count()} rows have none")
+    if frame[column].n_unique() != frame.height:
+        twice = frame.filter(pl.col(column).is_duplicated())[column].min()
+        raise DataError(f"{path}: expected each {column} once; {twice!r} comes more often")
+
+
+def _checked(scan: pl.LazyFrame, path: Path, columns: Sequence[str], kind: str) -> pl.LazyFrame:
+    try:
+        present = scan.collect_schema().names()
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise DataError(f"expected {kind} at {path}, but it cannot be read ({_first_line(error)})") from error
+    missing = [column for column in columns if column not in present]
+    if missing:
+        raise DataError(
+            f"{path}: expected {kind} with the columns {', '.join(columns)}; missing: {', '.join(missing)}; "
+            f"it has: {_shortened(', '.join(present))}"
+        )
+    return scan.select(columns)
+
+
+def _first_line(error: Exception) -> str:
+    return _shortened((str(error).strip().splitlines() or [type(error).__name__])[0])
+
+
+def _shortened(text: str, longest: int = 200) -> str:
+    one_line = "".join(sign if sign.isprintable() else "?" for sign in text)
+    return one_line if len(one_line) <= longest else one_line[: longest - 3] + "..."

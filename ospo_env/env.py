@@ -1,0 +1,291 @@
+"""The environment: read a prompt, write a rewrite, earn the ranking's metric. One step an episode."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.error import ResetNeeded
+from numpy.typing import NDArray
+
+from envs_data import PreparedData, unknown_name
+from ospo_env.errors import TaskError
+from ospo_env.registration import open_data
+from ospo_env.rendering import RankedDocument, render_episode
+from ospo_env.retrievers.base import Retriever
+from ospo_env.spaces import FreeText
+from ospo_env.task import RetrievalTask
+
+__all__ = ["Outcome", "RewriteEnv", "check_action", "judge"]
+
+_RENDERED_DOCUMENTS = 10
+
+
+class Outcome(NamedTuple):
+    """What one rewrite brought.
+
+    Attributes:
+        reward: In [0, 1]; equal to ``task.rewards``, bit for bit.
+        ranking: Ids of all ranked documents of the pool, best first; those that the text does not match are absent.
+        metrics: All metrics of that ranking by name, each in [0, 1].
+        words_beyond_cap: Words that were not scored.
+    """
+
+    reward: float
+    ranking: tuple[str, ...]
+    metrics: dict[str, float]
+    words_beyond_cap: int
+
+
+def judge(task: RetrievalTask, prompt_ids: Sequence[str], texts: Sequence[str]) -> list[Outcome]:
+    """Rank and measure a batch of rewrites in one call of the retriever.
+
+    Args:
+        task: What ranks and measures.
+        prompt_ids: One for each text, length B.
+        texts: The rewrites, length B.
+
+    Returns:
+        B outcomes.
+
+    Raises:
+        RetrieverError: The retriever failed.
+    """
+    rewards = task.rewards(prompt_ids, texts)
+    metrics = task.evaluate(prompt_ids, texts)
+    rankings = task.rankings(prompt_ids, texts)
+    return [
+        Outcome(
+            reward=float(rewards[row]),
+            ranking=rankings[row],
+            metrics={name: float(values[row]) for name, values in metrics.items()},
+            words_beyond_cap=task.words_beyond_cap(text),
+        )
+        for row, text in enumerate(texts)
+    ]
+
+
+def check_action(action: Any, where: str = "") -> str:
+    """The action, if it is a text.
+
+    Args:
+        action: What came.
+        where: Said after "action", for example ``" of environment 3"``.
+
+    Returns:
+        The action unchanged.
+
+    Raises:
+        TypeError: It is no string.
+    """
+    if not isinstance(action, str):
+        raise TypeError(f"expected the action{where} to be a str, the rewrite; got {type(action).__name__} {action!r}")
+    return action
+
+
+class RewriteEnv(gym.Env[str, str]):
+    """Query rewriting as a Gymnasium environment of one step an episode.
+
+    Observation: the prompt. Action: the rewrite. ``step`` ends the episode (``terminated=True, truncated=False``) and
+    shows the same prompt again as the terminal observation. The reward is the metric of the ranking that the
+    retriever makes of the query's candidate pool with the rewrite's words up to the cap. A text that matches nothing
+    earns 0.
+
+    Each ``reset`` draws a query of the split, uniformly and with replacement, from ``np_random`` alone;
+    ``reset(options={"query_id": ...})`` takes that query and draws nothing.
+
+    ``info`` is new at each call. After ``reset`` and ``step``: ``query_id``, ``query`` (the raw query) and
+    ``synthetic`` (whether the shop is a generated one). After ``step`` also ``ranking`` (ids of all ranked documents
+    of the pool, best first), ``metrics`` (name to value) and ``words_beyond_cap`` (words that were not scored).
+
+    Equal data and retriever arguments share one object within a process. That saves time and changes no number.
+
+    Attributes:
+        task: The task behind the environment, for learners that ask in batches.
+
+    Args:
+        sample: The embedded sample to read without ``data``: ``"shopping"`` or ``"fashion"``. With ``data`` it says
+            which data sets are accepted; ``None`` accepts all.
+        data: A prepared directory (a ``str`` keeps ``env.spec`` JSON-able) or its tables in memory.
+        split: The queries to draw from: ``"train"``, ``"validation"`` or ``"test"``.
+        retriever: A registered name, ``"module:attribute"``, or an object.
+        metric: The reward, for example ``"nDCG@10"`` or ``"RR"``.
+        max_words: Cap on the words of a rewrite; those beyond it are not scored.
+        render_mode: ``"ansi"`` lets :meth:`render` return the episode as text.
+
+    Raises:
+        TaskError: An argument is unknown, or they do not fit together.
+        DataError: The directory is not a prepared one.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": ["ansi"], "render_fps": 1}  # noqa: RUF012 - Gymnasium's own form
+
+    def __init__(
+        self,
+        *,
+        sample: str | None = None,
+        data: str | Path | PreparedData | None = None,
+        split: str = "train",
+        retriever: str | Retriever | Callable[..., Retriever] = "bm25",
+        metric: str = "nDCG@10",
+        max_words: int = 16,
+        render_mode: str | None = None,
+    ) -> None:
+        if render_mode is not None and render_mode not in self.metadata["render_modes"]:
+            raise TaskError(unknown_name("render mode", render_mode, self.metadata["render_modes"]))
+        self.render_mode = render_mode
+        self.task = RetrievalTask(open_data(sample, data), retriever=retriever, metric=metric, max_words=max_words)
+        self.split = split
+        self._prompt_ids, self._prompts = self.task.prompts(split)
+        if not self._prompt_ids:
+            raise TaskError(f"the data set has no queries in split {split!r}; choose another split or prepare it again")
+        self._row_of = {prompt_id: row for row, prompt_id in enumerate(self._prompt_ids)}
+        self.observation_space = FreeText()
+        self.action_space = FreeText()
+        self._row: int | None = None
+        self._ended: tuple[str, Outcome] | None = None
+
+    @property
+    def prompt_id(self) -> str:
+        """Id of the current prompt.
+
+        Raises:
+            ResetNeeded: There is none yet.
+        """
+        return self._prompt_ids[self._current()]
+
+    def reset(self, *, seed: int | None = None, options: Mapping[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
+        """Start an episode.
+
+        Args:
+            seed: Seed of the draws from here on.
+            options: ``{"query_id": id}`` takes that query instead of a drawn one.
+
+        Returns:
+            The prompt, and ``info``.
+
+        Raises:
+            TaskError: An unknown option, or a query id that is not of this split. Nothing has changed then.
+        """
+        pinned = self.pinned_row(options)
+        super().reset(seed=seed)
+        self._row = int(self.np_random.integers(len(self._prompt_ids))) if pinned is None else pinned
+        self._ended = None
+        return self._prompts[self._row], self._info()
+
+    def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
+        """Score a rewrite and end the episode.
+
+        Args:
+            action: The rewrite: any string, also an empty one.
+
+        Returns:
+            The same prompt, the reward in [0, 1], ``True``, ``False``, and ``info``.
+
+        Raises:
+            TypeError: The action is not a string.
+            ResetNeeded: There is no episode, or it has ended.
+            RetrieverError: The retriever failed.
+        """
+        self.check_running()
+        (outcome,) = judge(self.task, [self.prompt_id], [check_action(action)])
+        return self.conclude(action, outcome)
+
+    def conclude(self, action: str, outcome: Outcome) -> tuple[str, float, bool, bool, dict[str, Any]]:
+        """End the episode with an outcome that :func:`judge` found: the rest of :meth:`step`, for who judges a batch.
+
+        Args:
+            action: The rewrite.
+            outcome: What it brought.
+
+        Returns:
+            What :meth:`step` returns.
+        """
+        self._ended = (action, outcome)
+        info = self._info() | {
+            "ranking": outcome.ranking,
+            "metrics": dict(outcome.metrics),
+            "words_beyond_cap": outcome.words_beyond_cap,
+        }
+        return self._prompts[self._current()], outcome.reward, True, False, info
+
+    def coalition_values(
+        self, text: str, spans: Sequence[tuple[int, int]], coalitions: NDArray[np.bool_]
+    ) -> NDArray[np.float64]:
+        """The worth of coalitions of a rewrite's segments, for the current prompt; the episode goes on unchanged.
+
+        Args:
+            text: The rewrite.
+            spans: Its N segments as character spans ``[start, end)`` that tile it.
+            coalitions: bool (C, N), a coalition a row.
+
+        Returns:
+            float64 (C,), each in [0, 1]; a row of all ``True`` has the reward of ``step(text)``, bit for bit.
+
+        Raises:
+            TaskError: The spans do not tile the text, or the coalitions do not fit them.
+            ResetNeeded: There is no current prompt yet.
+        """
+        (values,) = self.task.coalition_values([self.prompt_id], [text], [spans], [coalitions])
+        return values
+
+    def render(self) -> str | None:  # type: ignore[override]
+        """The current episode as text; ``None`` without ``render_mode="ansi"``.
+
+        Raises:
+            ResetNeeded: There is no episode yet.
+        """
+        if self.render_mode is None:
+            return None
+        prompt = self._prompts[self._current()]
+        if self._ended is None:
+            return render_episode(prompt)
+        action, outcome = self._ended
+        return render_episode(
+            prompt,
+            action,
+            self._described(outcome.ranking[:_RENDERED_DOCUMENTS]),
+            ranked=len(outcome.ranking),
+            reward=outcome.reward,
+            metric=str(self.task.metric),
+            words_beyond_cap=outcome.words_beyond_cap,
+        )
+
+    def check_running(self) -> None:
+        """Raise ``ResetNeeded`` unless an episode is open."""
+        if self._current() is not None and self._ended is not None:
+            raise ResetNeeded("the episode ended with its one step; call reset() before the next step()")
+
+    def pinned_row(self, options: Mapping[str, Any] | None) -> int | None:
+        """The row of the query that the options of ``reset`` name, or ``None`` where they leave it to chance.
+
+        Raises:
+            TaskError: An unknown option, or a query id that is not of this split.
+        """
+        for name in options or {}:
+            if name != "query_id":
+                raise TaskError(unknown_name("reset option", name, ["query_id"]))
+        query_id = (options or {}).get("query_id")
+        if query_id is None:
+            return None
+        row = self._row_of.get(query_id)
+        if row is None:
+            other = self.task.query(query_id).split  # raises for an id of no split
+            raise TaskError(
+                f"query {query_id!r} is of split {other!r}, this environment draws from {self.split!r}; "
+                f"make it with split={other!r}"
+            )
+        return row
+
+    def _current(self) -> int:
+        if self._row is None:
+            raise ResetNeeded("there is no episode yet; call reset() first")
+        return self._row
+
+    def _info(self) -> dict[str, Any]:
+        query = self.task.query(self.prompt_id)
+        return {"query_id": self.prompt_id, "query": query.query, "synthetic": self.task.data.synthetic}
+
+    def _described(self, doc_ids: Sequence[str]) -> list[RankedDocument]:
+        raise NotImplementedError

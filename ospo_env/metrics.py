@@ -1,0 +1,159 @@
+"""Ranking metrics, vectorised over a batch of rankings. Pure functions on arrays.
+
+A metric is a name with parameters: ``nDCG@k``, ``RR``, ``RR@k``, ``R@k``, ``AP``, as in ir-measures. nDCG adds a
+document's gain times 1 / log2(rank + 1) (Järvelin and Kekäläinen 2002, linear gain) and divides by the same sum over
+the best order of **all** judged documents of the query, in its pool or not. RR, R and AP count the documents of full
+gain (gain >= 1) as relevant, R and AP out of all judged ones. Documents of score -inf are not ranked; equal scores
+rank in the order of the columns, which in a candidate pool are ascending document rows.
+
+Every sum runs over ranks in order, one row independent of the others, so that a value does not depend on the batch
+it was computed in, and the best order has nDCG exactly 1.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envs_data import unknown_name
+from ospo_env.errors import TaskError
+
+__all__ = ["FULL_GAIN", "Metric", "parse_metric", "ranked_gains", "ranking"]
+
+FULL_GAIN = 1.0
+"""The gain from which a document counts as relevant for RR, R and AP."""
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric by name; called, it is computed. ``str(metric)`` is the printed name.
+
+    Attributes:
+        measure: Key of the table of measures.
+        cutoff: Ranks that count, at least 1, or ``None`` for all.
+    """
+
+    measure: str
+    cutoff: int | None = None
+
+    def __str__(self) -> str:
+        return self.measure if self.cutoff is None else f"{self.measure}@{self.cutoff}"
+
+    def __call__(self, scores: Array, gains: Array, judged: Array) -> Array:
+        """The metric of each ranking.
+
+        Args:
+            scores: Finite, or -inf where a document is not ranked (B, P).
+            gains: Gain of each document, >= 0, (B, P) or (1, P) for all rows alike.
+            judged: Gains of all judged documents of the query in descending order, padded with 0, (B, J) or (1, J).
+
+        Returns:
+            float64 (B,), in [0, 1]; 0 where nothing is ranked.
+        """
+        depth = min(self.cutoff or scores.shape[1], scores.shape[1])
+        return _MEASURES[self.measure](ranked_gains(scores, gains, depth), judged, self.cutoff)
+
+
+def parse_metric(name: str) -> Metric:
+    """The metric of a name.
+
+    Raises:
+        TaskError: There is no such metric, or its cut-off is missing, not allowed or not a positive integer.
+
+    >>> parse_metric("nDCG@10")
+    Metric(measure='nDCG', cutoff=10)
+    """
+    forms = ("nDCG@k", "RR", "RR@k", "R@k", "AP")
+    if not isinstance(name, str):
+        raise TypeError(f"expected a metric's name such as 'nDCG@10'; got {type(name).__name__}")
+    match = re.fullmatch(r"([^@]+)(?:@([0-9]{1,6}))?", name)
+    form = "" if match is None else match[1] + ("@k" if match[2] else "")
+    if match is None or form not in forms or (match[2] and int(match[2]) == 0):
+        known = [known_form.replace("k", match[2]) if match and match[2] else known_form for known_form in forms]
+        spelt = {known_name.casefold(): known_name for known_name in known}.get(name.casefold())
+        hint = f"unknown metric {name!r}; did you mean {spelt!r}?" if spelt else unknown_name("metric", name, known)
+        raise TaskError(f"{hint} (k is a positive integer)")
+    return Metric(match[1], int(match[2]) if match[2] else None)
+
+
+def ranked_gains(scores: Array, gains: Array, depth: int) -> Array:
+    """Gains of the documents at ranks 1 to ``depth``, ranked by (-score, column).
+
+    Only documents that have a gain need a rank: one more than the number of documents ahead of them.
+
+    Args:
+        scores: (B, P); -inf is not ranked.
+        gains: (B, P), or (1, P) for all rows alike.
+        depth: Ranks wanted, in 1 .. P.
+
+    Returns:
+        float64 (B, depth); 0 where no document stands at that rank.
+    """
+    batch, pool = scores.shape
+    ranked = np.zeros((batch, depth))
+    bearing = int((gains > 0).sum(axis=1).max(initial=0))
+    columns = np.argsort(gains <= 0, axis=1, kind="stable")[:, :bearing]  # documents with a gain first, in order
+    position = np.arange(pool)
+    for column in columns.T[:, :, None]:  # (B, 1) or (1, 1)
+        own = np.take_along_axis(scores, column, axis=1) if len(column) == batch else scores[:, column[0]]
+        ahead = np.count_nonzero((scores > own) | ((scores == own) & (position < column)), axis=1)
+        gain = np.broadcast_to(np.take_along_axis(gains, column, axis=1)[:, 0], batch)
+        rows = np.flatnonzero((ahead < depth) & (own[:, 0] > -np.inf) & (gain > 0))
+        ranked[rows, ahead[rows]] = gain[rows]
+    return ranked
+
+
+def ranking(scores: Array) -> NDArray[np.intp]:
+    """Columns of one row of scores (P,), best first, ties in the order of the columns, without those of -inf."""
+    order = np.argsort(-scores, kind="stable")
+    return order[: np.count_nonzero(scores > -np.inf)]
+
+
+def _dcg(ranked: Array) -> Array:
+    total = np.zeros(len(ranked))
+    for rank, gain in enumerate(ranked.T, start=1):
+        total += gain / np.log2(rank + 1)
+    return total
+
+
+def _ndcg(ranked: Array, judged: Array, cutoff: int | None) -> Array:
+    return _share(_dcg(ranked), _dcg(judged[:, :cutoff]))
+
+
+def _reciprocal_rank(ranked: Array, judged: Array, cutoff: int | None) -> Array:
+    relevant = ranked >= FULL_GAIN
+    return _share(relevant.any(axis=1).astype(np.float64), 1.0 + relevant.argmax(axis=1))
+
+
+def _recall(ranked: Array, judged: Array, cutoff: int | None) -> Array:
+    return _share((ranked >= FULL_GAIN).sum(axis=1).astype(np.float64), _relevant(judged))
+
+
+def _average_precision(ranked: Array, judged: Array, cutoff: int | None) -> Array:
+    found = np.zeros(len(ranked))
+    total = np.zeros(len(ranked))
+    for rank, relevant in enumerate((ranked >= FULL_GAIN).T, start=1):
+        found += relevant
+        total += relevant * found / rank
+    return _share(total, _relevant(judged))
+
+
+def _relevant(judged: Array) -> Array:
+    return (judged >= FULL_GAIN).sum(axis=1).astype(np.float64)
+
+
+def _share(part: Array, whole: Array) -> Array:
+    whole = np.broadcast_to(whole, part.shape)
+    return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
+
+
+_MEASURES: dict[str, Callable[[Array, Array, int | None], Array]] = {
+    "nDCG": _ndcg,
+    "RR": _reciprocal_rank,
+    "R": _recall,
+    "AP": _average_precision,
+}

@@ -1,0 +1,81 @@
+"""Candidate pools and judgements of all queries as flat arrays, gathered into padded batches."""
+
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envs_data import PreparedData
+from ospo_env.errors import TaskError
+
+__all__ = ["CandidatePools"]
+
+_Number = TypeVar("_Number", np.int32, np.float64)
+
+
+class CandidatePools:
+    """What ranking and measuring need of each query; queries are named by their row in ``data.queries``.
+
+    Args:
+        data: A prepared data set.
+
+    Raises:
+        TaskError: A pool is empty or not in ascending order of document rows, on which the tie rule rests, or a
+            document was judged twice for one query.
+    """
+
+    def __init__(self, data: PreparedData) -> None:
+        documents = data.documents.height
+        sizes = data.pools["doc_rows"].list.len().fill_null(0).to_numpy().astype(np.int64)
+        self._starts = np.concatenate([[0], np.cumsum(sizes)])
+        if not sizes.all():
+            raise TaskError(f"query {data.queries['query_id'][int(np.argmin(sizes))]!r} has an empty candidate pool")
+        self._rows = data.pools["doc_rows"].explode().to_numpy().astype(np.int32)
+        # one number a (query, document), so that all pools are searched at once
+        pooled = np.repeat(np.arange(len(sizes)), sizes) * documents + self._rows
+        if (np.diff(pooled) <= 0).any():
+            raise TaskError("expected every candidate pool in ascending order of document rows, without repetition")
+        queries = data.queries.select("query_id").with_row_index("row")
+        qrels = data.qrels.join(queries, on="query_id", how="inner")
+        qrels = qrels.sort("row", "gain", "doc_row", descending=[False, True, False])
+        query, gains = qrels["row"].to_numpy().astype(np.int64), qrels["gain"].to_numpy()
+        judged = query * documents + qrels["doc_row"].to_numpy().astype(np.int64)
+        if len(np.unique(judged)) != len(judged):
+            raise TaskError("expected one judgement a query and document; the qrels hold some twice")
+        self._judged = gains
+        self._judged_starts = np.searchsorted(query, np.arange(len(sizes) + 1))
+        place = np.searchsorted(pooled, judged)
+        inside = (place < len(pooled)) & (pooled[np.minimum(place, len(pooled) - 1)] == judged)
+        self._gains = np.zeros(len(pooled))
+        self._gains[place[inside]] = gains[inside]
+
+    def size(self, query: int) -> int:
+        """Documents in the pool of a query, at least 1."""
+        return int(self._starts[query + 1] - self._starts[query])
+
+    def documents(self, query: int) -> NDArray[np.int32]:
+        """Document rows of the pool of a query, ascending (P,)."""
+        return self._rows[self._starts[query] : self._starts[query + 1]]
+
+    def document_batch(self, queries: NDArray[np.int64]) -> NDArray[np.int32]:
+        """Document rows (B, P) of the pools of B queries, each ascending and then padded with -1."""
+        return _gather(self._rows, self._starts, queries, -1)
+
+    def gain_batch(self, queries: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Gains (B, P) of those documents, 0 where not judged or padded."""
+        return _gather(self._gains, self._starts, queries, 0.0)
+
+    def judged_batch(self, queries: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Gains (B, J) of all judged documents of each query, in its pool or not, descending, padded with 0."""
+        return _gather(self._judged, self._judged_starts, queries, 0.0)
+
+
+def _gather(
+    flat: NDArray[_Number], starts: NDArray[np.int64], queries: NDArray[np.int64], padding: float
+) -> NDArray[_Number]:
+    sizes = starts[queries + 1] - starts[queries]
+    columns = np.arange(sizes.max(initial=0))
+    inside = columns < sizes[:, None]
+    out = np.full(inside.shape, padding, dtype=flat.dtype)
+    out[inside] = flat[(starts[queries][:, None] + columns)[inside]]
+    return out

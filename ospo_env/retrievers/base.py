@@ -1,0 +1,102 @@
+"""What a retriever is, and what the retrievers of this package share."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Retriever", "best_rows", "equal_pools", "make_fingerprint"]
+
+
+@runtime_checkable
+class Retriever(Protocol):
+    """Ranks documents, named by their rows in the corpus, for a text. All scores depend on text and corpus alone.
+
+    A text that matches nothing scores -inf everywhere: such documents are not ranked and earn nothing. A retriever
+    can be pickled. One that fails raises; the task turns that into a ``RetrieverError``, never into a reward.
+    """
+
+    @property
+    def name(self) -> str:
+        """The name in messages and tables."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of kind, settings, corpus and version: equal fingerprints give equal scores."""
+        ...
+
+    @property
+    def linear(self) -> bool:
+        """Whether the scores of a text are **exactly** the sums of its pieces' scores, up to a positive factor.
+
+        For every cut of a text that ``cuts_cleanly`` accepts: a document matches the text if and only if it matches
+        a piece, and then its score is the sum of its finite piece scores, to the last bit and in any order of
+        summation (integers in float64, say). Coalitions then cost a matrix product instead of retrievals.
+        """
+        ...
+
+    def score_pools(self, texts: Sequence[str], pools: NDArray[np.int32]) -> NDArray[np.float64]:
+        """Score B texts, each on its own pool.
+
+        Args:
+            texts: B texts without lone surrogates.
+            pools: Document rows (B, P); -1 pads a shorter pool.
+
+        Returns:
+            float64 (B, P): finite scores; -inf where the text does not match the document or the row is -1.
+        """
+        ...
+
+    def rank_corpus(self, text: str, k: int) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+        """The best ``k`` documents of the corpus, or fewer where fewer match.
+
+        Returns:
+            Document rows and their scores, both (k',), by (-score, row).
+        """
+        ...
+
+    def cuts_cleanly(self, text: str, offsets: Sequence[int]) -> bool:
+        """Whether cutting the text at all these character offsets leaves the analyser's units whole."""
+        ...
+
+
+def make_fingerprint(kind: str, version: int, settings: Mapping[str, Any], corpus: str) -> str:
+    """Digest of all that decides a retriever's scores.
+
+    Args:
+        kind: The kind's name; it stays readable in the result.
+        version: Goes up whenever the same settings and corpus would score differently.
+        settings: JSON-able.
+        corpus: Digest of the documents.
+
+    Returns:
+        The kind and 16 hex digits.
+    """
+    content = json.dumps([kind, version, dict(settings), corpus], sort_keys=True)
+    return f"{kind}-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
+
+
+def equal_pools(pools: NDArray[np.int32]) -> Iterator[tuple[list[int], NDArray[np.int32]]]:
+    """Batch rows that share a pool, with that pool (P,); pools in order of first appearance.
+
+    The rollouts of a group are ranked on one pool, so that its documents need to be gathered once.
+    """
+    rows: dict[bytes, list[int]] = {}
+    for row, pool in enumerate(np.ascontiguousarray(pools)):
+        rows.setdefault(pool.tobytes(), []).append(row)
+    for members in rows.values():
+        yield members, pools[members[0]]
+
+
+def best_rows(scores: NDArray[np.float64], k: int) -> NDArray[np.int32]:
+    """The best ``k`` rows of corpus scores (D,) by (-score, row), without those of -inf."""
+    rows = np.flatnonzero(scores > -np.inf)
+    if len(rows) > k:
+        kth = np.partition(scores[rows], len(rows) - k)[len(rows) - k]
+        rows = rows[scores[rows] >= kth]
+    order = np.argsort(-scores[rows], kind="stable")[:k]
+    return rows[order].astype(np.int32)

@@ -1,0 +1,134 @@
+"""Latent-semantic retrieval in whole numbers: exact, hence linear, and independent of batch and threads."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from ospo_env.errors import TaskError
+from ospo_env.retrievers.base import best_rows, equal_pools, make_fingerprint
+from ospo_env.retrievers.vocabulary import Vocabulary
+from ospo_env.text import cuts_between_words
+
+__all__ = ["LSARetriever"]
+
+_VERSION = 1
+_DOCUMENT_UNIT = 2**15  # length of a document vector
+_TOKEN_UNIT = 2**20  # length of the longest token vector
+_POWER_ITERATIONS = 3
+
+
+class LSARetriever:
+    """TF-IDF and a truncated singular value decomposition (Deerwester et al. 1990); works offline.
+
+    Documents: TF-IDF (raw term counts, smoothed idf, unit length) projected on the leading singular vectors, again at
+    unit length. A text: the **un**normalised sum over its tokens of idf times the token's row of those vectors, so
+    that its scores are the cosines times one positive factor and add up over its pieces. Both kinds of vector are
+    rounded to whole numbers (15 and 20 bits), and every partial sum of a score stays below 2^53 in texts of up to
+    2^18 tokens: nothing depends on the order of summation. A text with a known token matches every document, any
+    other text none. The decomposition is computed on one thread, so that it does not depend on their number.
+
+    Args:
+        documents: Their texts, at least two, with at least two different tokens among them.
+        corpus: Digest of the documents, for the fingerprint.
+        dimensions: Length of the vectors, at most; the smaller side of the term matrix less 1 bounds it.
+        seed: Of the randomised decomposition.
+
+    Raises:
+        TaskError: The corpus is too small.
+    """
+
+    name = "lsa"
+    linear = True
+
+    def __init__(self, documents: Sequence[str], corpus: str, *, dimensions: int = 128, seed: int = 0) -> None:
+        settings = {"dimensions": dimensions, "seed": seed, "units": [_DOCUMENT_UNIT, _TOKEN_UNIT]}
+        self.fingerprint = make_fingerprint("lsa", _VERSION, settings, corpus)
+        self._vocabulary = Vocabulary()
+        counts = _count_matrix(self._vocabulary.learn(documents), self._vocabulary)
+        if min(counts.shape) < 2:
+            raise TaskError(
+                "expected at least two documents and two different words for the retriever 'lsa'; "
+                f"got {counts.shape[0]} and {counts.shape[1]}; use 'bm25'"
+            )
+        self._documents, self._tokens = _latent_vectors(counts, min(dimensions, min(counts.shape) - 1), seed)
+
+    def score_pools(self, texts: Sequence[str], pools: NDArray[np.int32]) -> NDArray[np.float64]:
+        """As :meth:`Retriever.score_pools`: finite scores are integers, of either sign."""
+        scores = np.full(pools.shape, -np.inf)
+        for rows, pool in equal_pools(pools):
+            queries, known = self._query_vectors([texts[row] for row in rows])
+            products = queries @ self._documents[pool].astype(np.float64).T
+            scores[rows] = np.where(known[:, None] & (pool >= 0), products, -np.inf)
+        return scores
+
+    def rank_corpus(self, text: str, k: int) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+        """As :meth:`Retriever.rank_corpus`: candidates by FAISS in float32, then ranked by their exact scores."""
+        queries, known = self._query_vectors([text])
+        if not known[0]:
+            return np.empty(0, dtype=np.int32), np.empty(0)
+        total, dimensions = self._documents.shape
+        # bound on the error of a float32 product of these vectors, rounding of the query included
+        slack = (dimensions + 2) * 2.0**-23 * float(np.linalg.norm(queries)) * (_DOCUMENT_UNIT + dimensions)
+        wanted = min(total, max(2 * k, 64))
+        while True:
+            approximate, found = self._index.search(queries.astype(np.float32), wanted)
+            candidates = np.sort(found[0])
+            scores = self._documents[candidates].astype(np.float64) @ queries[0]
+            best = best_rows(scores, k)
+            # what FAISS left out scores at most this, so that it cannot belong among the best
+            if wanted == total or scores[best[-1]] > approximate[0, -1] + slack:
+                return candidates[best].astype(np.int32), scores[best]
+            wanted = min(total, 4 * wanted)
+
+    def cuts_cleanly(self, text: str, offsets: Sequence[int]) -> bool:
+        """Whether no word is cut."""
+        return cuts_between_words(text, offsets)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key != "_index"}
+
+    def _query_vectors(self, texts: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Sums of token vectors (B, d), and which texts have a known token (B,)."""
+        occurring, counts = self._vocabulary.counts(texts)
+        return counts @ self._tokens[occurring].astype(np.float64), counts.sum(axis=1) > 0
+
+    @cached_property
+    def _index(self) -> Any:
+        import faiss  # needed only for the whole corpus
+
+        index = faiss.IndexFlatIP(self._documents.shape[1])
+        index.add(self._documents)
+        return index
+
+
+def _count_matrix(corpus_ids: list[list[int]], vocabulary: Vocabulary) -> sparse.csr_matrix:
+    """Counts (D, V) of the tokens of each document."""
+    indptr = np.concatenate([[0], np.cumsum([len(ids) for ids in corpus_ids])])
+    indices = np.fromiter((token for ids in corpus_ids for token in ids), dtype=np.int32, count=int(indptr[-1]))
+    counts = sparse.csr_matrix((np.ones(len(indices)), indices, indptr), shape=(len(corpus_ids), len(vocabulary)))
+    counts.sum_duplicates()
+    return counts
+
+
+def _latent_vectors(
+    counts: sparse.csr_matrix, dimensions: int, seed: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Whole-numbered document vectors (D, d) and token vectors (V, d)."""
+    from sklearn.feature_extraction.text import TfidfTransformer  # slow to import, and needed only here
+    from sklearn.utils.extmath import randomized_svd
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    with threadpool_limits(limits=1):
+        transformer = TfidfTransformer(norm="l2", sublinear_tf=False)
+        weights = transformer.fit_transform(counts)
+        *_, basis = randomized_svd(weights, dimensions, n_iter=_POWER_ITERATIONS, random_state=seed)
+        documents = weights @ basis.T
+    lengths = np.linalg.norm(documents, axis=1, keepdims=True)
+    documents *= np.divide(_DOCUMENT_UNIT, lengths, out=np.zeros_like(lengths), where=lengths > 0)
+    tokens = transformer.idf_[:, None] * basis.T
+    tokens *= _TOKEN_UNIT / np.linalg.norm(tokens, axis=1).max()
+    return np.rint(documents).astype(np.float32), np.rint(tokens).astype(np.float32)

@@ -1,0 +1,106 @@
+"""Retrievers by name: one table for environments, training and evaluation."""
+
+import hashlib
+import importlib
+import threading
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+from cachetools import LRUCache
+
+from envs_data import unknown_name
+from ospo_env.errors import TaskError
+from ospo_env.retrievers.base import Retriever
+from ospo_env.retrievers.bm25 import BM25Retriever
+from ospo_env.retrievers.lsa import LSARetriever
+
+__all__ = ["RetrieverFactory", "RetrieverSpec", "corpus_digest", "make_retriever", "register_retriever"]
+
+RetrieverFactory: TypeAlias = Callable[[Sequence[str], str], Retriever]
+"""Makes a retriever of the texts of all documents and their digest."""
+
+RetrieverSpec: TypeAlias = str | Retriever | RetrieverFactory
+"""A registered name, ``module:attribute`` (a factory or a retriever), a retriever, or a factory."""
+
+_FACTORIES: dict[str, RetrieverFactory] = {"bm25": BM25Retriever, "lsa": LSARetriever}
+_MEMBERS = ("name", "fingerprint", "linear", "score_pools", "rank_corpus", "cuts_cleanly")
+_made: LRUCache[tuple[RetrieverFactory, str], Retriever] = LRUCache(maxsize=4)
+_lock = threading.RLock()
+
+
+def register_retriever(name: str, factory: RetrieverFactory) -> None:
+    """Make a name mean a retriever, in this process; ``module:attribute`` reaches other processes too.
+
+    Args:
+        name: What environments, training and evaluation will call it. A known name gets the new meaning.
+        factory: Called with the texts of all documents and their digest.
+
+    Raises:
+        TaskError: The name is empty or holds a colon, which is for ``module:attribute``.
+    """
+    if not name or ":" in name:
+        raise TaskError(f"expected a retriever's name without a colon; got {name!r}")
+    _FACTORIES[name] = factory
+
+
+def make_retriever(spec: RetrieverSpec, documents: Sequence[str], corpus: str) -> Retriever:
+    """The retriever of a specification on a corpus.
+
+    The last few that were built are kept, so that all environments of a process on the same documents share one.
+
+    Args:
+        spec: What to make; an object that is a retriever already comes back as it is.
+        documents: The texts of all documents, in row order.
+        corpus: Their digest, as :func:`corpus_digest` gives it.
+
+    Returns:
+        The retriever.
+
+    Raises:
+        TaskError: The name is unknown, the import failed, or what was found is not a retriever.
+    """
+    found = _resolve(spec) if isinstance(spec, str) else spec
+    if isinstance(found, type) or not isinstance(found, Retriever):
+        if not callable(found):
+            raise TaskError(_not_a_retriever(spec, found))
+        with _lock:
+            made = _made.get((found, corpus))
+            if made is None:
+                made = found(documents, corpus)
+                if not isinstance(made, Retriever):
+                    raise TaskError(_not_a_retriever(spec, made))
+                _made[found, corpus] = made
+        return made
+    return found
+
+
+def corpus_digest(documents: Sequence[str]) -> str:
+    """Hex digest of texts and their order."""
+    digest = hashlib.sha256()
+    for document in documents:
+        content = document.encode("utf-8", "surrogatepass")
+        digest.update(len(content).to_bytes(8, "little") + content)
+    return digest.hexdigest()
+
+
+def _resolve(spec: str) -> RetrieverFactory | Retriever:
+    if spec in _FACTORIES:
+        return _FACTORIES[spec]
+    module_name, colon, attribute = spec.partition(":")
+    if not (module_name and colon and attribute):
+        raise TaskError(unknown_name("retriever", spec, _FACTORIES) + "; or name it module:attribute")
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise TaskError(f"cannot import the module of the retriever {spec!r}: {error}") from error
+    try:
+        found: RetrieverFactory | Retriever = getattr(module, attribute)
+    except AttributeError as error:
+        raise TaskError(unknown_name(f"attribute of the module {module_name}", attribute, vars(module))) from error
+    return found
+
+
+def _not_a_retriever(spec: RetrieverSpec, found: object) -> str:
+    missing = [member for member in _MEMBERS if not hasattr(found, member)]
+    what = repr(spec) if isinstance(spec, str) else f"the {type(found).__name__} passed as retriever"
+    return f"expected {what} to make or be a retriever; got {type(found).__name__} without {', '.join(missing)}"

@@ -1,0 +1,249 @@
+"""The task: what ``ospo_env`` offers through the door, and what its own rooms see behind it."""
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from envs_data import SPLITS, PreparedData, unknown_name
+from ospo_env.coalitions import check_coalitions, check_spans, cut_spans
+from ospo_env.errors import TaskError
+from ospo_env.metrics import parse_metric, ranking
+from ospo_env.pools import CandidatePools
+from ospo_env.retrievers.base import Retriever
+from ospo_env.retrievers.registry import RetrieverSpec, corpus_digest, make_retriever
+from ospo_env.scorer import PoolScorer
+from ospo_env.text import cap_words, clean_text
+
+__all__ = ["DEFAULT_METRICS", "Query", "RetrievalTask"]
+
+DEFAULT_METRICS = ("nDCG@10", "RR", "R@10", "AP")
+"""What ``evaluate`` computes besides the task's own metric."""
+
+_TOKENIZER_DOCUMENTS = 20_000
+_MOST_WORDS = 2**16  # sums of integer term weights are exact far beyond
+
+
+@dataclass(frozen=True)
+class Query:
+    """A query as the data set has it.
+
+    Attributes:
+        query_id: Its id, which is also the prompt's.
+        split: ``train``, ``validation`` or ``test``.
+        query: What the shopper typed.
+        history: Earlier purchases, oldest first, or none.
+        intent: The latent intent in catalogue phrases; known for synthetic data only.
+    """
+
+    query_id: str
+    split: str
+    query: str
+    history: tuple[str, ...]
+    intent: tuple[str, ...]
+
+
+class RetrievalTask:
+    """Rewrite a query so that a frozen retriever ranks its candidate pool well.
+
+    A prompt is named by the id of its query. Its text is the query; where there is a history,
+    ``query | purchase; purchase; ...``, oldest first. A text earns the metric of its ranking of the pool, read up to
+    the end of its ``max_words``-th word; one that matches nothing earns 0. Lone surrogates are read as U+FFFD.
+
+    Attributes:
+        data: The data set.
+        retriever: What ranks.
+        metric: The printed name of the metric.
+        max_words: Words of a text that count.
+
+    Args:
+        data: A prepared data set.
+        retriever: A registered name, ``module:attribute``, a retriever or a factory.
+        metric: A metric's name.
+        max_words: In 1 .. 65536.
+
+    Raises:
+        TaskError: The retriever or the metric is unknown, or ``max_words`` is out of range.
+    """
+
+    def __init__(
+        self, data: PreparedData, retriever: RetrieverSpec = "bm25", metric: str = "nDCG@10", max_words: int = 16
+    ) -> None:
+        if not isinstance(data, PreparedData):
+            raise TypeError(f"expected PreparedData, as load_prepared returns it; got {type(data).__name__}")
+        if not isinstance(max_words, int) or isinstance(max_words, bool) or not 1 <= max_words <= _MOST_WORDS:
+            raise TaskError(f"expected max_words as an integer in 1 .. {_MOST_WORDS}; got {max_words!r}")
+        parsed = parse_metric(metric)
+        documents = data.documents["text"].to_list()
+        self.data = data
+        self.retriever: Retriever = make_retriever(retriever, documents, corpus_digest(documents))
+        self.metric = str(parsed)
+        self.max_words = max_words
+        self._row_of = {query_id: row for row, query_id in enumerate(data.queries["query_id"])}
+        self._pools = CandidatePools(data)
+        self._scorer = PoolScorer(self.retriever, self._pools, parsed)
+
+    def prompts(self, split: str) -> tuple[list[str], list[str]]:
+        """Ids and texts of a split's prompts, in stored order.
+
+        Raises:
+            TaskError: There is no such split.
+        """
+        if split not in SPLITS:
+            raise TaskError(unknown_name("split", split, SPLITS))
+        history = pl.col("history").list.join("; ")
+        text = pl.when(history == "").then("query").otherwise(pl.concat_str("query", history, separator=" | "))
+        queries = self.data.queries.filter(pl.col("split") == split).select("query_id", text=text)
+        return queries["query_id"].to_list(), queries["text"].to_list()
+
+    def demonstrations(self) -> list[tuple[str, str]]:
+        """Pairs of a training prompt's id and an example rewrite."""
+        return list(self.data.demonstrations.select("query_id", "text").iter_rows())
+
+    def texts(self) -> Iterator[str]:
+        """Texts for a tokenizer: training prompts, demonstrations, then the first 20,000 documents.
+
+        Documents are stored in random order, so that those are a fair sample; nothing of validation or test queries
+        is among the texts.
+        """
+        yield from self.prompts("train")[1]
+        yield from self.data.demonstrations["text"]
+        yield from self.data.documents["text"].head(_TOKENIZER_DOCUMENTS)
+
+    def rewards(self, prompt_ids: Sequence[str], texts: Sequence[str]) -> NDArray[np.float64]:
+        """The metric of each text's ranking, as ``env.step`` returns it.
+
+        Args:
+            prompt_ids: B ids.
+            texts: B texts, any strings.
+
+        Returns:
+            float64 (B,), in [0, 1].
+
+        Raises:
+            TypeError: A text is not a string.
+            TaskError: An id is unknown, or the lengths differ.
+            RetrieverError: The retriever failed.
+        """
+        return self._scorer.rewards(*self._admit(prompt_ids, texts))
+
+    def coalition_values(
+        self,
+        prompt_ids: Sequence[str],
+        texts: Sequence[str],
+        spans: Sequence[Sequence[tuple[int, int]]],
+        coalitions: Sequence[NDArray[np.bool_]],
+    ) -> list[NDArray[np.float64]]:
+        """The worth of each coalition of each text's segments, by one call of the retriever at most.
+
+        The text of a coalition is its segments in order, with one space wherever a segment between two of them was
+        dropped. The word cap is applied to the whole text, once: what lies beyond adds nothing. The grand coalition
+        is worth ``rewards`` of the text, bit for bit, the empty one 0.
+
+        Args:
+            prompt_ids: B ids.
+            texts: B texts, any strings.
+            spans: For each text its segments, N_b pairs ``(start, end)`` of character offsets that tile the text as
+                it was given; none for an empty text.
+            coalitions: For each text a boolean matrix (C_b, N_b).
+
+        Returns:
+            B times float64 (C_b,), in [0, 1].
+
+        Raises:
+            TypeError: A text is not a string, an offset not an integer, or a coalition not boolean.
+            TaskError: An id is unknown, lengths differ, spans do not tile their text, or a matrix has another width.
+            RetrieverError: The retriever failed.
+        """
+        rows, capped = self._admit(prompt_ids, texts)
+        if not len(texts) == len(spans) == len(coalitions):
+            raise TaskError(
+                f"expected one list of spans and one coalition matrix a text; got {len(texts)} texts, "
+                f"{len(spans)} lists of spans and {len(coalitions)} matrices"
+            )
+        tiles = [check_spans(text, spans[b], f" of text {b}") for b, text in enumerate(texts)]
+        checked = [check_coalitions(coalitions[b], len(tile), f" of text {b}") for b, tile in enumerate(tiles)]
+        cut = [cut_spans(tile, len(text)) for tile, text in zip(tiles, capped, strict=True)]
+        return self._scorer.worths(rows, capped, cut, checked)
+
+    @property
+    def counters(self) -> Mapping[str, int]:
+        """Work since the task was made, by whichever method: ``asked``, ``distinct``, ``cached``.
+
+        ``asked`` counts texts and coalitions, ``distinct`` the texts whose scores that took after duplicates were
+        removed within each call (those of segments, where the retriever is linear), ``cached`` those among them that
+        were known from earlier calls: the retriever has scored ``distinct - cached`` texts.
+        """
+        return self._scorer.counters
+
+    def query(self, prompt_id: str) -> Query:
+        """The query behind a prompt.
+
+        Raises:
+            TaskError: The id is unknown.
+        """
+        found = self.data.queries.row(self._row(prompt_id), named=True)
+        return Query(
+            query_id=found["query_id"],
+            split=found["split"],
+            query=found["query"],
+            history=tuple(found["history"] or ()),
+            intent=tuple(found["intent"] or ()),
+        )
+
+    def evaluate(
+        self, prompt_ids: Sequence[str], texts: Sequence[str], metrics: Sequence[str] | None = None
+    ) -> dict[str, NDArray[np.float64]]:
+        """Several metrics of each text's ranking.
+
+        Args:
+            prompt_ids: B ids.
+            texts: B texts.
+            metrics: Names; by default the task's own metric, then :data:`DEFAULT_METRICS`.
+
+        Returns:
+            For each name, as printed, float64 (B,) in [0, 1].
+        """
+        parsed = [parse_metric(name) for name in dict.fromkeys(metrics or (self.metric, *DEFAULT_METRICS))]
+        rows, capped = self._admit(prompt_ids, texts)
+        scores = self._scorer.scores(rows, capped)
+        return {str(metric): self._scorer.measure(rows, scores, metric) for metric in parsed}
+
+    def rankings(self, prompt_ids: Sequence[str], texts: Sequence[str]) -> list[tuple[str, ...]]:
+        """For each text the ids of the documents of the pool that it matches, best first."""
+        rows, capped = self._admit(prompt_ids, texts)
+        scores = self._scorer.scores(rows, capped)
+        doc_ids = self.data.documents["doc_id"]
+        order = [
+            self._pools.documents(row)[ranking(found[: self._pools.size(row)])]
+            for row, found in zip(rows.tolist(), scores, strict=True)
+        ]
+        return [tuple(doc_ids.gather(ranked)) for ranked in order]
+
+    def words_beyond_cap(self, text: str) -> int:
+        """Words of a text that do not count, since they lie beyond the ``max_words``-th."""
+        return cap_words(text, self.max_words)[1]
+
+    def _row(self, prompt_id: str) -> int:
+        row = self._row_of.get(prompt_id)
+        if row is None:
+            near = difflib.get_close_matches(str(prompt_id), self._row_of, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ", such as " + repr(next(iter(self._row_of)))
+            raise TaskError(f"unknown prompt id {prompt_id!r}: expected a query id of the data set{hint}")
+        return row
+
+    def _admit(self, prompt_ids: Sequence[str], texts: Sequence[str]) -> tuple[NDArray[np.int64], list[str]]:
+        """Query rows (B,) and texts as they count: clean and capped."""
+        for what, given in (("prompt ids", prompt_ids), ("texts", texts)):
+            if isinstance(given, str):
+                raise TypeError(f"expected a sequence of {what}; got the single string {given[:60]!r}")
+        if len(prompt_ids) != len(texts):
+            raise TaskError(f"expected one text a prompt id; got {len(prompt_ids)} ids and {len(texts)} texts")
+        for b, text in enumerate(texts):
+            if not isinstance(text, str):
+                raise TypeError(f"expected text {b} to be a string; got {type(text).__name__}")
+        rows = np.array([self._row(prompt_id) for prompt_id in prompt_ids], dtype=np.int64)
+        return rows, [cap_words(clean_text(text), self.max_words)[0] for text in texts]

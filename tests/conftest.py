@@ -1,0 +1,24 @@
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SHARED_DATA = ROOT.parent / "shared" / "data"
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test may reach a hub
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+sys.path.insert(0, str(ROOT / "scripts"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cache(tmp_path_factory):
+    """The embedded sample is generated once a test run, never in the user's cache."""
+    earlier = os.environ.get("OSPO_CACHE_DIR")
+    os.environ["OSPO_CACHE_DIR"] = str(tmp_path_factory.mktemp("cache"))
+    yield
+    if earlier is None:
+        del os.environ["OSPO_CACHE_DIR"]
+    else:
+        os.environ["OSPO_CACHE_DIR"] = earlier

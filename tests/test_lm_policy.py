@@ -1,0 +1,123 @@
+import json
+
+import pytest
+import torch
+from toy_task import ToyTask
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from agents import AgentError
+from agents.lm_policy import LanguageModelPolicy, find_policy, load_policy, save_policy
+from agents.prompting import INSTRUCTION, PromptFormat
+from agents.rewards import TaskReward, demonstration_dataset, prompt_dataset
+from agents.tiny import tiny_model, tiny_tokenizer
+from agents.warmstart import warm_start
+
+PLAIN = {"use_cpu": True, "bf16": False, "activation_checkpointing": False, "disable_tqdm": True}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    task = ToyTask()
+    tokenizer = tiny_tokenizer(task.texts(), vocab_size=300)
+    model = tiny_model(tokenizer, hidden_size=64, layers=2, seed=0)
+    before = LanguageModelPolicy(model, tokenizer, PromptFormat())
+    ids, prompts = task.prompts("train")
+    untrained = task.rewards(ids, before(ids, prompts)).mean()
+    out = tmp_path_factory.mktemp("sft")
+    warm_start(model, tokenizer, task, PromptFormat(), out=out, epochs=30, learning_rate=5e-3, batch_size=8, **PLAIN)
+    return task, tokenizer, model, untrained
+
+
+def test_warm_start_learns_the_demonstrations(trained):
+    task, tokenizer, model, untrained = trained
+    ids, prompts = task.prompts("train")
+    texts = LanguageModelPolicy(model, tokenizer, PromptFormat())(ids, prompts)
+    assert untrained < 0.2
+    assert task.rewards(ids, texts).mean() > 0.4  # two of four words are demonstrated
+
+
+def test_saved_policy_opens_and_writes_the_same(trained, tmp_path):
+    task, tokenizer, model, _ = trained
+    ids, prompts = task.prompts("train")
+    save_policy(tmp_path / "run" / "policy", model, tokenizer, PromptFormat())
+    AutoModelForCausalLM.from_pretrained(tmp_path / "run" / "policy")
+    AutoTokenizer.from_pretrained(tmp_path / "run" / "policy")
+    reopened = LanguageModelPolicy(*load_policy(tmp_path / "run"))
+    assert reopened(ids, prompts) == LanguageModelPolicy(model, tokenizer, PromptFormat())(ids, prompts)
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["policy"]  # no temporary name is left
+
+
+def test_sampling_is_seeded_and_leaves_the_generator_alone(trained):
+    task, tokenizer, model, _ = trained
+    ids, prompts = task.prompts("train")
+
+    def sample(seed):
+        return LanguageModelPolicy(model, tokenizer, PromptFormat(), temperature=1.5, seed=seed)(ids, prompts)
+
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    first = sample(0)
+    assert torch.equal(torch.rand(1), expected)
+    assert first == sample(0)
+    assert first != sample(1)
+
+
+def test_a_directory_without_a_model(tmp_path):
+    with pytest.raises(AgentError, match=r"holds no config\.json.*scripts/train\.py"):
+        find_policy(tmp_path)
+    with pytest.raises(AgentError, match="does not exist"):
+        find_policy(tmp_path / "nothing")
+
+
+def test_a_directory_with_a_broken_model(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "no such type"}))
+    with pytest.raises(AgentError, match="cannot be opened as a causal LM"):
+        load_policy(tmp_path)
+
+
+def test_prompt_format():
+    plain, tagged = PromptFormat(), PromptFormat(INSTRUCTION, answer_tags=True)
+    assert plain.messages("coat") == [{"role": "user", "content": "coat"}]
+    assert [message["role"] for message in tagged.messages("coat")] == ["system", "user"]
+    text = "a <answer>no</answer> b <answer> red coat\n</answer>"
+    assert text[slice(*tagged.answer_span(text))] == "red coat"
+    for malformed in ("", "red coat", "</answer>red<answer>", "<answer>red"):
+        assert tagged.answer_span(malformed) is None
+    blank = tagged.answer_span("<answer>  </answer>")
+    assert blank is not None
+    assert blank[0] == blank[1]
+
+
+def test_malformed_completions_earn_nothing_and_are_counted(trained):
+    task, tokenizer, _, _ = trained
+    reward = TaskReward(task, PromptFormat(answer_tags=True), tokenizer)
+    (prompt_id,), (prompt,) = (values[:1] for values in task.prompts("train"))
+    logged = {}
+    ids = [tokenizer.encode(text) for text in (prompt, f"<answer>{prompt}</answer>")]
+    rewards = reward(completion_ids=ids, prompt_id=[prompt_id] * 2, log_metric=logged.__setitem__, extra=[1, 2])
+    assert rewards == [0.0, 0.75]
+    assert logged == {"malformed": 0.5}
+
+
+def test_datasets_for_trl():
+    task = ToyTask()
+    rows = prompt_dataset(task, PromptFormat())
+    assert rows.column_names == ["prompt", "prompt_id"]
+    assert len(rows) == len(task.queries)
+    pairs = demonstration_dataset(task, PromptFormat(answer_tags=True))
+    assert pairs[0]["completion"][0]["content"].startswith("<answer>")
+
+
+def test_tokenizer_keeps_any_text():
+    tokenizer = tiny_tokenizer(ToyTask().texts(), vocab_size=300)
+    for text in ("red coat", "señor 👟 赤い靴", "a  b\n"):
+        assert tokenizer.decode(tokenizer.encode(text), skip_special_tokens=True) == text
+
+
+def test_tiny_model_is_seeded():
+    tokenizer = tiny_tokenizer(ToyTask().texts(), vocab_size=300)
+    first, again, other = (tiny_model(tokenizer, hidden_size=32, layers=1, seed=seed) for seed in (0, 0, 1))
+    weights = [model.get_input_embeddings().weight for model in (first, again, other)]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])

@@ -1,0 +1,136 @@
+"""OSPO on TRL: what is TRL's stays TRL's, bit for bit."""
+
+import numpy as np
+import pytest
+import torch
+from toy_task import ToyTask
+from trl import GRPOConfig, GRPOTrainer
+
+from agents import AgentError, Task
+from agents.prompting import PromptFormat
+from agents.rewards import TaskReward, prompt_dataset
+from agents.tiny import tiny_model, tiny_tokenizer
+from agents.trainer import OSPOConfig, OSPOTrainer
+
+SETTINGS = {
+    "max_steps": 3,
+    "per_device_train_batch_size": 16,
+    "num_generations": 4,
+    "max_completion_length": 12,
+    "learning_rate": 1e-2,
+    "beta": 0.0,
+    "use_cpu": True,
+    "bf16": False,
+    "activation_checkpointing": False,
+    "save_strategy": "no",
+    "report_to": [],
+    "disable_tqdm": True,
+    "logging_steps": 1,
+}
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return tiny_tokenizer(ToyTask().texts(), vocab_size=300)
+
+
+def new_model(tokenizer):
+    return tiny_model(tokenizer, hidden_size=32, layers=1, seed=1)
+
+
+def parameters(model):
+    return {name: tensor.detach().clone() for name, tensor in model.named_parameters()}
+
+
+def same(left, right):
+    return all(torch.equal(left[name], right[name]) for name in left)
+
+
+def train_ospo(tokenizer, path, redistribute=None, **settings):
+    task = ToyTask()
+    trainer = OSPOTrainer(
+        model=new_model(tokenizer),
+        task=task,
+        prompt_format=PromptFormat(),
+        args=OSPOConfig(str(path), **{**SETTINGS, **settings}),
+        processing_class=tokenizer,
+    )
+    if redistribute is not None:
+        trainer._redistribute = redistribute
+    trainer.train()
+    return trainer, task
+
+
+def train_grpo(tokenizer, path):
+    task = ToyTask()
+    trainer = GRPOTrainer(
+        model=new_model(tokenizer),
+        reward_funcs=[TaskReward(task, PromptFormat(), tokenizer)],
+        args=GRPOConfig(str(path), **SETTINGS),
+        train_dataset=prompt_dataset(task, PromptFormat()),
+        processing_class=tokenizer,
+    )
+    trainer.train()
+    return trainer
+
+
+def flat(rollouts):
+    return np.broadcast_to(rollouts.advantages[:, None], rollouts.mask.shape).copy()
+
+
+def test_toy_task_satisfies_the_protocol():
+    assert isinstance(ToyTask(), Task)
+
+
+def test_grpo_advantages_on_every_token_train_to_grpo_parameters(tokenizer, tmp_path):
+    grpo = train_grpo(tokenizer, tmp_path)
+    ospo, _ = train_ospo(tokenizer, tmp_path, redistribute=flat)
+    assert not same(parameters(grpo.model), parameters(new_model(tokenizer)))  # they did learn
+    assert same(parameters(ospo.model), parameters(grpo.model))
+
+
+def test_credit_does_change_the_parameters(tokenizer, tmp_path):
+    """Negative control of the test above."""
+    grpo = train_grpo(tokenizer, tmp_path)
+    ospo, _ = train_ospo(tokenizer, tmp_path)
+    assert not same(parameters(ospo.model), parameters(grpo.model))
+
+
+def test_zero_advantages_move_nothing(tokenizer, tmp_path):
+    ospo, _ = train_ospo(tokenizer, tmp_path, redistribute=lambda rollouts: np.zeros(rollouts.mask.shape))
+    assert same(parameters(ospo.model), parameters(new_model(tokenizer)))
+
+
+def curve(trainer):
+    return [(row["loss"], row["reward"]) for row in trainer.state.log_history if "reward" in row]
+
+
+def test_same_seed_same_curve(tokenizer, tmp_path):
+    first, _ = train_ospo(tokenizer, tmp_path)
+    second, _ = train_ospo(tokenizer, tmp_path)
+    other, _ = train_ospo(tokenizer, tmp_path, seed=7)
+    assert curve(first) == curve(second)
+    assert same(parameters(first.model), parameters(second.model))
+    assert curve(first) != curve(other)
+
+
+def test_one_call_through_the_door_a_step(tokenizer, tmp_path):
+    trainer, task = train_ospo(tokenizer, tmp_path)
+    assert task.calls == SETTINGS["max_steps"]
+    logged = [row for row in trainer.state.log_history if "reward" in row]
+    assert len(logged) == SETTINGS["max_steps"]
+    assert logged[-1]["evaluations/asked"] == task.counters["asked"]
+    assert all(row["segments"] >= 0 for row in logged)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"segmenter": "phrase"}, "did you mean 'phrases'"),
+        ({"solution": "shaply"}, "did you mean 'shapley'"),
+        ({"redistribution": "aditive"}, "did you mean 'additive'"),
+    ],
+)
+def test_unknown_names(tokenizer, tmp_path, setting, message):
+    with pytest.raises(AgentError, match=message):
+        train_ospo(tokenizer, tmp_path, **setting)
