@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.errors import AgentError, unknown
-from agents.rollouts import CreditedRollouts
+from agents.rollouts import CreditedRollouts, in_shares, on_tokens, standardised, tie_width
 
 __all__ = [
     "PAPER",
@@ -35,16 +35,15 @@ __all__ = [
     "signed",
 ]
 
-_EPS = 1e-4  # added to a standard deviation, as GRPO's implementation in TRL does
-_TIE = 1e-9  # credit closer than this, relative to a rollout's largest, is equal: solutions differ by rounding
-
 
 Redistribution: TypeAlias = Callable[[CreditedRollouts], NDArray[np.float64]]
 """Advantages of tokens, float64 (B, T)."""
 
 
-def group_relative(rewards: NDArray[np.float64], group_size: int, scale: bool = True) -> NDArray[np.float64]:
-    """Advantage of each rollout in its group: A = (R - mean R) / (std R + 1e-4).
+def group_relative(
+    rewards: NDArray[np.float64], group_size: int, scale: bool = True, eps: float = 1e-4
+) -> NDArray[np.float64]:
+    """Advantage of each rollout in its group: A = (R - mean R) / (std R + eps).
 
     Source: Z. Shao et al., "DeepSeekMath", 2024 (GRPO), with the sample standard deviation and the constant of TRL.
 
@@ -52,6 +51,7 @@ def group_relative(rewards: NDArray[np.float64], group_size: int, scale: bool = 
         rewards: float (B,), finite, the rollouts of one group next to each other.
         group_size: Rollouts of one prompt, at least 1; divides B.
         scale: Whether to divide; without, A = R - mean R.
+        eps: Added to the standard deviation.
 
     Returns:
         float64 (B,); 0, to rounding, throughout a group of equal rewards or of one rollout.
@@ -69,8 +69,9 @@ def group_relative(rewards: NDArray[np.float64], group_size: int, scale: bool = 
         raise AgentError("expected finite rewards, but got nan or infinity")
     if not scale:
         grouped = rewards.reshape(-1, group_size)
-        return (grouped - grouped.mean(axis=1, keepdims=True)).ravel()
-    return _standardised(rewards[:, None], group_size, "group")[:, 0]
+        centred: NDArray[np.float64] = (grouped - grouped.mean(axis=1, keepdims=True)).ravel()
+        return centred
+    return standardised(rewards[:, None], group_size, "group", eps)[:, 0]
 
 
 def additive(rollouts: CreditedRollouts, *, beta: float = 1.0, centring: str = "group") -> NDArray[np.float64]:
@@ -97,8 +98,8 @@ def additive(rollouts: CreditedRollouts, *, beta: float = 1.0, centring: str = "
     """
     if not (np.isfinite(beta) and beta >= 0):
         raise AgentError(f"expected a finite beta of at least 0, but got {beta!r}")
-    z = _standardised(rollouts.credit, rollouts.group_size, centring)
-    return _on_tokens(rollouts, rollouts.advantages[:, None] + beta * z)
+    z = standardised(rollouts.credit, rollouts.group_size, centring)
+    return on_tokens(rollouts, rollouts.advantages[:, None] + beta * z)
 
 
 def signed(rollouts: CreditedRollouts, *, centring: str = "group") -> NDArray[np.float64]:
@@ -119,7 +120,7 @@ def signed(rollouts: CreditedRollouts, *, centring: str = "group") -> NDArray[np
     Raises:
         AgentError: The centring is unknown.
     """
-    return _on_tokens(rollouts, _standardised(rollouts.credit, rollouts.group_size, centring))
+    return on_tokens(rollouts, standardised(rollouts.credit, rollouts.group_size, centring))
 
 
 def prop(rollouts: CreditedRollouts, *, scaling: str = "shift") -> NDArray[np.float64]:
@@ -149,15 +150,15 @@ def prop(rollouts: CreditedRollouts, *, scaling: str = "shift") -> NDArray[np.fl
         raise unknown("scaling", scaling, ("shift", "minmax"))
     lowest = np.where(np.isnan(rollouts.credit), np.inf, rollouts.credit).min(axis=1, keepdims=True, initial=np.inf)
     lifted = rollouts.credit - (lowest if scaling == "minmax" else np.minimum(lowest, 0.0))
-    return _shared(rollouts, np.where(lifted > _tie(rollouts.credit), lifted, 0.0))
+    return in_shares(rollouts, np.where(lifted > tie_width(rollouts.credit), lifted, 0.0))
 
 
 def rank(rollouts: CreditedRollouts) -> NDArray[np.float64]:
-    """A_t = A * T * r_t / (sum over tokens of r): shares from ranks, 1 for the least credit of a rollout, N for the most.
+    """A_t = A * T * r_t / (sum over tokens of r): shares from ranks, 1 for a rollout's least credit, N for its most.
 
     Equal credit shares its mean rank; T and the sum are over the rollout's scored tokens, so their advantages keep
-    the mean A. Not potential-based; what :func:`prop` says of A < 0 holds here. The published code gives the best segment the
-    smallest share and ranks padding too; neither is repeated.
+    the mean A. Not potential-based; what :func:`prop` says of A < 0 holds here. The published code gives the best
+    segment the smallest share and ranks padding too; neither is repeated.
 
     Reductions: constant credit and one segment give A.
 
@@ -168,10 +169,10 @@ def rank(rollouts: CreditedRollouts) -> NDArray[np.float64]:
     """
     credit = rollouts.credit
     difference = credit[:, :, None] - credit[:, None, :]
-    tie = _tie(credit)[:, :, None]
+    tie = tie_width(credit)[:, :, None]
     below = (difference > tie).sum(axis=2)  # comparisons with nan are false
     equal = (np.abs(difference) <= tie).sum(axis=2)
-    return _shared(rollouts, below + (equal + 1) / 2)
+    return in_shares(rollouts, below + (equal + 1) / 2)
 
 
 def return_to_go(rollouts: CreditedRollouts, *, normalise: bool = True) -> NDArray[np.float64]:
@@ -194,7 +195,7 @@ def return_to_go(rollouts: CreditedRollouts, *, normalise: bool = True) -> NDArr
     """
     filled = np.where(np.isnan(rollouts.credit), 0.0, rollouts.credit)
     to_go = np.where(np.isnan(rollouts.credit), np.nan, filled[:, ::-1].cumsum(axis=1)[:, ::-1])
-    return _on_tokens(rollouts, _standardised(to_go, rollouts.group_size, "group") if normalise else to_go)
+    return on_tokens(rollouts, standardised(to_go, rollouts.group_size, "group") if normalise else to_go)
 
 
 def potential(rollouts: CreditedRollouts) -> NDArray[np.float64]:
@@ -203,11 +204,11 @@ def potential(rollouts: CreditedRollouts) -> NDArray[np.float64]:
     Phi is the running sum of ``prefix_potential`` credit: a function of the state, if whether a segment is whole is
     known from the tokens before t (``CreditedRollouts.whole``). A baseline that depends on the state only leaves the
     expected policy gradient as it is, and with it the optimal policy. That is exact on-policy, with raw returns, a
-    constant denominator of the loss and no KL; group means or standard deviations, length normalisation and KL break it.
-    With any other credit it is no potential.
+    constant denominator of the loss and no KL; group means or standard deviations, length normalisation and KL break
+    it. With any other credit it is no potential.
 
-    So that nothing breaks it, tokens outside the scored span get R - Phi(s_t) too, not the group advantage: R before the
-    span, R less the worth of what was whole after it. Without segments all tokens get R.
+    So that nothing breaks it, tokens outside the scored span get R - Phi(s_t) too, not the group advantage: R before
+    the span, R less the worth of what was whole after it. Without segments all tokens get R.
 
     Source: A. Ng, D. Harada, S. Russell, "Policy invariance under reward transformations", 1999; E. Greensmith,
     P. Bartlett, J. Baxter, "Variance reduction techniques for gradient estimates", 2004.
@@ -285,42 +286,3 @@ def make_redistribution(name: str, **settings: Any) -> Redistribution:
         CreditedRollouts(np.zeros(0), np.zeros(0), none, none.astype(np.int64), none.astype(bool), group_size=1)
     )
     return redistribution
-
-
-def _standardised(values: NDArray[np.float64], group_size: int, centring: str) -> NDArray[np.float64]:
-    """Values (B, N) less their mean in the group or the rollout, over the group's deviation; nan stays nan."""
-    if centring not in ("group", "rollout"):
-        raise unknown("centring", centring, ("group", "rollout"))
-    grouped = values.reshape(len(values) // group_size, group_size, values.shape[1])
-    axes = (1, 2) if centring == "group" else (2,)
-    present = ~np.isnan(grouped)
-    filled = np.where(present, grouped, 0.0)
-    mean = filled.sum(axis=axes, keepdims=True) / np.maximum(present.sum(axis=axes, keepdims=True), 1)
-    centred = np.where(present, grouped - mean, np.nan)
-    squares = np.where(present, centred**2, 0.0).sum(axis=(1, 2), keepdims=True)
-    variance = squares / np.maximum(present.sum(axis=(1, 2), keepdims=True) - 1, 1)
-    return (centred / (np.sqrt(variance) + _EPS)).reshape(values.shape)
-
-
-def _on_tokens(rollouts: CreditedRollouts, values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Values (B, N) of segments on their tokens, the group advantage on the others, 0 off the mask: (B, T)."""
-    padded = np.pad(values, ((0, 0), (0, 1)))  # so that there is a segment to look up where there is none
-    laid = np.take_along_axis(padded, np.maximum(rollouts.segment, 0), axis=1)
-    laid = np.where(rollouts.segment >= 0, laid, rollouts.advantages[:, None])
-    return np.where(rollouts.mask, laid, 0.0)
-
-
-def _shared(rollouts: CreditedRollouts, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The group advantage in shares of non-negative weights (B, N) of segments; equal where all are 0: (B, T)."""
-    scored = (rollouts.segment >= 0) & rollouts.mask
-    padded = np.pad(weights, ((0, 0), (0, 1)))
-    laid = np.where(scored, np.take_along_axis(padded, np.maximum(rollouts.segment, 0), axis=1), 0.0)
-    mean = laid.sum(axis=1, keepdims=True) / np.maximum(scored.sum(axis=1, keepdims=True), 1)
-    share = np.where(scored & (mean > 0), laid / np.where(mean > 0, mean, 1.0), 1.0)
-    return np.where(rollouts.mask, rollouts.advantages[:, None] * share, 0.0)
-
-
-def _tie(credit: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Difference up to which credit (B, N) of a rollout is equal: (B, 1)."""
-    magnitude = np.where(np.isnan(credit), 0.0, np.abs(credit)).max(axis=1, keepdims=True, initial=0.0)
-    return _TIE * magnitude

@@ -5,7 +5,7 @@ offsets are found by decoding.
 """
 
 from collections.abc import Sequence
-from os.path import commonprefix
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -112,8 +112,17 @@ def _prefix_lengths(tokenizer: Any, ids: list[int], text: str) -> NDArray[np.int
             origin, skipped, done = 0, "", 0
         for token in range(start, stop):
             decoded = _decode(tokenizer, ids[origin : token + 1])[len(skipped) :]
-            lengths[token] = done + len(commonprefix([decoded, text[done : done + len(decoded)]]))
+            lengths[token] = done + _common(decoded, text[done : done + len(decoded)])
     return lengths
+
+
+def _common(a: str, b: str) -> int:
+    """Length of the longest common prefix."""
+    return (
+        len(a)
+        if b.startswith(a)
+        else sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(a, b, strict=False)))
+    )
 
 
 def _decode(tokenizer: Any, ids: list[int]) -> str:

@@ -72,4 +72,4 @@ class TaskReward:
         spans = [self.prompt_format.answer_span(content) for content in contents]
         texts = ["" if span is None else text[slice(*span)] for text, span in zip(contents, spans, strict=True)]
         log_metric("malformed", sum(span is None for span in spans) / len(spans))
-        return self.task.rewards(prompt_id, texts).tolist()
+        return [float(reward) for reward in self.task.rewards(prompt_id, texts)]

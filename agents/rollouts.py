@@ -1,13 +1,15 @@
-"""Rollouts with the credit of their segments, checked once for every redistribution."""
+"""Rollouts with the credit of their segments, and the steps that redistributions share."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.errors import AgentError
+from agents.errors import AgentError, unknown
 
-__all__ = ["CreditedRollouts"]
+__all__ = ["CreditedRollouts", "in_shares", "on_tokens", "standardised", "tie_width"]
+
+_TIE = 1e-9  # relative to a rollout's largest credit: solutions of the game agree up to rounding only
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class CreditedRollouts:
         group_size: Rollouts of one prompt, at least 1; divides B.
         whole: int (B, T), how many segments were whole before each token was chosen
             (:func:`agents.alignment.whole_segments`); None for the segments before that of the token before, which
-            is right where the first token of a segment decides that the one before it has ended. ``potential`` reads it.
+            is right where the first token of a segment decides that the last one has ended. ``potential`` reads it.
 
     Raises:
         AgentError: Shapes do not fit together, or a token names a segment without credit.
@@ -52,9 +54,62 @@ class CreditedRollouts:
                 raise AgentError(f"expected {name} for a mask of shape {self.mask.shape}, but its shape differs")
         if self.group_size < 1 or rollouts % self.group_size:
             raise AgentError(f"expected a group size that divides {rollouts} rollouts, but got {self.group_size}")
+        if (np.diff(np.isnan(self.credit).astype(np.int8), axis=1) < 0).any():
+            raise AgentError("expected nan in credit only after a rollout's last segment, but it stands before one")
         highest = self.segment.max(axis=1, initial=-1) + 1
         if self.whole is not None:
             highest = np.maximum(highest, self.whole.max(axis=1, initial=0))
         if (highest > counts).any():
             row = int(np.argmax(highest > counts))
             raise AgentError(f"expected credit for {highest[row]} segments of rollout {row}, but got {counts[row]}")
+
+
+def standardised(values: NDArray[np.float64], group_size: int, centring: str, eps: float = 1e-4) -> NDArray[np.float64]:
+    """Values (B, N) less a mean, over the sample standard deviation of that difference in the group, plus eps: (B, N).
+
+    Args:
+        values: float (B, N), nan where there is none; nan stays nan.
+        group_size: Rollouts of one group; divides B.
+        centring: Whether the mean is that of the ``group``'s values or of the ``rollout``'s own.
+        eps: Added to the standard deviation.
+
+    Raises:
+        AgentError: The centring is unknown.
+    """
+    if centring not in ("group", "rollout"):
+        raise unknown("centring", centring, ("group", "rollout"))
+    grouped = values.reshape(len(values) // group_size, group_size, values.shape[1])
+    axes = (1, 2) if centring == "group" else (2,)
+    present = ~np.isnan(grouped)
+    filled = np.where(present, grouped, 0.0)
+    mean = filled.sum(axis=axes, keepdims=True) / np.maximum(present.sum(axis=axes, keepdims=True), 1)
+    centred = np.where(present, grouped - mean, np.nan)
+    squares = np.where(present, centred**2, 0.0).sum(axis=(1, 2), keepdims=True)
+    variance = squares / np.maximum(present.sum(axis=(1, 2), keepdims=True) - 1, 1)
+    scaled: NDArray[np.float64] = (centred / (np.sqrt(variance) + eps)).reshape(values.shape)
+    return scaled
+
+
+def on_tokens(rollouts: CreditedRollouts, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Values (B, N) of segments on their tokens, the group advantage on the others, 0 off the mask: (B, T)."""
+    padded = np.pad(values, ((0, 0), (0, 1)))  # so that there is a segment to look up where there is none
+    laid = np.take_along_axis(padded, np.maximum(rollouts.segment, 0), axis=1)
+    laid = np.where(rollouts.segment >= 0, laid, rollouts.advantages[:, None])
+    return np.where(rollouts.mask, laid, 0.0)
+
+
+def in_shares(rollouts: CreditedRollouts, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The group advantage in shares of non-negative weights (B, N) of segments; equal where all are 0: (B, T)."""
+    scored = (rollouts.segment >= 0) & rollouts.mask
+    padded = np.pad(weights, ((0, 0), (0, 1)))
+    laid = np.where(scored, np.take_along_axis(padded, np.maximum(rollouts.segment, 0), axis=1), 0.0)
+    mean = laid.sum(axis=1, keepdims=True) / np.maximum(scored.sum(axis=1, keepdims=True), 1)
+    share = np.where(scored & (mean > 0), laid / np.where(mean > 0, mean, 1.0), 1.0)
+    return np.where(rollouts.mask, rollouts.advantages[:, None] * share, 0.0)
+
+
+def tie_width(credit: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Difference up to which credit (B, N) of a rollout is equal: (B, 1)."""
+    magnitude = np.where(np.isnan(credit), 0.0, np.abs(credit)).max(axis=1, keepdims=True, initial=0.0)
+    width: NDArray[np.float64] = _TIE * magnitude
+    return width

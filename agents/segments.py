@@ -29,9 +29,12 @@ _CJK = (
     "\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9d\U00020000-\U0003ffff"
 )
 _ATOM = re.compile(rf"(?!\W)[{_CJK}][\uff9e\uff9f]*|[^\W{_CJK}]+")  # half-width voicing marks stay with their kana
-_SENTENCE_END = re.compile(r"""[。！？｡]|[.!?…]['"’”»)\]]*\s|[\n\r\u2028\u2029]""")
-_JOINERS = frozenset("'’-‐‑&")  # between two letters they make one word of both
-_SOFT = frozenset("%&#@*'’_")  # punctuation that separates no phrases
+_CJK_STOPS = "\u3002\uff01\uff1f\uff61"
+_CLOSING = "'\"\u2019\u201d\u00bb)\\]"
+_LINE_BREAKS = "\n\r\u2028\u2029"
+_SENTENCE_END = re.compile(rf"[{_CJK_STOPS}]|[.!?\u2026][{_CLOSING}]*\s|[{_LINE_BREAKS}]")
+_JOINERS = frozenset("'\u2019-\u2010\u2011&")  # apostrophes, hyphens: between two letters they make one word of both
+_SOFT = frozenset("%&#@*'\u2019")  # punctuation that separates no phrases
 _ABBREVIATIONS = frozenset(("approx", "dr", "incl", "mr", "mrs", "ms", "st", "vs"))
 
 
@@ -193,7 +196,7 @@ def _separates(gap: str) -> bool:
 
 def _abbreviated(text: str, word: _Word, gap: str) -> bool:
     """Whether the full stop after a word belongs to an abbreviation."""
-    if gap.rstrip() != "." or "\n" in gap or "\r" in gap:
+    if gap.rstrip() != "." or any(character in _LINE_BREAKS for character in gap):
         return False
     dotted = word.end - word.start == 1 and text[word.start - 1 : word.start] == "."
     return dotted or text[word.start : word.end].casefold() in _ABBREVIATIONS

@@ -21,14 +21,14 @@ from numpy.typing import NDArray
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl import GRPOConfig, GRPOTrainer
 
+from agents import segments
 from agents.advantages import CreditedRollouts, make_redistribution
-from agents.alignment import segment_of_tokens, token_offsets
+from agents.alignment import segment_of_tokens, token_offsets, whole_segments
 from agents.credit import make_solution
 from agents.errors import unknown
 from agents.prompting import PromptFormat
 from agents.protocols import Task
 from agents.rewards import TaskReward, prompt_dataset
-from agents.segments import SEGMENTERS
 
 __all__ = ["OSPOConfig", "OSPOTrainer"]
 
@@ -46,7 +46,7 @@ class OSPOConfig(GRPOConfig):  # type: ignore[misc]  # TRL ships no types
     """
 
     segmenter: str = field(default="phrases", metadata={"help": "what the players are"})
-    solution: str = field(default="shapley", metadata={"help": "what gives each its credit"})
+    solution: str = field(default="myerson", metadata={"help": "what gives each its credit"})
     solution_settings: dict[str, Any] = field(default_factory=dict, metadata={"help": "settings of the solution"})
     redistribution: str = field(default="additive", metadata={"help": "what makes token advantages of credit"})
     redistribution_settings: dict[str, Any] = field(
@@ -62,11 +62,13 @@ class _Credited:
         reward: Worth of the whole rewrite.
         credit: float64 (N,), one a segment.
         segment: int (T,), the segment of each completion token, -1 outside the scored span.
+        whole: int (T,), how many segments were known to be whole before each token was chosen.
     """
 
     reward: float
     credit: NDArray[np.float64]
     segment: NDArray[np.int64]
+    whole: NDArray[np.int64]
 
 
 class OSPOTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL ships no types
@@ -93,11 +95,11 @@ class OSPOTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL ships no types
         processing_class: PreTrainedTokenizerBase,
         **trainer_arguments: Any,
     ) -> None:
-        if args.segmenter not in SEGMENTERS:
-            raise unknown("segmenter", args.segmenter, SEGMENTERS)
+        if args.segmenter not in segments.SEGMENTERS:
+            raise unknown("segmenter", args.segmenter, segments.SEGMENTERS)
         self.task = task
         self.prompt_format = prompt_format
-        self._segment = SEGMENTERS[args.segmenter]
+        self._segment = segments.SEGMENTERS[args.segmenter]
         self._solution = make_solution(args.solution, **args.solution_settings)
         self._redistribute = make_redistribution(args.redistribution, **args.redistribution_settings)
         self._credited: list[_Credited] = []
@@ -130,59 +132,65 @@ class OSPOTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL ships no types
 
     def _assign_credit(self, prompt_ids: Sequence[str], completion_ids: Sequence[list[int]]) -> list[_Credited]:
         """Credit and token segments of this process's rollouts; their coalitions are valued in one call."""
-        rewrites, spans, segments = [], [], []
-        for ids in completion_ids:
+        rewrites, spans, unions, plans, tokens = [], [], [], [], []
+        for prompt_id, ids in zip(prompt_ids, completion_ids, strict=True):
             completion, offsets = token_offsets(self.processing_class, ids)
-            answer = self.prompt_format.answer_span(completion)
-            start, end = answer or (0, 0)
-            rewrites.append(completion[start:end])
-            spans.append(self._segment(completion[start:end]))
-            segments.append(segment_of_tokens(offsets, spans[-1], start))
-        coalitions = [
-            self._solution.plan(len(tiles), seed=_content_seed(prompt_id, rewrite))
-            for prompt_id, rewrite, tiles in zip(prompt_ids, rewrites, spans, strict=True)
-        ]
+            start, end = self.prompt_format.answer_span(completion) or (0, 0)
+            rewrite = completion[start:end]
+            tiles = self._segment(rewrite)
+            rewrites.append(rewrite)
+            spans.append(tiles)
+            unions.append(segments.unions(tiles, segments.sentences(rewrite)))
+            plans.append(self._solution.plan(len(tiles), unions[-1], _content_seed(prompt_id, rewrite)))
+            decided = segments.decided(rewrite, tiles)
+            tokens.append((segment_of_tokens(offsets, tiles, start), whole_segments(offsets, decided, start)))
         # The grand coalition comes last, whatever the solution's plan asks: its worth is the reward.
-        asked = [np.vstack([plan, np.ones((1, plan.shape[1]), dtype=bool)]) for plan in coalitions]
+        asked = [np.vstack([plan, np.ones((1, plan.shape[1]), dtype=bool)]) for plan in plans]
         worths = self.task.coalition_values(prompt_ids, rewrites, spans, asked)
         return [
-            _Credited(reward=float(worth[-1]), credit=self._solution.solve(plan, worth[:-1]), segment=segment)
-            for plan, worth, segment in zip(coalitions, worths, segments, strict=True)
+            _Credited(float(worth[-1]), self._solution.solve(plan, worth[:-1], blocks), *laid)
+            for plan, worth, blocks, laid in zip(plans, worths, unions, tokens, strict=True)
         ]
 
     def _token_advantages(self, advantages: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Advantages (B, T) of this process's rollouts, from statistics over the rollouts of all processes."""
-        local = slice(
-            self.accelerator.process_index * len(self._credited),
-            (self.accelerator.process_index + 1) * len(self._credited),
-        )
+        first = self.accelerator.process_index * len(self._credited)
         everyone: list[_Credited] = gather_object(self._credited)
         gathered = self.accelerator.gather(advantages).cpu().numpy().astype(np.float64)
-        lengths = [len(rollout.segment) for rollout in everyone]
-        counts = [len(rollout.credit) for rollout in everyone]
-        segment = np.full((len(everyone), max(mask.shape[1], *lengths)), -1, dtype=np.int64)
-        tokens = np.zeros(segment.shape, dtype=bool)
-        credit = np.full((len(everyone), max(counts)), np.nan)
-        for row, rollout in enumerate(everyone):
-            segment[row, : lengths[row]] = rollout.segment
-            tokens[row, : lengths[row]] = True
-            credit[row, : counts[row]] = rollout.credit
+        segment = _stack([rollout.segment for rollout in everyone], padding=-1, width=mask.shape[1])
+        lengths = np.array([len(rollout.segment) for rollout in everyone])
+        credit = _stack([rollout.credit for rollout in everyone], padding=np.nan)
         laid = self._redistribute(
             CreditedRollouts(
                 advantages=gathered,
                 rewards=np.array([rollout.reward for rollout in everyone]),
                 credit=credit,
                 segment=segment,
-                mask=tokens,
+                mask=np.arange(segment.shape[1]) < lengths[:, None],
                 group_size=self.num_generations,
+                whole=_stack([rollout.whole for rollout in everyone], padding=0, width=mask.shape[1]),
             )
         )
+        self._log(credit)
+        local = laid[first : first + len(self._credited), : mask.shape[1]]
+        return torch.from_numpy(local).to(advantages) * mask
+
+    def _log(self, credit: NDArray[np.float64]) -> None:
+        """What TRL does not log: segments a rollout, spread of credit, evaluations since training began."""
         logged = self._metrics["train"]
-        logged["segments"].append(float(np.mean(counts)))
-        logged["credit_spread"].append(float(np.nanstd(credit)) if any(counts) else 0.0)
+        known = credit[~np.isnan(credit)]
+        logged["segments"].append(len(known) / len(credit))
+        logged["credit_spread"].append(float(known.std()) if len(known) else 0.0)
         for name, count in self.task.counters.items():
             logged[f"evaluations/{name}"].append(float(count))
-        return torch.from_numpy(laid[local, : mask.shape[1]]).to(advantages) * mask
+
+
+def _stack(rows: Sequence[NDArray[Any]], *, padding: float, width: int = 0) -> NDArray[Any]:
+    """Rows of different lengths as one array (B, at least ``width``)."""
+    stacked = np.full((len(rows), max(width, *(len(row) for row in rows))), padding, dtype=rows[0].dtype)
+    for place, row in zip(stacked, rows, strict=True):
+        place[: len(row)] = row
+    return stacked
 
 
 def _content_seed(prompt_id: str, rewrite: str) -> int:

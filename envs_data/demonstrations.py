@@ -10,7 +10,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from envs_data.words import count_words
+
 __all__ = ["join_phrases", "keep_some", "swap_some", "word_runs"]
+
+MAX_WORDS = 16  # as the environments' default cap: what lies beyond it would earn nothing
 
 Ints = NDArray[np.int64]
 
@@ -54,6 +58,8 @@ def join_phrases(
 ) -> pl.DataFrame:
     """Rewrites: the lead phrase, then the others in random order, separated by commas; a phrase stands once.
 
+    From the phrase on that would pass 16 words in all, the others are left out; the lead is kept whatever its length.
+
     Args:
         query_ids: The query of each rewrite, str (R,).
         lead: The phrase that stands first, str (R,).
@@ -71,6 +77,8 @@ def join_phrases(
     parts = [pl.DataFrame({"rewrite": rewrite, "place": np.full(len(lead), -1.0), "phrase": lead})]
     parts += [pl.DataFrame({"rewrite": rewrite, "place": rng.random(len(lead)), "phrase": each}) for each in others]
     table = pl.concat(parts).filter(pl.col("phrase").str.strip_chars() != "").sort("rewrite", "place")
+    total = count_words(pl.col("phrase")).cum_sum().over("rewrite")
+    table = table.filter((total <= MAX_WORDS) | (pl.col("place") < 0))
     texts = table.group_by("rewrite", maintain_order=True).agg(
         pl.col("phrase").unique(maintain_order=True).str.join(", ").alias("text")
     )

@@ -36,7 +36,7 @@ def read_examples(path: Path, locale: str, version: str) -> pl.DataFrame:
         raise DataError(unknown_name("version", version, VERSIONS))
     flag = f"{version}_version"
     columns = ["query_id", "query", "product_id", "product_locale", "esci_label", "split", flag]
-    scan = scan_parquet(path, columns).with_columns(pl.col("query_id", "product_id").cast(pl.String))
+    scan = scan_parquet(path, columns).with_columns(pl.col(columns[:-1]).cast(pl.String))
     locales = collect(scan.select(pl.col("product_locale").unique()), path)["product_locale"].drop_nulls().to_list()
     if locale not in locales:
         raise DataError(unknown_name("locale", locale, locales))

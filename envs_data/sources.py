@@ -91,7 +91,9 @@ def _checked(scan: pl.LazyFrame, path: Path, columns: Sequence[str], kind: str) 
     try:
         present = scan.collect_schema().names()
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise DataError(f"expected {kind} at {path}, but it cannot be read ({_first_line(error)})") from error
+        raise DataError(
+            f"expected {kind} at {path}, but it cannot be read ({_first_line(error)}); download it again"
+        ) from error
     missing = [column for column in columns if column not in present]
     if missing:
         raise DataError(

@@ -8,7 +8,7 @@ import html.entities
 
 import polars as pl
 
-__all__ = ["plain_text", "words"]
+__all__ = ["count_words", "plain_text", "words"]
 
 _SCRIPTS = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}ー"
 _LETTERS = rf"[\w--[{_SCRIPTS}]]+"
@@ -27,6 +27,15 @@ def words(text: pl.Expr) -> pl.Expr:
     ["women's", 'top', '2', 'pack', 'スマホケース', '用']
     """
     return text.str.normalize("NFKC").str.to_lowercase().str.extract_all(_WORD)
+
+
+def count_words(text: pl.Expr) -> pl.Expr:
+    """How many words a retriever's analyser sees: runs of letters and digits, and single characters of CJK scripts.
+
+    >>> pl.select(count_words(pl.lit("two words, 用 ケース"))).item()
+    6
+    """
+    return text.str.count_matches(rf"[{_SCRIPTS}]|{_LETTERS}")
 
 
 def plain_text(text: pl.Expr) -> pl.Expr:

@@ -1,6 +1,30 @@
-"""Retrieval tasks as Gymnasium environments of text. Knows no learner, and imports no torch."""
+"""Retrieval tasks as Gymnasium environments of text. Knows no learner, and imports no torch.
 
+Importing the package registers the ids of :data:`~ospo_env.registration.ENVIRONMENTS` with Gymnasium, so that
+``gym.make("ospo_env:OSPO-ESCI-v0")`` works in a fresh interpreter.
+"""
+
+from ospo_env.env import RewriteEnv
 from ospo_env.errors import RetrieverError, TaskError
+from ospo_env.policies import make_reference_policy
+from ospo_env.registration import register_environments as _register_environments
+from ospo_env.retrievers import Retriever, make_retriever, register_retriever
 from ospo_env.spaces import FreeText
+from ospo_env.task import Query, RetrievalTask
+from ospo_env.vector import RewriteVectorEnv
 
-__all__ = ["FreeText", "RetrieverError", "TaskError"]
+__all__ = [
+    "FreeText",
+    "Query",
+    "RetrievalTask",
+    "Retriever",
+    "RetrieverError",
+    "RewriteEnv",
+    "RewriteVectorEnv",
+    "TaskError",
+    "make_reference_policy",
+    "make_retriever",
+    "register_retriever",
+]
+
+_register_environments()

@@ -1,69 +1,27 @@
 """The environment: read a prompt, write a rewrite, earn the ranking's metric. One step an episode."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
+import polars as pl
 from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
 from envs_data import PreparedData, unknown_name
 from ospo_env.errors import TaskError
+from ospo_env.outcomes import Outcome, judge
 from ospo_env.registration import open_data
 from ospo_env.rendering import RankedDocument, render_episode
-from ospo_env.retrievers.base import Retriever
+from ospo_env.retrievers.registry import RetrieverSpec
 from ospo_env.spaces import FreeText
 from ospo_env.task import RetrievalTask
 
-__all__ = ["Outcome", "RewriteEnv", "check_action", "judge"]
+__all__ = ["RewriteEnv", "check_action"]
 
 _RENDERED_DOCUMENTS = 10
-
-
-class Outcome(NamedTuple):
-    """What one rewrite brought.
-
-    Attributes:
-        reward: In [0, 1]; equal to ``task.rewards``, bit for bit.
-        ranking: Ids of all ranked documents of the pool, best first; those that the text does not match are absent.
-        metrics: All metrics of that ranking by name, each in [0, 1].
-        words_beyond_cap: Words that were not scored.
-    """
-
-    reward: float
-    ranking: tuple[str, ...]
-    metrics: dict[str, float]
-    words_beyond_cap: int
-
-
-def judge(task: RetrievalTask, prompt_ids: Sequence[str], texts: Sequence[str]) -> list[Outcome]:
-    """Rank and measure a batch of rewrites in one call of the retriever.
-
-    Args:
-        task: What ranks and measures.
-        prompt_ids: One for each text, length B.
-        texts: The rewrites, length B.
-
-    Returns:
-        B outcomes.
-
-    Raises:
-        RetrieverError: The retriever failed.
-    """
-    rewards = task.rewards(prompt_ids, texts)
-    metrics = task.evaluate(prompt_ids, texts)
-    rankings = task.rankings(prompt_ids, texts)
-    return [
-        Outcome(
-            reward=float(rewards[row]),
-            ranking=rankings[row],
-            metrics={name: float(values[row]) for name, values in metrics.items()},
-            words_beyond_cap=task.words_beyond_cap(text),
-        )
-        for row, text in enumerate(texts)
-    ]
 
 
 def check_action(action: Any, where: str = "") -> str:
@@ -127,7 +85,7 @@ class RewriteEnv(gym.Env[str, str]):
         sample: str | None = None,
         data: str | Path | PreparedData | None = None,
         split: str = "train",
-        retriever: str | Retriever | Callable[..., Retriever] = "bm25",
+        retriever: RetrieverSpec = "bm25",
         metric: str = "nDCG@10",
         max_words: int = 16,
         render_mode: str | None = None,
@@ -193,11 +151,11 @@ class RewriteEnv(gym.Env[str, str]):
         return self.conclude(action, outcome)
 
     def conclude(self, action: str, outcome: Outcome) -> tuple[str, float, bool, bool, dict[str, Any]]:
-        """End the episode with an outcome that :func:`judge` found: the rest of :meth:`step`, for who judges a batch.
+        """End the episode with an outcome that is known: the rest of :meth:`step`, for a caller that judges a batch.
 
         Args:
             action: The rewrite.
-            outcome: What it brought.
+            outcome: What it brought, from :func:`~ospo_env.outcomes.judge`.
 
         Returns:
             What :meth:`step` returns.
@@ -230,7 +188,7 @@ class RewriteEnv(gym.Env[str, str]):
         (values,) = self.task.coalition_values([self.prompt_id], [text], [spans], [coalitions])
         return values
 
-    def render(self) -> str | None:  # type: ignore[override]
+    def render(self) -> str | None:
         """The current episode as text; ``None`` without ``render_mode="ansi"``.
 
         Raises:
@@ -248,7 +206,7 @@ class RewriteEnv(gym.Env[str, str]):
             self._described(outcome.ranking[:_RENDERED_DOCUMENTS]),
             ranked=len(outcome.ranking),
             reward=outcome.reward,
-            metric=str(self.task.metric),
+            metric=self.task.metric,
             words_beyond_cap=outcome.words_beyond_cap,
         )
 
@@ -269,6 +227,8 @@ class RewriteEnv(gym.Env[str, str]):
         query_id = (options or {}).get("query_id")
         if query_id is None:
             return None
+        if not isinstance(query_id, str):
+            raise TaskError(f"expected query_id to be a str, got {type(query_id).__name__} {query_id!r}")
         row = self._row_of.get(query_id)
         if row is None:
             other = self.task.query(query_id).split  # raises for an id of no split
@@ -288,4 +248,11 @@ class RewriteEnv(gym.Env[str, str]):
         return {"query_id": self.prompt_id, "query": query.query, "synthetic": self.task.data.synthetic}
 
     def _described(self, doc_ids: Sequence[str]) -> list[RankedDocument]:
-        raise NotImplementedError
+        """The documents of those ids, all of them in the current pool, with title and gain."""
+        of_query = pl.col("query_id") == self.prompt_id
+        data = self.task.data
+        pool = data.documents[data.pools.filter(of_query)["doc_rows"].item()]
+        judged = data.qrels.filter(of_query)
+        gains = dict(zip(data.documents["doc_id"].gather(judged["doc_row"]), judged["gain"], strict=True))
+        titles = dict(zip(pool["doc_id"], pool["title"], strict=True))
+        return [RankedDocument(doc_id, titles[doc_id], gains.get(doc_id, 0.0)) for doc_id in doc_ids]

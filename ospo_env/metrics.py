@@ -43,19 +43,20 @@ class Metric:
     def __str__(self) -> str:
         return self.measure if self.cutoff is None else f"{self.measure}@{self.cutoff}"
 
-    def __call__(self, scores: Array, gains: Array, judged: Array) -> Array:
+    def __call__(self, scores: Array, columns: NDArray[np.int64], gains: Array, judged: Array) -> Array:
         """The metric of each ranking.
 
         Args:
             scores: Finite, or -inf where a document is not ranked (B, P).
-            gains: Gain of each document, >= 0, (B, P) or (1, P) for all rows alike.
-            judged: Gains of all judged documents of the query in descending order, padded with 0, (B, J) or (1, J).
+            columns: Where the documents that have a gain stand, (B, R), padded with any column.
+            gains: Their gains, >= 0, (B, R), padded with 0.
+            judged: Gains of all judged documents of the query in descending order, (B, J), padded with 0.
 
         Returns:
             float64 (B,), in [0, 1]; 0 where nothing is ranked.
         """
         depth = min(self.cutoff or scores.shape[1], scores.shape[1])
-        return _MEASURES[self.measure](ranked_gains(scores, gains, depth), judged, self.cutoff)
+        return _MEASURES[self.measure](ranked_gains(scores, columns, gains, depth), judged, self.cutoff)
 
 
 def parse_metric(name: str) -> Metric:
@@ -80,30 +81,32 @@ def parse_metric(name: str) -> Metric:
     return Metric(match[1], int(match[2]) if match[2] else None)
 
 
-def ranked_gains(scores: Array, gains: Array, depth: int) -> Array:
+def ranked_gains(scores: Array, columns: NDArray[np.int64], gains: Array, depth: int) -> Array:
     """Gains of the documents at ranks 1 to ``depth``, ranked by (-score, column).
 
-    Only documents that have a gain need a rank: one more than the number of documents ahead of them.
+    Nothing is sorted: only documents that have a gain need a rank, one more than the number of those ahead of them.
 
     Args:
         scores: (B, P); -inf is not ranked.
-        gains: (B, P), or (1, P) for all rows alike.
+        columns: Where the documents that have a gain stand, (B, R), padded with any column.
+        gains: Their gains, (B, R), padded with 0.
         depth: Ranks wanted, in 1 .. P.
 
     Returns:
-        float64 (B, depth); 0 where no document stands at that rank.
+        float64 (B, depth); 0 where a document without gain or none stands at that rank.
+
+    >>> ranked_gains(np.array([[5.0, 7.0, 7.0, -np.inf]]), np.array([[2, 3]]), np.array([[0.1, 1.0]]), 3)
+    array([[0. , 0.1, 0. ]])
     """
-    batch, pool = scores.shape
-    ranked = np.zeros((batch, depth))
-    bearing = int((gains > 0).sum(axis=1).max(initial=0))
-    columns = np.argsort(gains <= 0, axis=1, kind="stable")[:, :bearing]  # documents with a gain first, in order
-    position = np.arange(pool)
-    for column in columns.T[:, :, None]:  # (B, 1) or (1, 1)
-        own = np.take_along_axis(scores, column, axis=1) if len(column) == batch else scores[:, column[0]]
-        ahead = np.count_nonzero((scores > own) | ((scores == own) & (position < column)), axis=1)
-        gain = np.broadcast_to(np.take_along_axis(gains, column, axis=1)[:, 0], batch)
-        rows = np.flatnonzero((ahead < depth) & (own[:, 0] > -np.inf) & (gain > 0))
-        ranked[rows, ahead[rows]] = gain[rows]
+    ranked = np.zeros((len(scores), depth))
+    rows = np.arange(len(scores))
+    position = np.arange(scores.shape[1])
+    for column, gain in zip(columns.T, gains.T, strict=True):
+        own = scores[rows, column]
+        ahead = (scores > own[:, None]) | ((scores == own[:, None]) & (position < column[:, None]))
+        place = np.count_nonzero(ahead, axis=1)
+        counts = np.flatnonzero((place < depth) & (own > -np.inf) & (gain > 0))
+        ranked[counts, place[counts]] = gain[counts]
     return ranked
 
 
@@ -125,12 +128,12 @@ def _ndcg(ranked: Array, judged: Array, cutoff: int | None) -> Array:
 
 
 def _reciprocal_rank(ranked: Array, judged: Array, cutoff: int | None) -> Array:
-    relevant = ranked >= FULL_GAIN
-    return _share(relevant.any(axis=1).astype(np.float64), 1.0 + relevant.argmax(axis=1))
+    first: Array = np.asarray((ranked >= FULL_GAIN).argmax(axis=1), dtype=np.float64)
+    return _share(np.minimum(_relevant(ranked), 1.0), first + 1.0)
 
 
 def _recall(ranked: Array, judged: Array, cutoff: int | None) -> Array:
-    return _share((ranked >= FULL_GAIN).sum(axis=1).astype(np.float64), _relevant(judged))
+    return _share(_relevant(ranked), _relevant(judged))
 
 
 def _average_precision(ranked: Array, judged: Array, cutoff: int | None) -> Array:
@@ -142,13 +145,13 @@ def _average_precision(ranked: Array, judged: Array, cutoff: int | None) -> Arra
     return _share(total, _relevant(judged))
 
 
-def _relevant(judged: Array) -> Array:
-    return (judged >= FULL_GAIN).sum(axis=1).astype(np.float64)
+def _relevant(gains: Array) -> Array:
+    return np.count_nonzero(gains >= FULL_GAIN, axis=1).astype(np.float64)
 
 
 def _share(part: Array, whole: Array) -> Array:
-    whole = np.broadcast_to(whole, part.shape)
-    return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
+    shares: Array = np.divide(part, whole, out=np.zeros(part.shape), where=whole > 0)
+    return shares
 
 
 _MEASURES: dict[str, Callable[[Array, Array, int | None], Array]] = {

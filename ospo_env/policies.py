@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -10,6 +10,7 @@ import polars as pl
 
 from envs_data import unknown_name
 from ospo_env.errors import TaskError
+from ospo_env.metrics import FULL_GAIN
 from ospo_env.task import RetrievalTask
 from ospo_env.text import cap_words, tokens
 
@@ -48,12 +49,12 @@ def query_policy(task: RetrievalTask, seed: int = 0) -> ReferencePolicy:
 
 
 def random_policy(task: RetrievalTask, seed: int = 0) -> ReferencePolicy:
-    """The leading words of a random document, up to the cap; seeded by ``seed`` and the prompt's id alone."""
-    texts = task.data.documents["text"]
+    """The leading words of a random document, up to the cap; decided by ``seed`` and the prompt's id alone."""
+    documents = task.data.documents["text"]
 
     def policy(prompt_ids: Sequence[str], prompts: Sequence[str]) -> list[str]:
-        rows = [_rng(seed, prompt_id).integers(len(texts)) for prompt_id in prompt_ids]
-        return [cap_words(text, task.max_words)[0] for text in texts.gather(rows)]
+        rows = [_generator(seed, task.query(prompt_id).query_id).integers(len(documents)) for prompt_id in prompt_ids]
+        return [cap_words(documents[int(row)], task.max_words)[0] for row in rows]
 
     return policy
 
@@ -66,19 +67,16 @@ def oracle_policy(task: RetrievalTask, seed: int = 0) -> ReferencePolicy:
     It keeps the text of the highest reward, the first among equals. No search goes over combinations of words, so a
     learner may beat it.
     """
-    candidates_of = _CandidateMaker(task)
 
     def policy(prompt_ids: Sequence[str], prompts: Sequence[str]) -> list[str]:
-        candidates = [candidates_of(prompt_id) for prompt_id in prompt_ids]
-        sizes = [len(texts) for texts in candidates]
-        rewards = task.rewards(
-            [prompt_id for prompt_id, size in zip(prompt_ids, sizes, strict=True) for _ in range(size)],
-            [text for texts in candidates for text in texts],
-        )
-        ends = np.cumsum(sizes)
-        return [
-            texts[int(np.argmax(rewards[end - len(texts) : end]))] for texts, end in zip(candidates, ends, strict=True)
-        ]
+        candidates = _candidates(task, prompt_ids)
+        tried = [(prompt_id, text) for prompt_id, texts in candidates.items() for text in texts]
+        rewards = task.rewards([prompt_id for prompt_id, _ in tried], [text for _, text in tried])
+        best: dict[str, tuple[float, str]] = {}
+        for (prompt_id, text), reward in zip(tried, rewards.tolist(), strict=True):
+            if prompt_id not in best or reward > best[prompt_id][0]:
+                best[prompt_id] = (reward, text)
+        return [best[prompt_id][1] for prompt_id in prompt_ids]
 
     return policy
 
@@ -91,30 +89,41 @@ POLICIES: dict[str, Callable[[RetrievalTask, int], ReferencePolicy]] = {
 """The reference policies by name."""
 
 
-class _CandidateMaker:
-    """The texts that the oracle tries for a query, at least one, each within the word cap."""
+def _generator(seed: int, prompt_id: str) -> np.random.Generator:
+    digest = hashlib.sha256(f"{seed}:{prompt_id}".encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest[:8], "little"))
 
-    def __init__(self, task: RetrievalTask) -> None:
-        self._task = task
-        full = task.data.qrels.filter(pl.col("gain") >= 1.0).group_by("query_id").agg(pl.col("doc_row").sort())
-        self._full = dict(zip(full["query_id"].to_list(), full["doc_row"].to_list(), strict=True))
-        self._words: dict[int, set[str]] = {}
 
-    def __call__(self, prompt_id: str) -> list[str]:
-        intent = self._intent(prompt_id)
-        documents = self._task.data.documents
-        rows = self._full[prompt_id]
-        texts = [", ".join(intent)] if intent else []
-        texts += documents["title"].gather(rows).to_list()
-        texts += documents["text"].gather(rows).to_list()
-        texts.append(self._shared_words(prompt_id, rows))
-        return list(dict.fromkeys(cap_words(text, self._task.max_words)[0] for text in texts))
+def _candidates(task: RetrievalTask, prompt_ids: Sequence[str]) -> dict[str, list[str]]:
+    """For each prompt the distinct texts that the oracle tries, at least one, each within the word cap."""
+    intents = {prompt_id: task.query(prompt_id).intent for prompt_id in prompt_ids}
+    asked = pl.col("query_id").is_in(list(intents))
+    qrels = task.data.qrels.filter(asked & (pl.col("gain") >= FULL_GAIN))
+    full = dict(qrels.group_by("query_id").agg(pl.col("doc_row").sort()).iter_rows())
+    pools = dict(task.data.pools.filter(asked).iter_rows())
+    titles, texts = task.data.documents["title"], task.data.documents["text"]
+    words: dict[int, frozenset[str]] = {}
+    for row in {row for prompt_id in intents for row in (*full[prompt_id], *pools[prompt_id])}:
+        words[row] = frozenset(tokens(texts[row]))
+    candidates = {}
+    for prompt_id, intent in intents.items():
+        rows = full[prompt_id]
+        negatives = [words[row] for row in set(pools[prompt_id]).difference(rows)]
+        found = [", ".join(intent)] if intent else []
+        found += [titles[row] for row in rows] + [texts[row] for row in rows]
+        found.append(_shared_words([words[row] for row in rows], negatives, task.max_words))
+        candidates[prompt_id] = list(dict.fromkeys(cap_words(text, task.max_words)[0] for text in found))
+    return candidates
 
-    def _shared_words(self, prompt_id: str, rows: list[int]) -> str:
-        """The words by the share of full-gain documents less the share of the pool's others that have them."""
-        others = sorted(set(self._pool(prompt_id)) - set(rows))
-        here = Counter(word for row in rows for word in self._words_of(row))
-        there = Counter(word for row in others for word in self._words_of(row))
-        contrast = {word: here[word] / len(rows) - there[word] / max(len(others), 1) for word in here}
-        best = sorted(contrast, key=lambda word: (-contrast[word], word))[: self._task.max_words]
-        return " ".join(word for word in best if contrast[word] > 0.0)
+
+def _shared_words(wanted: Collection[frozenset[str]], others: Collection[frozenset[str]], most: int) -> str:
+    """Words by the share of the wanted documents that have them, less that of the others; only gains are kept.
+
+    >>> _shared_words([frozenset({"red", "shoe", "the"}), frozenset({"red", "boot", "the"})], [frozenset({"the"})], 2)
+    'red boot'
+    """
+    here = Counter(word for document in wanted for word in document)
+    there = Counter(word for document in others for word in document)
+    gain = {word: here[word] / len(wanted) - there[word] / max(len(others), 1) for word in here}
+    best = sorted((word for word in here if gain[word] > 0.0), key=lambda word: (-gain[word], word))
+    return " ".join(best[:most])

@@ -10,7 +10,7 @@ from ospo_env.errors import TaskError
 
 __all__ = ["CandidatePools"]
 
-_Number = TypeVar("_Number", np.int32, np.float64)
+_Number = TypeVar("_Number", np.int32, np.int64, np.float64)
 
 
 class CandidatePools:
@@ -46,8 +46,11 @@ class CandidatePools:
         self._judged_starts = np.searchsorted(query, np.arange(len(sizes) + 1))
         place = np.searchsorted(pooled, judged)
         inside = (place < len(pooled)) & (pooled[np.minimum(place, len(pooled) - 1)] == judged)
-        self._gains = np.zeros(len(pooled))
-        self._gains[place[inside]] = gains[inside]
+        bearing = np.flatnonzero(inside & (gains > 0))
+        bearing = bearing[np.argsort(place[bearing])]
+        self._gains = gains[bearing]
+        self._columns = place[bearing] - self._starts[query[bearing]]
+        self._bearing_starts = np.searchsorted(query[bearing], np.arange(len(sizes) + 1))
 
     def size(self, query: int) -> int:
         """Documents in the pool of a query, at least 1."""
@@ -61,9 +64,12 @@ class CandidatePools:
         """Document rows (B, P) of the pools of B queries, each ascending and then padded with -1."""
         return _gather(self._rows, self._starts, queries, -1)
 
-    def gain_batch(self, queries: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Gains (B, P) of those documents, 0 where not judged or padded."""
-        return _gather(self._gains, self._starts, queries, 0.0)
+    def gain_batch(self, queries: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Columns and gains, both (B, R), of the documents of each pool that have a gain; padded with 0."""
+        return (
+            _gather(self._columns, self._bearing_starts, queries, 0),
+            _gather(self._gains, self._bearing_starts, queries, 0.0),
+        )
 
     def judged_batch(self, queries: NDArray[np.int64]) -> NDArray[np.float64]:
         """Gains (B, J) of all judged documents of each query, in its pool or not, descending, padded with 0."""

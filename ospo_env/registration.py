@@ -8,7 +8,6 @@ import gymnasium
 
 from envs_data import PreparedData, load_prepared, unknown_name
 from envs_data.prepared import file_sha256
-from envs_data.sample import load_sample
 from ospo_env.errors import TaskError
 
 __all__ = ["ENVIRONMENTS", "Registration", "open_data", "register_environments"]
@@ -115,4 +114,6 @@ def _shared_directory(path: Path, manifest_sha256: str) -> PreparedData:
 
 @lru_cache(maxsize=_SHARED_DATA_SETS)
 def _shared_sample(kind: str) -> PreparedData:
+    from envs_data.sample import load_sample  # the generator is not needed where data is given
+
     return load_sample(kind)

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from ospo_env.text import clean_text
+
 __all__ = ["RankedDocument", "render_episode"]
 
 _MAX_TITLE = 80
@@ -67,5 +69,4 @@ def render_episode(
 
 
 def _one_line(text: str) -> str:
-    printable = text.encode("utf-8", "replace").decode("utf-8")
-    return " ".join(printable.split())
+    return " ".join(clean_text(text).split())

@@ -8,8 +8,8 @@ import numpy as np
 from cachetools import LRUCache
 from numpy.typing import NDArray
 
-from ospo_env.coalitions import coalition_text
 from ospo_env.errors import RetrieverError
+from ospo_env.games import CHUNK, Block, coalition_scores, plan_game
 from ospo_env.metrics import Metric
 from ospo_env.pools import CandidatePools
 from ospo_env.retrievers.base import Retriever
@@ -18,7 +18,6 @@ __all__ = ["PoolScorer"]
 
 _CACHE_BYTES = 64 * 2**20
 _ENTRY_BYTES = 400  # what Python keeps for a key and a row besides their content
-_CHUNK = 4096  # coalitions measured at once; bounds memory, changes no value
 
 _Key: TypeAlias = tuple[int, str]
 _Scores: TypeAlias = NDArray[np.float64]
@@ -29,16 +28,10 @@ class _Entry(NamedTuple):
     text: str  # of the key, for the size
 
 
-class _Game(NamedTuple):
-    """The coalitions of one text, and the texts that the retriever has to score for their worths."""
-
+class _Pending(NamedTuple):
     query: int
-    grand: NDArray[np.intp]  # the coalitions that keep the whole text
-    proper: NDArray[np.intp]  # those that keep a part of it; all others are empty
-    row: NDArray[np.intp]  # for each proper coalition its row of the matrix below
-    masks: NDArray[np.bool_]  # distinct coalitions, over the segments that are in one of them
-    texts: list[str]  # one a segment if linear, else one a mask
-    linear: bool
+    worth: _Scores  # of all coalitions of the game, to be filled
+    block: Block
 
 
 class PoolScorer:
@@ -79,14 +72,12 @@ class PoolScorer:
         self._counters["asked"] += len(texts)
         keys = list(zip(queries.tolist(), texts, strict=True))
         known = self._score(keys)
-        scores = np.full((len(keys), max((self._pools.size(query) for query, _ in keys), default=0)), -np.inf)
-        for row, key in enumerate(keys):
-            scores[row, : len(known[key])] = known[key]
-        return scores
+        return _stack([known[key][None] for key in keys])
 
     def measure(self, queries: NDArray[np.int64], scores: _Scores, metric: Metric | None = None) -> _Scores:
         """A metric, the scorer's own by default, of B rows of scores (B, P): float64 (B,) in [0, 1]."""
-        return (metric or self._metric)(scores, self._pools.gain_batch(queries), self._pools.judged_batch(queries))
+        gains, judged = self._pools.gain_batch(queries), self._pools.judged_batch(queries)
+        return (metric or self._metric)(scores, *gains, judged)
 
     def rewards(self, queries: NDArray[np.int64], texts: Sequence[str]) -> _Scores:
         """The metric of each text's ranking: float64 (B,) in [0, 1]."""
@@ -116,52 +107,33 @@ class PoolScorer:
             B times float64 (C_b,).
         """
         self._counters["asked"] += sum(map(len, coalitions))
-        games = [self._game(*game) for game in zip(queries.tolist(), texts, spans, coalitions, strict=True)]
-        whole = [(game.query, text) for game, text in zip(games, texts, strict=True) if len(game.grand)]
-        known = self._score([*whole, *((game.query, text) for game in games for text in game.texts)])
+        games = [
+            plan_game(*arguments, retriever=self._retriever)
+            for arguments in zip(queries.tolist(), texts, spans, coalitions, strict=True)
+        ]
+        known = self._score((game.query, text) for game in games for text in game.texts)
         worths = [np.zeros(len(matrix)) for matrix in coalitions]
-        for game, text, worth in zip(games, texts, worths, strict=True):
-            if len(game.grand):
-                worth[game.grand] = self._measure_one_query(game.query, known[game.query, text][None])
-            if len(game.proper):
-                worth[game.proper] = self._proper_worths(game, known)[game.row]
+        pending: list[_Pending] = []
+        size = 0
+        for game, worth in zip(games, worths, strict=True):
+            for block in coalition_scores(game, {text: known[game.query, text] for text in game.texts}):
+                pending.append(_Pending(game.query, worth, block))
+                size += len(block.scores)
+                if size >= CHUNK:
+                    self._settle(pending)
+                    pending, size = [], 0
+        self._settle(pending)
         return worths
 
-    def _game(self, query: int, text: str, spans: NDArray[np.int64], coalitions: NDArray[np.bool_]) -> _Game:
-        filled = spans[:, 1] > spans[:, 0]
-        spans, coalitions = spans[filled], coalitions[:, filled]
-        sizes = coalitions.sum(axis=1)
-        grand = np.flatnonzero((sizes == len(spans)) & (sizes > 0))
-        proper = np.flatnonzero((sizes < len(spans)) & (sizes > 0))
-        masks = coalitions[proper]
-        if self._retriever.linear and self._retriever.cuts_cleanly(text, spans[1:, 0].tolist()):
-            used = masks.any(axis=0)
-            pieces = [text[start:end] for start, end in spans[used]]
-            return _Game(query, grand, proper, np.arange(len(proper)), masks[:, used], pieces, linear=True)
-        masks, row = np.unique(masks, axis=0, return_inverse=True)
-        parts = [coalition_text(text, spans, mask) for mask in masks]
-        return _Game(query, grand, proper, row.reshape(-1), masks, parts, linear=False)
-
-    def _proper_worths(self, game: _Game, known: Mapping[_Key, _Scores]) -> _Scores:
-        """Worths of a game's distinct proper coalitions, in the order of its masks."""
-        rows = np.stack([known[game.query, text] for text in game.texts])
-        matched = rows > -np.inf
-        summands = np.where(matched, rows, 0.0)
-        positive = bool((summands[matched] > 0).all())
-        worths = np.empty(len(game.masks))
-        for start in range(0, len(worths), _CHUNK):
-            chunk = slice(start, start + _CHUNK)
-            if game.linear:
-                kept = game.masks[chunk].astype(np.float64)
-                sums = kept @ summands
-                scores = np.where(sums > 0 if positive else kept @ matched > 0, sums, -np.inf)
-            else:
-                scores = rows[chunk]
-            worths[chunk] = self._measure_one_query(game.query, scores)
-        return worths
-
-    def _measure_one_query(self, query: int, scores: _Scores) -> _Scores:
-        return self.measure(np.array([query]), scores)
+    def _settle(self, pending: Sequence[_Pending]) -> None:
+        """Measure blocks of scores together, and put their worths where they belong."""
+        sizes = [len(waiting.block.scores) for waiting in pending]
+        queries = np.repeat(np.array([waiting.query for waiting in pending], dtype=np.int64), sizes)
+        values = self.measure(queries, _stack([waiting.block.scores for waiting in pending]))
+        start = 0
+        for size, (_, worth, block) in zip(sizes, pending, strict=True):
+            worth[block.places] = values[start : start + size]
+            start += size
 
     def _score(self, keys: Iterable[_Key]) -> dict[_Key, _Scores]:
         """Score rows (P,) of all distinct keys, in one call of the retriever at most."""
@@ -180,10 +152,23 @@ class PoolScorer:
             scores = _checked_scores(self._retriever, [text for _, text in missing], pools)
             for key, row in zip(missing, scores, strict=True):
                 known[key] = row[: self._pools.size(key[0])].copy()
+                known[key].setflags(write=False)
                 entry = _Entry(known[key], key[1])
                 if _entry_bytes(entry) <= self._cache.maxsize:
                     self._cache[key] = entry
         return known
+
+
+def _stack(blocks: Sequence[_Scores]) -> _Scores:
+    """Blocks of scores (c, P) on top of each other, narrower ones padded with -inf."""
+    if len(blocks) == 1:
+        return blocks[0]
+    stacked = np.full((sum(map(len, blocks)), max((block.shape[1] for block in blocks), default=0)), -np.inf)
+    row = 0
+    for block in blocks:
+        stacked[row : row + len(block), : block.shape[1]] = block
+        row += len(block)
+    return stacked
 
 
 def _entry_bytes(entry: _Entry) -> int:

@@ -1,6 +1,7 @@
 """The task: what ``ospo_env`` offers through the door, and what its own rooms see behind it."""
 
 import difflib
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -216,12 +217,12 @@ class RetrievalTask:
         """For each text the ids of the documents of the pool that it matches, best first."""
         rows, capped = self._admit(prompt_ids, texts)
         scores = self._scorer.scores(rows, capped)
-        doc_ids = self.data.documents["doc_id"]
-        order = [
+        ranked = [
             self._pools.documents(row)[ranking(found[: self._pools.size(row)])]
             for row, found in zip(rows.tolist(), scores, strict=True)
         ]
-        return [tuple(doc_ids.gather(ranked)) for ranked in order]
+        doc_ids = iter(self.data.documents["doc_id"].gather(np.concatenate([*ranked, np.empty(0, np.int32)])))
+        return [tuple(itertools.islice(doc_ids, len(documents))) for documents in ranked]
 
     def words_beyond_cap(self, text: str) -> int:
         """Words of a text that do not count, since they lie beyond the ``max_words``-th."""

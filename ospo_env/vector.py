@@ -11,8 +11,9 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from envs_data import unknown_name
-from ospo_env.env import RewriteEnv, check_action, judge
+from ospo_env.env import RewriteEnv, check_action
 from ospo_env.errors import TaskError
+from ospo_env.outcomes import judge
 
 __all__ = ["RewriteVectorEnv"]
 
@@ -62,7 +63,7 @@ class RewriteVectorEnv(VectorEnv[_Texts, Sequence[str], _Array]):
         self.action_space = batch_space(first.action_space, self.num_envs)
         self._observations: list[str | None] = [None] * self.num_envs
 
-    def reset(  # type: ignore[override]
+    def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: Mapping[str, Any] | None = None
     ) -> tuple[_Texts, dict[str, Any]]:
         """Start an episode in every environment, or in those of a mask.
@@ -123,7 +124,7 @@ class RewriteVectorEnv(VectorEnv[_Texts, Sequence[str], _Array]):
         """The current episode of each environment as text; after a step these are the new ones."""
         return tuple(env.render() for env in self._envs)
 
-    @property
+    @property  # type: ignore[misc]
     def np_random(self) -> tuple[np.random.Generator, ...]:  # type: ignore[override]
         """The N generators that the environments draw from."""
         return tuple(env.np_random for env in self._envs)

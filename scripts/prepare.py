@@ -10,9 +10,8 @@ from pathlib import Path
 
 from _cli import Formatter, run
 
-from envs_data import SPLITS, PreparedData
-from envs_data.esci import prepare_esci
-from envs_data.hm import MAX_QUERIES, prepare_hm
+from envs_data import SPLITS, PreparedData, prepare_esci, prepare_hm
+from envs_data.hm import MAX_QUERIES
 
 _ESCI = """Reads shopping_queries_dataset_examples.parquet and shopping_queries_dataset_products.parquet
 of the Amazon Shopping Queries Dataset. Documents are the products of one locale; a query

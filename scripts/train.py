@@ -48,7 +48,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--loss-type", default="dr_grpo", help="TRL's loss_type")
     parser.add_argument("--warm-start-epochs", type=float, default=6.0, help="passes over the demonstrations; 0 skips")
     parser.add_argument("--segmenter", default="phrases", help="players of the game: phrases or sentences")
-    parser.add_argument("--solution", default="shapley", help="solution of the game: shapley, myerson, ...")
+    parser.add_argument("--solution", default="myerson", help="solution of the game: shapley, myerson, ...")
     parser.add_argument("--redistribution", default="additive", help="credit to tokens: additive, signed, prop, ...")
     preset = parser.parse_known_args(argv)[0].preset
     if preset is not None:

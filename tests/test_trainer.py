@@ -11,6 +11,7 @@ from agents.prompting import PromptFormat
 from agents.rewards import TaskReward, prompt_dataset
 from agents.tiny import tiny_model, tiny_tokenizer
 from agents.trainer import OSPOConfig, OSPOTrainer
+from agents.warmstart import warm_start
 
 SETTINGS = {
     "max_steps": 3,
@@ -34,8 +35,20 @@ def tokenizer():
     return tiny_tokenizer(ToyTask().texts(), vocab_size=300)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def warm(tokenizer, tmp_path_factory):
+    """Weights from which rewards vary."""
+    model = tiny_model(tokenizer, hidden_size=32, layers=1, seed=1)
+    settings = {name: SETTINGS[name] for name in ("use_cpu", "bf16", "activation_checkpointing", "disable_tqdm")}
+    out = tmp_path_factory.mktemp("sft")
+    warm_start(model, tokenizer, ToyTask(), PromptFormat(), out=out, epochs=30, batch_size=8, **settings)
+    new_model.weights = model.state_dict()
+
+
 def new_model(tokenizer):
-    return tiny_model(tokenizer, hidden_size=32, layers=1, seed=1)
+    model = tiny_model(tokenizer, hidden_size=32, layers=1)
+    model.load_state_dict(new_model.weights)
+    return model
 
 
 def parameters(model):

@@ -21,6 +21,7 @@ __all__ = [
     "check_players",
     "check_worths",
     "evaluate",
+    "given",
     "partition",
 ]
 
@@ -64,14 +65,12 @@ def all_coalitions(n: int) -> Coalitions:
     return (np.arange(2**n)[:, None] >> np.arange(n) & 1).astype(bool)
 
 
-def partition(unions: Unions | None, n: int) -> list[NDArray[np.int64]]:
+def partition(unions: Unions, n: int) -> list[NDArray[np.int64]]:
     """Unions as index arrays, checked to be a partition of ``range(n)``.
 
     Raises:
-        AgentError: There are none, one is empty, or they do not hold each player once.
+        AgentError: One is empty, or they do not hold each player once.
     """
-    if unions is None:
-        raise AgentError("expected unions (lists of players), but got none; choose a coarser segmenter for the unions")
     blocks = [np.asarray(block, dtype=np.int64) for block in unions]
     players = np.sort(np.concatenate(blocks)) if blocks else np.zeros(0, dtype=np.int64)
     if not np.array_equal(players, np.arange(n)) or any(not len(block) for block in blocks):
@@ -79,6 +78,13 @@ def partition(unions: Unions | None, n: int) -> list[NDArray[np.int64]]:
             f"expected unions that hold each of {n} players once, but got {[block.tolist() for block in blocks]}"
         )
     return blocks
+
+
+def given(unions: Unions | None) -> Unions:
+    """The unions that an Owen form needs; :class:`AgentError` where there are none."""
+    if unions is None:
+        raise AgentError("expected unions (lists of players), but got none; choose a coarser segmenter for the unions")
+    return unions
 
 
 class WorthTable:
@@ -148,7 +154,8 @@ def evaluate(game: Game, coalitions: Coalitions) -> Worths:
     worths = np.asarray(game(coalitions[order]), dtype=np.float64)
     if worths.shape != order.shape:
         raise AgentError(f"expected a game that gives {order.shape} worths, but got the shape {worths.shape}")
-    return worths[np.searchsorted(order, first)][inverse]
+    spread: Worths = worths[np.searchsorted(order, first)][inverse]
+    return spread
 
 
 def _keys(coalitions: Coalitions) -> NDArray[np.generic]:

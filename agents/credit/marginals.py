@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from agents.credit.coalitions import Credit, Game, WorthTable, Worths, check_players, evaluate
+from agents.credit.coalitions import Credit, Game, Worths, WorthTable, check_players, evaluate
 from agents.protocols import Coalitions
 
 __all__ = [
@@ -39,7 +39,8 @@ def solve_leave_one_out(coalitions: Coalitions, worths: Worths) -> Credit:
     if n == 0:
         return np.zeros(0)
     values = WorthTable(coalitions, worths)(plan_leave_one_out(n))
-    return values[0] - values[1:]
+    losses: Credit = values[0] - values[1:]
+    return losses
 
 
 def prefix_potential(game: Game, n: int) -> Credit:

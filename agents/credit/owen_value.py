@@ -19,8 +19,8 @@ from agents.credit.coalitions import (
     Credit,
     Game,
     Unions,
-    WorthTable,
     Worths,
+    WorthTable,
     all_coalitions,
     check_budget,
     evaluate,
@@ -54,7 +54,7 @@ def owen_values(game: Game, unions: Unions, budget: int = EXACT_BUDGET) -> Credi
     return solve_owen(coalitions, evaluate(game, coalitions), unions)
 
 
-def plan_owen(n: int, unions: Unions | None, budget: int = EXACT_BUDGET) -> Coalitions:
+def plan_owen(n: int, unions: Unions, budget: int = EXACT_BUDGET) -> Coalitions:
     """All sets of whole unions, then of other unions with a proper part of one: bool (C, n).
 
     C = 2^M + sum over k of 2^(M-1) (2^m_k - 2), each coalition once; none for no players.
@@ -68,7 +68,7 @@ def plan_owen(n: int, unions: Unions | None, budget: int = EXACT_BUDGET) -> Coal
     return np.vstack([_whole(blocks, n), *parts])
 
 
-def solve_owen(coalitions: Coalitions, worths: Worths, unions: Unions | None) -> Credit:
+def solve_owen(coalitions: Coalitions, worths: Worths, unions: Unions) -> Credit:
     """Owen values, float64 (N,), from the worths of the coalitions of :func:`plan_owen` in any order."""
     n = coalitions.shape[1]
     blocks = partition(unions, n)

@@ -134,7 +134,7 @@ def _orders(coalitions: Coalitions, unions: Unions | None) -> NDArray[np.int64]:
     steps = np.diff(np.concatenate([~edges, inner, edges], axis=1).astype(np.int8), axis=1)
     if not len(inner) or len(inner) % 2 or (steps < 0).any() or (steps.sum(axis=2) != 1).any():
         raise wrong
-    orders = steps.argmax(axis=2)
+    orders: NDArray[np.int64] = steps.argmax(axis=2)
     if not np.array_equal(orders[::2], orders[1::2, ::-1]):
         raise wrong
     if unions is not None:

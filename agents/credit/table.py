@@ -3,11 +3,10 @@
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from numbers import Integral
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from agents.credit.coalitions import EXACT_BUDGET, Credit, Unions, Worths, partition
+from agents.credit.coalitions import EXACT_BUDGET, Credit, Unions, Worths, given
 from agents.credit.marginals import (
     plan_leave_one_out,
     plan_prefix_potential,
@@ -77,8 +76,9 @@ class Solution:
 
 def _check_settings(budget: int, width: int | None = None) -> None:
     """Raise :class:`AgentError` unless budget and width are whole numbers of at least 1."""
-    for name, value in (("budget", budget), ("width", width)):
-        if value is not None and (isinstance(value, bool) or not isinstance(value, Integral) or value < 1):
+    checked: list[tuple[str, Any]] = [("budget", budget), ("width", width)]
+    for name, value in checked:
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
             raise AgentError(f"expected a {name} that is a whole number of at least 1, but got {value!r}")
 
 
@@ -95,7 +95,11 @@ def shapley(budget: int = EXACT_BUDGET) -> Solution:
 def owen(budget: int = EXACT_BUDGET) -> Solution:
     """Owen values (:func:`agents.credit.owen_values`); plan and solve need unions."""
     _check_settings(budget)
-    return Solution("owen", lambda n, unions=None, seed=0: plan_owen(n, unions, budget), solve_owen)
+    return Solution(
+        "owen",
+        lambda n, unions=None, seed=0: plan_owen(n, given(unions), budget),
+        lambda coalitions, worths, unions=None: solve_owen(coalitions, worths, given(unions)),
+    )
 
 
 def myerson(width: int | None = None, budget: int = EXACT_BUDGET) -> Solution:
@@ -134,13 +138,9 @@ def sampled_owen(budget: int = 512) -> Solution:
     _check_settings(budget)
     return Solution(
         "sampled_owen",
-        lambda n, unions=None, seed=0: plan_sampled(n, budget, seed, partition(unions, n)),
-        lambda coalitions, worths, unions=None: solve_sampled(
-            coalitions, worths, partition(unions, coalitions.shape[1])
-        )[0],
-        lambda coalitions, worths, unions=None: solve_sampled(
-            coalitions, worths, partition(unions, coalitions.shape[1])
-        ),
+        lambda n, unions=None, seed=0: plan_sampled(n, budget, seed, given(unions)),
+        lambda coalitions, worths, unions=None: solve_sampled(coalitions, worths, given(unions))[0],
+        lambda coalitions, worths, unions=None: solve_sampled(coalitions, worths, given(unions)),
     )
 
 

@@ -12,8 +12,8 @@ from agents.credit.coalitions import (
     EXACT_BUDGET,
     Credit,
     Game,
-    WorthTable,
     Worths,
+    WorthTable,
     check_budget,
     check_players,
     evaluate,
@@ -64,8 +64,9 @@ def solve_myerson(coalitions: Coalitions, worths: Worths, width: int | None = No
 
     Only windows have dividends, D[a,b] = v[a,b] - v[a+1,b] - v[a,b-1] + v[a+1,b-1], and phi_i is the sum over
     windows that hold i of D / length. With a width cap, the residual v(N) - v(empty) - sum of D is shared equally.
-    Keeps efficiency at every width and linearity; without a cap also the null player (with one, the residual reaches
-    null players too). Symmetry holds for players that the line does not tell apart only.
+    Keeps efficiency at every width, and linearity. Not null player: a segment that adds nothing is paid where it
+    stands between two that need each other, as the bridge of their window, and under a width cap it shares the
+    residual; without a cap, null segments at the ends of the line get 0. Not symmetry: place in the line counts.
 
     Args:
         coalitions: bool (C, N), those of :func:`plan_myerson` in any order.

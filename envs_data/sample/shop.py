@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import os
+import zlib
 
 import numpy as np
 import polars as pl
@@ -13,7 +14,7 @@ from envs_data.errors import DataError
 from envs_data.pools import build_pools, shared_values
 from envs_data.sample.demonstrations import write_demonstrations
 from envs_data.sample.lexicon import Attribute
-from envs_data.splits import random_stream, split_labels
+from envs_data.splits import random_stream
 
 __all__ = ["Ints", "Needs", "Shop", "gains", "shop_tables"]
 
@@ -30,19 +31,19 @@ _BATCH = 512
 
 @dataclass(frozen=True)
 class Needs:
-    """What shoppers want and say.
+    """What shoppers want, and which of it they say.
 
     Attributes:
         values: The latent intents, a value of each attribute, the type first: int64 (Q, A).
         stated: Which attributes the query states; the type always is: bool (Q, A).
-        queries: What the shopper types, Q texts.
-        histories: Earlier purchases, oldest first; Q lists, possibly empty.
     """
 
     values: Ints
     stated: Bools
-    queries: list[str]
-    histories: list[list[str]]
+
+    def __getitem__(self, rows: slice | Ints) -> "Needs":
+        """Some of the needs."""
+        return Needs(self.values[rows], self.stated[rows])
 
 
 @dataclass(frozen=True)
@@ -50,14 +51,15 @@ class Shop:
     """A corpus whose documents have a value of each attribute, and the shoppers it gets.
 
     Attributes:
-        attributes: What documents have values of, the type first.
+        attributes: What documents have values of, the type first; A of them.
         values: int64 (D, A).
         titles: D titles.
         texts: D texts to index, each with its title in it.
         groups: Department of each type: int64 (types,).
         complements: For each type the type that is used with it: int64 (types,).
         full_range: Least and most documents of full gain that a need may have.
-        needs: Draws n needs.
+        draw: Draws n needs.
+        tell: What a shopper with the needs (A,), (A,) says: the query, and the earlier purchases, oldest first.
     """
 
     attributes: tuple[Attribute, ...]
@@ -67,7 +69,8 @@ class Shop:
     groups: Ints
     complements: Ints
     full_range: tuple[int, int]
-    needs: Callable[[int, np.random.Generator], Needs]
+    draw: Callable[[int, np.random.Generator], Needs]
+    tell: Callable[[Ints, Bools, np.random.Generator], tuple[str, list[str]]]
 
 
 def gains(shop: Shop, needs: Needs) -> NDArray[np.float64]:
@@ -109,8 +112,8 @@ def shop_tables(shop: Shop, seed: int, prefix: str) -> tuple[dict[str, pl.DataFr
     Returns:
         The five tables by name, and what was kept and filled up.
     """
-    labels, needs = _accepted_needs(shop, random_stream(seed, "sample needs"))
-    n = len(labels)
+    needs, shoppers = _shoppers(shop, seed)
+    n, training = shoppers.height, shoppers["split"] == "train"
     judged = _judge(shop, needs, random_stream(seed, "sample judgements"))
     query_ids = pl.Series("query_id", [f"{prefix}-q{number:05d}" for number in range(n)])
     full = judged.filter(pl.col("gain") == FULL)
@@ -131,9 +134,8 @@ def shop_tables(shop: Shop, seed: int, prefix: str) -> tuple[dict[str, pl.DataFr
         for row in needs.values
     ]
     demonstrations = write_demonstrations(
-        shop.attributes, needs.values[labels == "train"], random_stream(seed, "sample demonstrations")
+        shop.attributes, needs.values[training.to_numpy()], random_stream(seed, "sample demonstrations")
     )
-    training_ids = query_ids.filter(pl.Series(labels == "train"))
     tables = {
         "documents": pl.DataFrame(
             {
@@ -142,21 +144,12 @@ def shop_tables(shop: Shop, seed: int, prefix: str) -> tuple[dict[str, pl.DataFr
                 "text": shop.texts,
             }
         ),
-        "queries": pl.DataFrame(
-            {
-                "query_id": query_ids,
-                "split": labels.tolist(),
-                "query": needs.queries,
-                "history": needs.histories,
-                "intent": phrases,
-            },
-            schema_overrides={"history": pl.List(pl.String)},
-        ),
+        "queries": shoppers.select(query_ids, pl.all(), pl.Series("intent", phrases)),
         "pools": pools,
         "qrels": judged.select(query_ids.gather(judged["query"]).alias("query_id"), "doc_row", "gain"),
         "demonstrations": pl.DataFrame(
             {
-                "query_id": [training_ids[number] for number, _ in demonstrations],
+                "query_id": query_ids.filter(training).gather([number for number, _ in demonstrations]),
                 "text": [text for _, text in demonstrations],
             }
         ),
@@ -165,51 +158,43 @@ def shop_tables(shop: Shop, seed: int, prefix: str) -> tuple[dict[str, pl.DataFr
     return tables, counts
 
 
-def _accepted_needs(shop: Shop, rng: np.random.Generator) -> tuple[NDArray[np.str_], Needs]:
-    """Needs with a right number of full-gain documents, and the split of each, training first.
+def _shoppers(shop: Shop, seed: int) -> tuple[Needs, pl.DataFrame]:
+    """Needs with a right number of full-gain documents, and ``split``, ``query``, ``history`` of each.
 
-    What a query states (type and attributes) belongs to one split: a need that states the same as one of another
-    split is drawn again, and so is one with the very prompt of another.
+    What a shopper says (type, stated attributes and history, in whatever words) belongs to one split, by a hash: no
+    validation or test query says what a training query says. No two queries have the same words and history.
     """
-    least, most = shop.full_range
-    sizes = dict(SPLIT_SIZES)
-    total = sum(sizes.values())
-    labels = split_labels(total, {name: size / total for name, size in sizes.items()}, rng)
-    owner: dict[tuple[int, ...], str] = {}
+    rng, (least, most) = random_stream(seed, "sample needs"), shop.full_range
+    bounds = np.cumsum(list(SPLIT_SIZES.values())) / sum(SPLIT_SIZES.values())
+    missing = list(SPLIT_SIZES.values())
+    rows: list[dict[str, object]] = []
     prompts: set[tuple[str, ...]] = set()
-    kept: list[Needs] = []
-    while len(kept) < total:
-        drawn = shop.needs(_BATCH, rng)
+    values, stated = [], []
+    while any(missing):
+        drawn = shop.draw(_BATCH, rng)
         n_full = (gains(shop, drawn) == FULL).sum(axis=1)
         for i in np.flatnonzero((n_full >= least) & (n_full <= most)):
-            if len(kept) == total:
-                break
-            said = tuple(np.where(drawn.stated[i], drawn.values[i], -1).tolist())
-            prompt = (drawn.queries[i], *drawn.histories[i])
-            if prompt in prompts or (
-                not drawn.histories[i] and owner.get(said, labels[len(kept)]) != labels[len(kept)]
-            ):
+            query, history = shop.tell(drawn.values[i], drawn.stated[i], rng)
+            said = np.where(drawn.stated[i], drawn.values[i], -1).tolist()
+            owner = int(np.searchsorted(bounds, zlib.crc32(repr((seed, said, history)).encode()) / 2**32, side="right"))
+            if not missing[owner] or (query, *history) in prompts:
                 continue
-            prompts.add(prompt)
-            owner[said] = labels[len(kept)]
-            kept.append(
-                Needs(drawn.values[i : i + 1], drawn.stated[i : i + 1], [drawn.queries[i]], [drawn.histories[i]])
-            )
-    order = np.argsort([list(sizes).index(label) for label in labels], kind="stable")
-    return labels[order], Needs(
-        np.concatenate([kept[i].values for i in order]),
-        np.concatenate([kept[i].stated for i in order]),
-        [kept[i].queries[0] for i in order],
-        [kept[i].histories[0] for i in order],
-    )
+            missing[owner] -= 1
+            prompts.add((query, *history))
+            rows.append({"split": owner, "query": query, "history": history})
+            values.append(drawn.values[i])
+            stated.append(drawn.stated[i])
+    order = np.argsort([row["split"] for row in rows], kind="stable")
+    table = pl.DataFrame([rows[i] for i in order], schema={"split": pl.Int64, "query": pl.String, "history": pl.List(pl.String)})
+    names = pl.Series(list(SPLIT_SIZES))
+    return Needs(np.array(values), np.array(stated))[order], table.with_columns(names.gather(table["split"]).alias("split"))
 
 
 def _judge(shop: Shop, needs: Needs, rng: np.random.Generator) -> pl.DataFrame:
     """Judgements kept: ``query``, ``doc_row``, ``gain``, ascending by query and row."""
     found = []
-    for start in range(0, len(needs.queries), _BATCH):
-        stop = start + _BATCH
-        block = Needs(needs.values[start:stop], needs.stated[start:stop], [], [])
+    for start in range(0, len(needs.values), _BATCH):
+        block = needs[start : start + _BATCH]
         gain = gains(shop, block)
         looks_right = ~((block.values[:, None, :] != shop.values[None, :, :]) & block.stated[:, None, :]).any(axis=2)
         chance = rng.random(gain.shape)

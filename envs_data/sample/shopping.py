@@ -8,6 +8,7 @@ leaves unsaid can therefore be guessed from what it says, better than chance and
 import os
 
 import numpy as np
+from numpy.typing import NDArray
 
 from envs_data.sample.lexicon import Attribute, Term, read_terms
 from envs_data.sample.shop import Ints, Needs, Shop
@@ -24,7 +25,7 @@ _HOME_USE = eval(os.environ.get("HOME_USE",".3"))
 _SOLD = float(os.environ.get("SOLD",".3"))
 _WANTED = float(os.environ.get("WANTED",".55"))
 _STATED = eval(os.environ.get("STATED","(0.35,.5,.15)"))  # chances that a query states one, two or three attributes
-_STATED_WEIGHTS = {COLOUR: 0.26, MATERIAL: 0.16, AUDIENCE: 0.16, USE: 0.24, FEATURE: 0.18}
+_STATED_WEIGHTS = (0.26, 0.16, 0.16, 0.24, 0.18)  # in the order of the attributes
 _HINT, _STRAY = eval(os.environ.get("HINT","(.06,.04)"))  # chances that a description says an attribute, or a wrong one, in everyday words
 
 
@@ -94,19 +95,20 @@ def make_shop(seed: int) -> Shop:
     values = _draw(tables, rng.permutation(np.arange(DOCUMENTS) % n_types), _SOLD, rng)
     titles, texts = zip(*(_write(tables, row, rng) for row in values), strict=True)
 
-    def needs(n: int, rng: np.random.Generator) -> Needs:
-        drawn = _draw(tables, rng.integers(0, n_types, n), _WANTED, rng)
+    def draw(n: int, rng: np.random.Generator) -> Needs:
         stated = np.zeros((n, 6), dtype=np.bool_)
         stated[:, TYPE] = True
-        places, weights = list(_STATED_WEIGHTS), list(_STATED_WEIGHTS.values())
-        for row in stated:
-            count = int(rng.choice(3, p=_STATED)) + 1
-            row[rng.choice(places, size=count, replace=False, p=weights)] = True
-        queries = [_ask(tables, row, said, rng) for row, said in zip(drawn, stated, strict=True)]
-        return Needs(drawn, stated, queries, [[] for _ in range(n)])
+        # The attributes with the smallest weighted draws are stated.
+        order = np.argsort(rng.exponential(size=(n, 5)) / _STATED_WEIGHTS, axis=1)
+        counts = 1 + rng.choice(3, size=n, p=_STATED)
+        np.put_along_axis(stated, order + 1, np.arange(5) < counts[:, None], axis=1)
+        return Needs(_draw(tables, rng.integers(0, n_types, n), _WANTED, rng), stated)
+
+    def tell(values: Ints, stated: NDArray[np.bool_], rng: np.random.Generator) -> tuple[str, list[str]]:
+        return _ask(tables, values, stated, rng), []
 
     complements = np.arange(n_types) // _PROFILES * _PROFILES + (np.arange(n_types) + 1) % _PROFILES
-    return Shop(tables.attributes, values, titles, texts, np.arange(n_types) // _PROFILES, complements, (3, 10), needs)
+    return Shop(tables.attributes, values, titles, texts, np.arange(n_types) // _PROFILES, complements, (3, 10), draw, tell)
 
 
 def _write(tables: _Tables, row: Ints, rng: np.random.Generator) -> tuple[str, str]:
@@ -139,7 +141,7 @@ def _hints(tables: _Tables, row: Ints, rng: np.random.Generator) -> list[str]:
     return [f"Shoppers say: {', '.join(said)}."] if said else []
 
 
-def _ask(tables: _Tables, row: Ints, stated: np.ndarray, rng: np.random.Generator) -> str:
+def _ask(tables: _Tables, row: Ints, stated: NDArray[np.bool_], rng: np.random.Generator) -> str:
     """A query: the type and the stated attributes in everyday words."""
     words = {
         place: attribute.terms[value].say(rng)

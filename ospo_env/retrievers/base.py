@@ -31,11 +31,12 @@ class Retriever(Protocol):
 
     @property
     def linear(self) -> bool:
-        """Whether the scores of a text are **exactly** the sums of its pieces' scores, up to a positive factor.
+        """Whether the scores of a text are **exactly** the sums of its pieces' scores.
 
         For every cut of a text that ``cuts_cleanly`` accepts: a document matches the text if and only if it matches
         a piece, and then its score is the sum of its finite piece scores, to the last bit and in any order of
-        summation (integers in float64, say). Coalitions then cost a matrix product instead of retrievals.
+        summation (whole numbers below 2^53, say). The same holds for pieces put together with a space between.
+        Coalitions then cost a matrix product instead of retrievals.
         """
         ...
 

@@ -80,9 +80,7 @@ class BM25Retriever:
         return weights
 
 
-def _fixed_point_weights(
-    corpus_ids: list[list[int]], vocabulary: Vocabulary, k1: float, b: float
-) -> sparse.csr_matrix:
+def _fixed_point_weights(corpus_ids: list[list[int]], vocabulary: Vocabulary, k1: float, b: float) -> sparse.csr_matrix:
     """Document-major integer weights (D, V)."""
     import bm25s  # slow to import, and needed only here
 

@@ -18,7 +18,7 @@ __all__ = ["LSARetriever"]
 _VERSION = 1
 _DOCUMENT_UNIT = 2**15  # length of a document vector
 _TOKEN_UNIT = 2**20  # length of the longest token vector
-_POWER_ITERATIONS = 3
+_POWER_ITERATIONS = 5  # as in sklearn.decomposition.TruncatedSVD
 
 
 class LSARetriever:
