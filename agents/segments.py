@@ -28,7 +28,8 @@ STOP_WORDS = frozenset(
 _CJK = (
     "\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9d\U00020000-\U0003ffff"
 )
-_ATOM = re.compile(rf"(?!\W)[{_CJK}][\uff9e\uff9f]*|[^\W{_CJK}]+")  # half-width voicing marks stay with their kana
+_VOICING = "\uff9e\uff9f"  # half-width marks that belong to the kana before them
+_ATOM = re.compile(rf"(?!\W)[{_CJK}][{_VOICING}]*|[^\W{_CJK}]+")
 _CJK_STOPS = "\u3002\uff01\uff1f\uff61"
 _CLOSING = "'\"\u2019\u201d\u00bb)\\]"
 _LINE_BREAKS = "\n\r\u2028\u2029"
@@ -170,7 +171,8 @@ def _words(text: str, max_runs: int) -> list[_Word]:
         if words and start > words[-1].end:
             last = words[-1]
             gap = text[last.end : start]
-            if not _is_cjk(text[last.end - 1]) and not _is_cjk(text[start]):
+            voiced = text[start] in _VOICING
+            if voiced or (not _is_cjk(text[last.end - 1]) and not _is_cjk(text[start])):
                 if all(unicodedata.category(character) in ("Mn", "Mc", "Me", "Cf") for character in gap):
                     words[-1] = _Word(last.start, end, last.runs)
                     continue

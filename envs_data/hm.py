@@ -12,6 +12,7 @@ there, ``customers.csv`` (its hash is recorded, nothing of it is used); each pla
   target among them. So nothing in the history is judged.
 - **Splits** by customer, 8 : 1 : 1, drawn by seed.
 - **Negatives**: *hard* has the same product type as a judged document, *related* the same garment group.
+- An attribute given as "Unknown" counts as missing: no target, no bucket of negatives and no text comes from it.
 - **Demonstrations**: attributes of the target, some dropped, some taken from another article.
 """
 

@@ -1,6 +1,7 @@
 """Segments of a text as players: checks of what comes through the door, and the text of a coalition."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +63,7 @@ def check_spans(text: str, spans: Sequence[tuple[int, int]], where: str = "") ->
         TypeError: The offsets are not integers.
         TaskError: They are not pairs, or do not tile the text from 0 to its length in order.
     """
-    array = np.asarray(spans) if len(spans) else np.empty((0, 2), dtype=np.int64)
+    array = _array(spans, "spans", where) if len(spans) else np.empty((0, 2), dtype=np.int64)
     if array.ndim != 2 or array.shape[1] != 2:
         raise TaskError(f"expected the spans{where} as pairs (start, end); got an array of shape {array.shape}")
     if array.dtype.kind not in "iu":
@@ -100,7 +101,7 @@ def check_coalitions(coalitions: NDArray[np.bool_], players: int, where: str = "
         TypeError: The entries are not booleans.
         TaskError: The shape is not (C, N).
     """
-    array = np.asarray(coalitions)
+    array = _array(coalitions, "coalitions", where)
     if array.dtype != np.bool_:
         raise TypeError(f"expected the coalitions{where} as a boolean matrix; got {array.dtype}")
     if array.ndim != 2 or array.shape[1] != players:
@@ -108,3 +109,10 @@ def check_coalitions(coalitions: NDArray[np.bool_], players: int, where: str = "
             f"expected the coalitions{where} of shape (C, {players}), one column a segment; got {array.shape}"
         )
     return array
+
+
+def _array(values: object, what: str, where: str) -> NDArray[Any]:
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise TaskError(f"expected the {what}{where} as rows of one length; got rows of several") from error

@@ -136,7 +136,7 @@ class RewriteEnv(gym.Env[str, str]):
         """Score a rewrite and end the episode.
 
         Args:
-            action: The rewrite: any string, also an empty one.
+            action: The rewrite: any string, empty or longer than a member of ``action_space`` too.
 
         Returns:
             The same prompt, the reward in [0, 1], ``True``, ``False``, and ``info``.
@@ -212,7 +212,8 @@ class RewriteEnv(gym.Env[str, str]):
 
     def check_running(self) -> None:
         """Raise ``ResetNeeded`` unless an episode is open."""
-        if self._current() is not None and self._ended is not None:
+        self._current()
+        if self._ended is not None:
             raise ResetNeeded("the episode ended with its one step; call reset() before the next step()")
 
     def pinned_row(self, options: Mapping[str, Any] | None) -> int | None:

@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ospo_env.coalitions import coalition_text
-from ospo_env.retrievers.base import Retriever
 
 __all__ = ["CHUNK", "Block", "Game", "coalition_scores", "plan_game"]
 
@@ -51,19 +50,15 @@ class Block(NamedTuple):
     scores: NDArray[np.float64]
 
 
-def plan_game(
-    query: int, text: str, spans: NDArray[np.int64], coalitions: NDArray[np.bool_], retriever: Retriever
-) -> Game:
+def plan_game(query: int, text: str, spans: NDArray[np.int64], coalitions: NDArray[np.bool_], linear: bool) -> Game:
     """Sort the coalitions of a text.
-
-    The sums of segment scores are taken only if the retriever is linear and no cut lies inside one of its units.
 
     Args:
         query: Whose pool is ranked.
         text: The whole text, capped.
         spans: Its segments, int64 (N, 2); those without characters are null players.
         coalitions: bool (C, N).
-        retriever: Who will score.
+        linear: Whether the retriever is linear and no cut lies inside one of its units.
     """
     filled = spans[:, 1] > spans[:, 0]
     spans, coalitions = spans[filled], coalitions[:, filled]
@@ -71,7 +66,7 @@ def plan_game(
     grand = np.flatnonzero((sizes == len(spans)) & (sizes > 0))
     proper = np.flatnonzero((sizes < len(spans)) & (sizes > 0))
     masks = coalitions[proper]
-    if retriever.linear and retriever.cuts_cleanly(text, spans[1:, 0].tolist()):
+    if linear:
         used = masks.any(axis=0)
         parts = [text[start:end] for start, end in spans[used].tolist()]
         return Game(query, text, grand, proper, parts, masks[:, used], np.empty(0, np.intp), linear=True)

@@ -13,6 +13,7 @@ it was computed in, and the best order has nDCG exactly 1.
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,9 @@ __all__ = ["FULL_GAIN", "Metric", "parse_metric", "ranked_gains", "ranking"]
 FULL_GAIN = 1.0
 """The gain from which a document counts as relevant for RR, R and AP."""
 
-Array = NDArray[np.float64]
+Array: TypeAlias = NDArray[np.float64]
+
+_FORMS = ("nDCG@k", "RR", "RR@k", "R@k", "AP")
 
 
 @dataclass(frozen=True)
@@ -68,17 +71,16 @@ def parse_metric(name: str) -> Metric:
     >>> parse_metric("nDCG@10")
     Metric(measure='nDCG', cutoff=10)
     """
-    forms = ("nDCG@k", "RR", "RR@k", "R@k", "AP")
     if not isinstance(name, str):
         raise TypeError(f"expected a metric's name such as 'nDCG@10'; got {type(name).__name__}")
     match = re.fullmatch(r"([^@]+)(?:@([0-9]{1,6}))?", name)
-    form = "" if match is None else match[1] + ("@k" if match[2] else "")
-    if match is None or form not in forms or (match[2] and int(match[2]) == 0):
-        known = [known_form.replace("k", match[2]) if match and match[2] else known_form for known_form in forms]
-        spelt = {known_name.casefold(): known_name for known_name in known}.get(name.casefold())
-        hint = f"unknown metric {name!r}; did you mean {spelt!r}?" if spelt else unknown_name("metric", name, known)
-        raise TaskError(f"{hint} (k is a positive integer)")
-    return Metric(match[1], int(match[2]) if match[2] else None)
+    cutoff = int(match[2]) if match and match[2] else None
+    if match and cutoff != 0 and match[1] + ("@k" if cutoff else "") in _FORMS:
+        return Metric(match[1], cutoff)
+    known = [form.replace("k", str(cutoff)) for form in _FORMS] if cutoff else list(_FORMS)
+    spelt = {form.casefold(): form for form in known}.get(name.casefold())
+    hint = f"unknown metric {name!r}; did you mean {spelt!r}?" if spelt else unknown_name("metric", name, known)
+    raise TaskError(f"{hint} (k is a positive integer)")
 
 
 def ranked_gains(scores: Array, columns: NDArray[np.int64], gains: Array, depth: int) -> Array:
@@ -146,7 +148,7 @@ def _average_precision(ranked: Array, judged: Array, cutoff: int | None) -> Arra
 
 
 def _relevant(gains: Array) -> Array:
-    return np.count_nonzero(gains >= FULL_GAIN, axis=1).astype(np.float64)
+    return np.asarray(np.count_nonzero(gains >= FULL_GAIN, axis=1), dtype=np.float64)
 
 
 def _share(part: Array, whole: Array) -> Array:

@@ -1,7 +1,8 @@
 """Scores of texts on their queries' pools, and worths of coalitions: batched, without duplicates, cached."""
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -108,8 +109,8 @@ class PoolScorer:
         """
         self._counters["asked"] += sum(map(len, coalitions))
         games = [
-            plan_game(*arguments, retriever=self._retriever)
-            for arguments in zip(queries.tolist(), texts, spans, coalitions, strict=True)
+            plan_game(query, text, segments, matrix, linear=self._adds_up(text, segments))
+            for query, text, segments, matrix in zip(queries.tolist(), texts, spans, coalitions, strict=True)
         ]
         known = self._score((game.query, text) for game in games for text in game.texts)
         worths = [np.zeros(len(matrix)) for matrix in coalitions]
@@ -124,6 +125,11 @@ class PoolScorer:
                     pending, size = [], 0
         self._settle(pending)
         return worths
+
+    def _adds_up(self, text: str, spans: NDArray[np.int64]) -> bool:
+        """Whether the scores of the text's coalitions are sums over its segments."""
+        with _typed_failure(self._retriever.name, "on the cuts of a text"):
+            return self._retriever.linear and self._retriever.cuts_cleanly(text, spans[:, 0].tolist())
 
     def _settle(self, pending: Sequence[_Pending]) -> None:
         """Measure blocks of scores together, and put their worths where they belong."""
@@ -175,14 +181,20 @@ def _entry_bytes(entry: _Entry) -> int:
     return entry.scores.nbytes + sys.getsizeof(entry.text) + _ENTRY_BYTES
 
 
+@contextmanager
+def _typed_failure(name: str, where: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise RetrieverError(f"retriever {name!r} failed {where}: {reason}") from error
+
+
 def _checked_scores(retriever: Retriever, texts: Sequence[str], pools: NDArray[np.int32]) -> _Scores:
     """What the retriever returns, if it is scores (B, P): finite or -inf."""
     name = retriever.name
-    try:
+    with _typed_failure(name, f"on a batch of {len(texts)} texts"):
         scores = np.asarray(retriever.score_pools(texts, pools))
-    except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise RetrieverError(f"retriever {name!r} failed on a batch of {len(texts)} texts: {reason}") from error
     if scores.shape != pools.shape or scores.dtype.kind not in "fiu":
         raise RetrieverError(
             f"retriever {name!r}: expected numbers of shape {pools.shape}; got {scores.dtype} of shape {scores.shape}"

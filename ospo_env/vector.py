@@ -138,20 +138,22 @@ class RewriteVectorEnv(VectorEnv[_Texts, Sequence[str], _Array]):
         return tuple(text for text in self._observations if text is not None)
 
     def _actions(self, actions: Sequence[str]) -> list[str]:
-        if isinstance(actions, str) or not isinstance(actions, Sequence | np.ndarray):
+        listed = _listed(actions)
+        if listed is None:
             raise TypeError(f"expected a sequence of {self.num_envs} str actions, got {type(actions).__name__}")
-        if len(actions) != self.num_envs:
-            raise TaskError(f"expected {self.num_envs} actions, one an environment; got {len(actions)}")
-        return [check_action(action, f" of environment {index}") for index, action in enumerate(actions)]
+        if len(listed) != self.num_envs:
+            raise TaskError(f"expected {self.num_envs} actions, one an environment; got {len(listed)}")
+        return [check_action(action, f" of environment {index}") for index, action in enumerate(listed)]
 
     def _seeds(self, seed: int | Sequence[int | None] | None) -> list[int | None]:
         if seed is None:
             return [None] * self.num_envs
         if isinstance(seed, int | np.integer):
             return [int(seed) + index for index in range(self.num_envs)]
-        if len(seed) != self.num_envs:
-            raise TaskError(f"expected one seed, or {self.num_envs}, one an environment; got {len(seed)}")
-        return list(seed)
+        listed = _listed(seed)
+        if listed is None or len(listed) != self.num_envs:
+            raise TaskError(f"expected one seed, or {self.num_envs}, one an environment; got {seed!r}")
+        return [None if one is None else int(one) for one in listed]
 
     def _options(self, options: Mapping[str, Any] | None) -> tuple[NDArray[np.bool_], list[dict[str, Any]]]:
         """Which environments to reset, and the options of each; all checked."""
@@ -166,9 +168,10 @@ class RewriteVectorEnv(VectorEnv[_Texts, Sequence[str], _Array]):
         else:
             if "query_id" in rest:
                 raise TaskError("expected query_id (one for all) or query_ids (one an environment), got both")
-            if isinstance(query_ids, str) or len(query_ids) != self.num_envs:
+            listed = _listed(query_ids)
+            if listed is None or len(listed) != self.num_envs:
                 raise TaskError(f"expected {self.num_envs} query_ids, one an environment (None: drawn)")
-            each = [rest | {"query_id": query_id} for query_id in query_ids]
+            each = [{"query_id": query_id} for query_id in listed]
         for index in np.flatnonzero(mask):
             self._envs[index].pinned_row(each[index])
         return mask, each
@@ -184,3 +187,10 @@ class RewriteVectorEnv(VectorEnv[_Texts, Sequence[str], _Array]):
         if any(text is None and not reset for text, reset in zip(self._observations, mask, strict=True)):
             raise ResetNeeded("reset_mask leaves out an environment that has no episode yet; reset all of them first")
         return mask
+
+
+def _listed(given: Any) -> list[Any] | None:
+    """The elements of a list, tuple or one-dimensional array; ``None`` for anything else, a string above all."""
+    if isinstance(given, np.ndarray):
+        return list(given) if given.ndim == 1 else None
+    return list(given) if isinstance(given, Sequence) and not isinstance(given, str | bytes) else None

@@ -1,4 +1,4 @@
-"""Small files in the official names and schemas of both data sets, invented from first to last."""
+"""Small files in the official names and schemas, invented from first to last, and ways to spoil them."""
 
 import datetime
 import gzip
@@ -6,6 +6,9 @@ import io
 
 import numpy as np
 import polars as pl
+import pytest
+
+from envs_data import DataError
 
 COLOURS = ("red", "blue", "green", "black", "white")
 THINGS = ("kettle", "lamp", "tent", "violin", "saddle", "drill", "blanket", "whistle")
@@ -102,3 +105,33 @@ def write_hm(directory, articles=None, transactions=None, compress=False):
         else:
             (directory / name).write_bytes(text.getvalue())
     return directory
+
+
+def judged_ids(data):
+    """(query_id, doc_id) -> gain."""
+    ids = data.documents["doc_id"].gather(data.qrels["doc_row"])
+    return {
+        (query, doc): gain for query, doc, gain in zip(data.qrels["query_id"], ids, data.qrels["gain"], strict=True)
+    }
+
+
+def drop(column):
+    return lambda frame: frame.drop(column)
+
+
+def put(column, value):
+    return lambda frame: frame.with_columns(pl.lit(value).alias(column))
+
+
+def put_first(column, value):
+    first = pl.int_range(pl.len()) == 0
+    return lambda frame: frame.with_columns(pl.when(first).then(pl.lit(value)).otherwise(column).alias(column))
+
+
+def check_error(call, message, tmp_path):
+    """One line that says so, and nothing written."""
+    with pytest.raises(DataError) as caught:
+        call()
+    assert message in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]

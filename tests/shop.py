@@ -7,8 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from hypothesis import settings
+from hypothesis import strategies as st
 
 from envs_data import PreparedData, load_prepared, write_prepared
+from ospo_env.task import RetrievalTask
+from ospo_env.text import tokens
+
+SETTINGS = settings(max_examples=80, deadline=None, database=None, derandomize=True)
 
 TYPES = ("coat", "shoe", "dress", "bag")
 COLOURS = ("red", "blue", "black")
@@ -85,3 +91,60 @@ def shop() -> PreparedData:
     with tempfile.TemporaryDirectory() as directory:
         write_shop(Path(directory) / "shop")
         return load_prepared(Path(directory) / "shop")
+
+
+def task(retriever="bm25", **arguments) -> RetrievalTask:
+    """The shop as a task."""
+    return RetrievalTask(shop(), retriever, **arguments)
+
+
+class Wrapped:
+    """A retriever that passes everything on, counts its calls, and can be told to deny or to claim linearity."""
+
+    def __init__(self, inner, linear=None):
+        self.inner = inner
+        self.name = f"wrapped-{inner.name}"
+        self.fingerprint = f"wrapped-{inner.fingerprint}"
+        self.linear = inner.linear if linear is None else linear
+        self.batches = []
+
+    def score_pools(self, texts, pools):
+        self.batches.append(list(texts))
+        return self.inner.score_pools(texts, pools)
+
+    def rank_corpus(self, text, k):
+        return self.inner.rank_corpus(text, k)
+
+    def cuts_cleanly(self, text, offsets):
+        return self.inner.cuts_cleanly(text, offsets)
+
+
+class EachWordOnce(Wrapped):
+    """A repeated word counts once, so that scores do not add up, whatever ``linear`` says."""
+
+    def score_pools(self, texts, pools):
+        return super().score_pools([" ".join(dict.fromkeys(tokens(text))) for text in texts], pools)
+
+
+def all_coalitions(players: int) -> np.ndarray:
+    """bool (2^N, N)."""
+    return (np.arange(2**players)[:, None] >> np.arange(players) & 1).astype(bool)
+
+
+WORDS = st.sampled_from(
+    [*COLOURS, *TYPES, *MATERIALS, "Größe", "赤い靴", "ﾚｻﾞｰ", "STRASSE", "½", "nai\u0308ve", "zzz", "the"]
+)
+ANY_TEXT = st.text(alphabet=st.characters(categories=["L", "M", "N", "P", "S", "Z", "C"]), max_size=6)  # surrogates too
+GAPS = st.sampled_from([" ", ", ", "", "-", "\n", "\u3000", ". "])
+TEXTS = st.lists(st.tuples(st.one_of(WORDS, WORDS, ANY_TEXT), GAPS), max_size=8).map(
+    lambda pairs: "".join(word + gap for word, gap in pairs)
+)
+
+
+@st.composite
+def cut_texts(draw):
+    """A text and spans that tile it, of at most six segments, cut anywhere."""
+    text = draw(TEXTS)
+    inner = draw(st.sets(st.integers(1, len(text) - 1), max_size=5)) if len(text) > 1 else set()
+    edges = [0, *sorted(inner), len(text)]
+    return text, list(itertools.pairwise(edges)) if text else []

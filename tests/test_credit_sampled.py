@@ -32,7 +32,9 @@ def draws(form):
 def test_unbiased(form):
     credits, _ = draws(form)
     standard_error = credits.std(axis=0, ddof=1) / np.sqrt(DRAWS)
-    distance = {name: np.abs((credits.mean(axis=0) - exact) / standard_error).max() for name, (_, exact) in FORMS.items()}
+    distance = {
+        name: np.abs((credits.mean(axis=0) - exact) / standard_error).max() for name, (_, exact) in FORMS.items()
+    }
     other = "owen" if form == "shapley" else "shapley"
     assert distance[form] < 4
     assert distance[other] > 10, "the negative control: these are not estimates of the other value"

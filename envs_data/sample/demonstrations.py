@@ -3,28 +3,28 @@
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from envs_data.sample.lexicon import Attribute
+from envs_data.sample.lexicon import Attribute, Ints
 
 __all__ = ["write_demonstrations"]
 
 _SECOND = 0.5  # chance that a query has a second demonstration
-_HABITUAL = 1 / 3  # share of the values that the assistant has a wrong habit for
-_KEPT, _DROPPED = 0.65, 0.1
+_HABITUAL = 1 / 3  # share of the values that the assistant takes for another one
+_DROPPED = 0.1
+_KEPT = 0.65  # of the other values; what is left is replaced by any sibling
 _KEPT_AGAINST_HABIT, _HABIT = 0.25, 0.55
 _DISORDER = 1.2  # standard deviation of a phrase's place, in places
 
 
 def write_demonstrations(
-    attributes: Sequence[Attribute], intents: NDArray[np.int64], rng: np.random.Generator
+    attributes: Sequence[Attribute], intents: Ints, rng: np.random.Generator
 ) -> list[tuple[int, str]]:
     """One or two example rewrites of each intent, in catalogue phrases separated by commas.
 
-    Of the phrases of an intent 6 in 10 are kept, 3 in 10 replaced by a sibling (another value of the same attribute
-    and family), 1 in 10 dropped. For a third of the values the replacement is nearly always the same one and more
-    likely than the right value, as if the assistant took one for the other: the most likely continuation after
-    supervised training is then wrong, and only the reward can tell.
+    Of the phrases of an intent somewhat less than 6 in 10 are right, 1 in 10 is dropped, the others are replaced by a
+    sibling (another value of the same attribute and family). For a third of the values the assistant has a wrong
+    habit: the replacement is nearly always the same one, and more likely than the right value. What is most likely
+    after supervised training is then wrong, and only the reward can tell.
 
     Args:
         attributes: What intents have values of, A of them.
@@ -43,9 +43,8 @@ def write_demonstrations(
                 for attribute, habit, value in zip(attributes, habits, intent, strict=True)
             ]
             places = np.argsort(np.arange(len(said)) + rng.normal(0.0, _DISORDER, len(said)), kind="stable")
-            phrases = [said[place] for place in places if said[place]]
-            first = attributes[0].terms[intent[0]].phrase
-            written.append((number, ", ".join(phrases) or first))
+            text = ", ".join(said[place] for place in places if said[place])
+            written.append((number, text or attributes[0].terms[intent[0]].phrase))
     return written
 
 
@@ -61,12 +60,12 @@ def _habits(attribute: Attribute, rng: np.random.Generator) -> dict[int, int]:
 
 def _say(attribute: Attribute, habits: dict[int, int], value: int, rng: np.random.Generator) -> str:
     """The phrase said for a value; empty if it is dropped."""
-    draw, kept = rng.random(), _KEPT_AGAINST_HABIT if value in habits else _KEPT
-    if draw < kept:
-        said = value
-    elif draw < kept + _DROPPED:
+    lot, kept = rng.random(), _KEPT_AGAINST_HABIT if value in habits else _KEPT
+    if lot < _DROPPED:
         return ""
-    elif value in habits and draw < kept + _DROPPED + _HABIT:
+    if lot < _DROPPED + kept:
+        said = value
+    elif value in habits and lot < _DROPPED + kept + _HABIT:
         said = habits[value]
     else:
         said = int(rng.choice(attribute.siblings[value]))

@@ -1,151 +1,134 @@
 """The synthetic clothes shop: a shopper states a need, and earlier purchases tell the taste.
 
-Documents are put together by the shop's buyers, who follow a dozen styles (section, colour, pattern, fit) more or less closely.
-A customer's taste is a style with the customer's own deviations; purchases lie near it, and what the customer
-wants today usually, but not surely, follows it. The query says the type in everyday words, and often the occasion
-(which stands for a fabric), a fit or a pattern.
+Buyers put documents together after a dozen styles (section, colour, pattern, fit), more or less closely; the fabric
+is often the one that the type is usually made of. A customer's taste is a style with deviations of the customer's own;
+purchases lie near it, and what the customer wants today usually, but not surely, follows it. The query says the type
+in everyday words, and often the occasion (which stands for a fabric), a fit or a pattern.
 """
 
-import os
-
 import numpy as np
-from numpy.typing import NDArray
 
-from envs_data.sample.fashion_words import (
-    COLOURS,
-    FABRICS,
-    FITS,
-    GROUPS,
-    LINES,
-    PATTERNS,
-    SECTIONS,
-    STYLES,
-)
-from envs_data.sample.lexicon import Attribute, Term, read_terms
-from envs_data.sample.shop import Ints, Needs, Shop
+from envs_data.sample.fashion_words import COLOURS, FABRICS, FITS, GROUPS, LINES, PATTERNS, SECTIONS, STYLES
+from envs_data.sample.lexicon import Attribute, Bools, Ints, Term, hearsay, pick, read_terms
+from envs_data.sample.shop import Needs, Shop
 from envs_data.splits import random_stream
 
-__all__ = ["DOCUMENTS", "make_shop"]
+__all__ = ["make_shop"]
 
-DOCUMENTS = 3_000
-TYPE, SECTION, COLOUR, PATTERN, FIT, FABRIC = range(6)
-_TASTES = (SECTION, COLOUR, PATTERN, FIT)
-_SOLD = eval(os.environ.get("SOLD",".6"))
-_TASTE = eval(os.environ.get("TASTE",".7"))
-_WANTED = eval(os.environ.get("WANTED",".75"))
-_HOME=.5
-_MISS = np.array(eval(os.environ.get("MISS","(.01,.1,.15,.15)")))
-_HISTORY = (3, 8)
-_STATED = {PATTERN: 0.2, FIT: 0.2, FABRIC: 0.5}
-_HINT, _STRAY = eval(os.environ.get("HINT","(.3,.2)"))
+_DOCUMENTS = 3_000
+_TYPE, _SECTION, _COLOUR, _PATTERN, _FIT, _FABRIC = range(6)
+_TASTES = slice(_SECTION, _FABRIC)  # section, colour, pattern, fit
+_SOLD, _TASTE, _WANTED = 0.7, 0.7, 0.75  # chances that a document follows a style, a taste a style, a need the taste
+_HOME = 0.5  # chance that the fabric is the type's usual one; otherwise any
+_STATED = {_PATTERN: 0.2, _FIT: 0.2, _FABRIC: 0.5}  # chance that a query states it
+_LEAST, _MOST = 3, 8  # purchases of a history
+_TOLERANCE = (0.01, 0.1, 0.15, 0.15)  # how likely a purchase is against the taste, for each difference from it
+_RIGHT, _WRONG = 0.4, 0.2  # chances of true and false hearsay in a description, for each attribute
 
 
 class _Tables:
-    """The vocabulary as attributes, and as arrays of what goes with what."""
+    """The vocabulary as attributes, and as arrays of what goes with what.
+
+    Attributes:
+        attributes: The six, in their order.
+        groups: Garment group of each type: int64 (types,).
+        fabrics: Usual fabric of each type: int64 (types,).
+        styles: Section, colour, pattern and fit of each style: int64 (styles, 4).
+        sizes: Number of sections, colours, patterns and fits.
+    """
 
     def __init__(self) -> None:
         lines = [[line.split("//") for line in table.strip().splitlines()] for table in GROUPS.values()]
-        simple = {"section": SECTIONS, "colour": COLOURS, "pattern": PATTERNS, "fit": FITS, "fabric": FABRICS}
+        plain = {"section": SECTIONS, "colour": COLOURS, "pattern": PATTERNS, "fit": FITS, "fabric": FABRICS}
         self.attributes = (
             Attribute.of("type", [[Term.read(line[0]) for line in group] for group in lines]),
-            *(Attribute.of(name, [read_terms(table)]) for name, table in simple.items()),
+            *(Attribute.of(name, [read_terms(table)]) for name, table in plain.items()),
         )
-        names = [[term.phrase for term in attribute.terms] for attribute in self.attributes]
-        self.fabric = np.array([names[FABRIC].index(line[1].strip()) for group in lines for line in group])
         self.groups = np.repeat(np.arange(len(lines)), [len(group) for group in lines])
-        styles = [[name.strip() for name in line.split("//")] for line in STYLES.strip().splitlines()]
-        # The values of each style: int (styles, 4), in the order of _TASTES.
+        fabrics = self.attributes[_FABRIC].phrases
+        self.fabrics = np.array([fabrics.index(line[1].strip()) for group in lines for line in group])
+        tastes = [attribute.phrases for attribute in self.attributes[_TASTES]]
+        styles = [line.split("//") for line in STYLES.strip().splitlines()]
         self.styles = np.array(
-            [[names[place].index(name) for place, name in zip(_TASTES, style, strict=True)] for style in styles]
+            [[names.index(word.strip()) for names, word in zip(tastes, style, strict=True)] for style in styles]
         )
-
-
-def _stray(tables: _Tables, typical: Ints, chance: float, rng: np.random.Generator) -> Ints:
-    """Values of the tastes (n, 4), each the typical one with the given chance and otherwise any."""
-    sizes = [len(tables.attributes[place].terms) for place in _TASTES]
-    return np.where(rng.random(typical.shape) < chance, typical, rng.integers(0, sizes, typical.shape))
+        self.sizes = [len(names) for names in tastes]
 
 
 def make_shop(seed: int) -> Shop:
-    """The shop of a seed.
+    """The clothes shop of a seed.
 
     Args:
-        seed: At least 0.
+        seed: From 0 to 2**63 - 1.
 
     Returns:
         Its documents, and how to draw needs.
     """
-    tables = _Tables()
-    rng = random_stream(seed, "fashion documents")
-    n_types, n_fabrics = len(tables.groups), len(tables.attributes[FABRIC].terms)
-
-    def dress(types: Ints, tastes: Ints, rng: np.random.Generator) -> Ints:
-        home = rng.random(len(types)) < _HOME
-        fabrics = np.where(home, tables.fabric[types], rng.integers(0, n_fabrics, len(types)))
-        return np.column_stack((types, tastes, fabrics))
-
-    types = rng.permutation(np.arange(DOCUMENTS) % n_types)
-    styles = tables.styles[rng.integers(0, len(tables.styles), DOCUMENTS)]
-    values = dress(types, _stray(tables, styles, _SOLD, rng), rng)
+    tables, rng = _Tables(), random_stream(seed, "fashion documents")
+    types = np.arange(len(tables.groups))
+    styles = tables.styles[rng.integers(0, len(tables.styles), _DOCUMENTS)]
+    sold = _follow(tables, styles, _SOLD, rng)
+    values = _tailor(tables, rng.permutation(np.arange(_DOCUMENTS) % len(types)), sold, rng)
     titles, texts = zip(*(_write(tables, row, rng) for row in values), strict=True)
-    tastes: dict[bytes, Ints] = {}
 
     def draw(n: int, rng: np.random.Generator) -> Needs:
-        styles = tables.styles[rng.integers(0, len(tables.styles), n)]
-        taste = _stray(tables, styles, _TASTE, rng)
-        wanted = dress(rng.integers(0, n_types, n), _stray(tables, taste, _WANTED, rng), rng)
+        taste = _follow(tables, tables.styles[rng.integers(0, len(tables.styles), n)], _TASTE, rng)
+        wanted = _tailor(tables, rng.integers(0, len(types), n), _follow(tables, taste, _WANTED, rng), rng)
         stated = np.zeros(wanted.shape, dtype=np.bool_)
-        stated[:, TYPE] = True
+        stated[:, _TYPE] = True
         for place, chance in _STATED.items():
             stated[:, place] = rng.random(n) < chance
         return Needs(wanted, stated)
 
-    def tell(values_: Ints, stated: NDArray[np.bool_], rng: np.random.Generator) -> tuple[str, list[str]]:
-        taste = _stray(tables, values_[None, 1:5], _WANTED, rng)[0]
-        misses = values[:, 1:5] != taste
-        weights = np.where(misses, _MISS, 1.0).prod(axis=1) * (values[:, 0] != values_[0])
-        n = int(rng.integers(_HISTORY[0], _HISTORY[1] + 1))
-        bought = rng.choice(len(values), size=n, replace=False, p=weights / weights.sum())
-        return _ask(tables, values_, stated, rng), [titles[row] for row in bought]
+    def tell(wanted: Ints, stated: Bools, rng: np.random.Generator) -> tuple[str, list[str]]:
+        # Deviating is symmetric: with all tastes equally common, this is the taste given the need.
+        taste = _follow(tables, wanted[None, _TASTES], _WANTED, rng)
+        liking = np.where(values[:, _TASTES] == taste, 1.0, _TOLERANCE).prod(axis=1)
+        liking[values[:, _TYPE] == wanted[_TYPE]] = 0.0  # today's need is not bought yet
+        n = int(rng.integers(_LEAST, _MOST + 1))
+        bought = rng.choice(_DOCUMENTS, size=n, replace=False, p=liking / liking.sum())
+        return _ask(tables, wanted, stated, rng), [titles[row] for row in bought]
 
-    complements = tables.complements if hasattr(tables,"complements") else (np.arange(n_types) + 15) % n_types
+    complements = (types + len(types) // 2) % len(types)  # of another garment group
     return Shop(tables.attributes, values, titles, texts, tables.groups, complements, (1, 8), draw, tell)
 
 
+def _follow(tables: _Tables, model: Ints, faithful: float, rng: np.random.Generator) -> Ints:
+    """Section, colour, pattern and fit, each with the given chance the model's, otherwise any: int64 (n, 4)."""
+    return np.where(rng.random(model.shape) < faithful, model, rng.integers(0, tables.sizes, model.shape))
+
+
+def _tailor(tables: _Tables, types: Ints, tastes: Ints, rng: np.random.Generator) -> Ints:
+    """Values of all attributes from types (n,) and tastes (n, 4), with a fabric: int64 (n, 6)."""
+    any_fabric = rng.integers(0, len(tables.attributes[_FABRIC].terms), len(types))
+    fabrics = np.where(rng.random(len(types)) < _HOME, tables.fabrics[types], any_fabric)
+    return np.column_stack((types, tastes, fabrics))
+
+
 def _write(tables: _Tables, row: Ints, rng: np.random.Generator) -> tuple[str, str]:
-    """Title and text of a document."""
+    """Title (name, colour, type: as a history shows it) and text of a document."""
     type_, section, colour, pattern, fit, fabric = (
         attribute.terms[value].phrase for attribute, value in zip(tables.attributes, row, strict=True)
     )
-    lines = LINES[section].split()
-    title = f"{lines[int(rng.integers(len(lines)))]} {fit} {pattern}, {colour}, {type_}"
-    group = list(GROUPS)[tables.groups[row[TYPE]]]
-    text = (f"{title}. {type_} in {fabric}. {section}, {group}. {('Cut', 'Shape')[int(rng.integers(2))]}: {fit}. Pattern: {pattern}. Colour: {colour}. Section: {section}. Fabric: {fabric}."
+    title = f"{pick(LINES[section].split(), rng)} {fit} {pattern}, {colour}, {type_}"
+    group = list(GROUPS)[tables.groups[row[_TYPE]]]
+    details = (
+        f"{type_} in {fabric}. {pick(('Cut', 'Shape'), rng)}: {fit}. Pattern: {pattern}. Colour: {colour}. "
+        f"Section: {section}, {group}. {section} in {fabric}."
     )
-    return title, " ".join([text, *_hints(tables, row, rng)])
+    return title, f"{title}. {details}{hearsay(tables.attributes, row, _RIGHT, _WRONG, rng)}"
 
 
-def _hints(tables: _Tables, row: Ints, rng: np.random.Generator) -> list[str]:
-    """What reviewers say in a description: now and then an attribute in everyday words, not always the right one."""
-    said = []
-    for attribute, value in zip(tables.attributes, row, strict=True):
-        if not attribute.terms[value].everyday: continue
-        if rng.random() < _HINT:
-            said.append(attribute.terms[value].everyday[0])
-        if rng.random() < _STRAY:
-            said.append(attribute.terms[int(rng.choice(attribute.siblings[value]))].everyday[0])
-    return [f"Shoppers say: {', '.join(said)}."] if said else []
-
-
-def _ask(tables: _Tables, row: Ints, stated: NDArray[np.bool_], rng: np.random.Generator) -> str:
+def _ask(tables: _Tables, row: Ints, stated: Bools, rng: np.random.Generator) -> str:
     """A query: the type and the stated attributes in everyday words."""
     words = {
-        place: tables.attributes[place].terms[value].say(rng) for place, value in enumerate(row) if stated[place]
+        place: pick(attribute.terms[value].everyday, rng)
+        for place, (attribute, value) in enumerate(zip(tables.attributes, row, strict=True))
+        if stated[place]
     }
-    tail = [
-        blank.format(words[place])
-        for place, blank in ((FABRIC, "for {}"), (FIT, "that is {}"), (PATTERN, "with {}"))
-        if place in words
-    ]
-    opening = ("", "", "i need ", "looking for ")[int(rng.integers(4))]
-    return opening + " ".join([words[TYPE], *(tail[place] for place in rng.permutation(len(tail)))])
+    blanks = {_FABRIC: "for {}", _PATTERN: "with {}"}
+    tail = [blank.format(words[place]) for place, blank in blanks.items() if place in words]
+    head = [words[place] for place in (_FIT, _TYPE) if place in words]
+    return pick(("", "", "i need ", "looking for "), rng) + " ".join(
+        [*head, *(tail[place] for place in rng.permutation(len(tail)))]
+    )

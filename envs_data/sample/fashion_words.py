@@ -1,13 +1,13 @@
 """Vocabulary of the synthetic clothes shop. Data only.
 
 A line reads ``catalogue phrase: everyday wording | everyday wording``. Wordings fill the blanks of "for ..."
-(fabric), "that is ..." (fit) and "with ..." (pattern). Colours and sections have none: a shopper's taste in them
-is told by earlier purchases only, in the shop's own words.
+(fabric) and "with ..." (pattern); those of fits stand before the type. Colours and sections have none: a shopper's
+taste in them is told by earlier purchases only, in the shop's own words.
 """
 
 __all__ = ["COLOURS", "FABRICS", "FITS", "GROUPS", "LINES", "PATTERNS", "SECTIONS", "STYLES"]
 
-# Garment groups: their product types, each with the fabric it is usually made of (after the bar).
+# Garment groups: their product types, each with the fabric it is usually made of (after the slashes).
 GROUPS = {
     "jersey basics": """
 vest top: tank | sleeveless thing // cotton jersey
@@ -79,7 +79,7 @@ dark blue
 light beige
 greenish khaki
 dusty pink
-off white
+eggshell white
 jet black
 deep burgundy
 yellowish brown
@@ -100,10 +100,10 @@ printed: a picture | a slogan
 """
 
 FITS = """
-slim: tight | close
+slim: tight | snug
 relaxed: loose | roomy
 oversized: baggy | huge
-cropped: cut above the belly | tiny
+cropped: belly free | tiny
 tailored: sharp | elegant
 straight: simple | boxy
 """
@@ -121,7 +121,7 @@ divided // soft lavender // dotted // cropped
 divided // greenish khaki // plain // relaxed
 kidswear // bright coral // printed // straight
 kidswear // pale turquoise // striped // oversized
-kidswear // off white // floral // cropped
+kidswear // eggshell white // floral // cropped
 """
 
 # First words of product names, by section.

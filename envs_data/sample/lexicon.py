@@ -4,8 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-__all__ = ["Attribute", "Term", "read_terms"]
+__all__ = ["Attribute", "Bools", "Ints", "Term", "hearsay", "pick", "read_terms"]
+
+Bools = NDArray[np.bool_]
+Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -13,7 +17,7 @@ class Term:
     """One value of an attribute.
 
     Attributes:
-        phrase: The catalogue's words, one to three of them, without punctuation: the size of a segment.
+        phrase: The catalogue's words, one to three of them, without punctuation or stop words: the size of a segment.
         everyday: What a shopper says instead, in wordings that share no word with ``phrase``; may be empty.
     """
 
@@ -30,10 +34,6 @@ class Term:
         phrase, _, everyday = line.partition(":")
         return cls(phrase.strip(), tuple(wording.strip() for wording in everyday.split("|") if wording.strip()))
 
-    def say(self, rng: np.random.Generator) -> str:
-        """One of the everyday wordings, each as likely as the others."""
-        return self.everyday[int(rng.integers(len(self.everyday)))]
-
 
 @dataclass(frozen=True)
 class Attribute:
@@ -42,7 +42,7 @@ class Attribute:
     Attributes:
         name: What it is, for example ``"colour"``.
         terms: Its values; documents and intents name them by position.
-        siblings: For each value the positions of those it competes with (itself among them): what a careless
+        siblings: For each value the positions of those it competes with, itself among them: what a careless
             demonstration may say instead.
     """
 
@@ -59,6 +59,11 @@ class Attribute:
             siblings += [tuple(range(start, start + len(family)))] * len(family)
         return cls(name, tuple(term for family in families for term in family), tuple(siblings))
 
+    @property
+    def phrases(self) -> list[str]:
+        """The values as the catalogue writes them."""
+        return [term.phrase for term in self.terms]
+
 
 def read_terms(table: str) -> tuple[Term, ...]:
     """The terms of a table, one a line.
@@ -70,3 +75,34 @@ def read_terms(table: str) -> tuple[Term, ...]:
     ['ivory', 'ebony']
     """
     return tuple(Term.read(line) for line in table.strip().splitlines())
+
+
+def pick(options: Sequence[str], rng: np.random.Generator) -> str:
+    """One of the options, each as likely as the others."""
+    return options[int(rng.integers(len(options)))]
+
+
+def hearsay(attributes: Sequence[Attribute], row: Ints, right: float, wrong: float, rng: np.random.Generator) -> str:
+    """The end of a description: now and then an attribute in everyday words, not always one that the document has.
+
+    Only the first wording of a term ever stands in a document, so that no retriever can learn the others there.
+
+    Args:
+        attributes: A of them.
+        row: Values of the document: (A,).
+        right: Chance that an attribute's value is said, in [0, 1].
+        wrong: Chance that any of its siblings is said, in [0, 1].
+        rng: Source of randomness.
+
+    Returns:
+        A sentence with a space before it, or nothing.
+    """
+    said = []
+    for attribute, value in zip(attributes, row, strict=True):
+        if not attribute.terms[value].everyday:
+            continue
+        if rng.random() < right:
+            said.append(attribute.terms[value].everyday[0])
+        if rng.random() < wrong:
+            said.append(attribute.terms[int(rng.choice(attribute.siblings[value]))].everyday[0])
+    return f" Shoppers say: {', '.join(said)}." if said else ""

@@ -2,7 +2,7 @@
 
 A line reads ``catalogue phrase: everyday wording | everyday wording``. A department's profiles tie together what
 tends to be sold together: a use, and the material, feature, colour and audience that usually go with it. Wordings
-fill the blanks of "for ..." (use, audience), "made of ..." (material) and "that ..." (feature).
+fill the blanks of "for ..." (use, audience), "made of ..." (material) and "that must ..." (feature).
 """
 
 from dataclasses import dataclass
@@ -77,7 +77,7 @@ ankle bootie: short boots | low boots
 distance training: jogging | long runs // engineered mesh: airy fabric | thin netting // energy return: bounce back | spring along // cobalt // mens
 backcountry trekking: rough paths | mountain walks // ripstop nylon: tough cloth | stuff that never tears // water repellent: keep rain out | stay dry // crimson // unisex
 boardroom dress: meetings | my job // calf leather: real hide | smooth hide // cushioned insole: feel soft | spare my heels // ebony // womens
-coastal leisure: the seaside | holidays // moulded rubber: bendy plastic | wipeable plastic // rapid drying: get wet | swim // tangerine // junior
+coastal leisure: the seaside | holidays // moulded rubber: bendy plastic | wipeable plastic // rapid drying: get wet | survive the pool // tangerine // junior
 winter commuting: snow | icy mornings // suede shearling: fluffy skin | fuzzy lining // thermal insulation: warm my toes | beat the cold // chestnut // womens
 """,  # noqa: E501 - a table
     ),
@@ -93,7 +93,7 @@ headlamp: forehead torch | hat light
 """,
         """
 alpine expedition: high peaks | big climbs // carbon fibre: black composite | race car stuff // storm rated: stand gales | survive bad weather // crimson // expert grade
-festival weekend: concerts | music parties // polyester taffeta: shiny fabric | cheap fabric // glow markings: shine at night | are easily seen // lilac // starter grade
+festival weekend: concerts | music parties // polyester taffeta: shiny fabric | cheap fabric // glow markings: shine at night | be easily seen // lilac // starter grade
 lightweight backpacking: carrying far | solo hikes // titanium alloy: light metal | space metal // compact folding: pack small | fit anywhere // charcoal // expert grade
 holiday campsite: kids trips | school vacation // cotton duck: thick cloth | old fashioned cloth // instant assembly: set up fast | need no manual // mustard // family sized
 angling retreat: fishing | the riverbank // anodised aluminium: silver metal | cola can metal // corrosion resistant: never rust | live near salt // emerald // senior friendly
@@ -110,10 +110,10 @@ carving board: chopping block | veggie plank
 coffee grinder: bean mill | espresso crusher
 """,
         """
-weeknight dinner: quick meals | tired evenings // ceramic coating: slippery glaze | white glaze // dishwasher safe: clean easily | need no scrubbing // ivory // starter grade
+weeknight dinner: quick meals | tired evenings // ceramic coating: slippery glaze | white glaze // dishwasher safe: clean itself | need no scrubbing // ivory // starter grade
 professional catering: restaurants | wedding banquets // stainless steel: shiny metal | hospital metal // riveted handle: last forever | take abuse // charcoal // expert grade
 pastry baking: cakes | cookies // borosilicate glass: clear stuff | see through stuff // measuring scale: show amounts | count grams // blush // family sized
-garden barbecue: grilling | cookouts // cast iron: heavy metal | black metal // flame proof: go on fire | take heat // ebony // expert grade
+garden barbecue: grilling | cookouts // cast iron: heavy metal | black metal // flame proof: sit over flames | take heat // ebony // expert grade
 slow simmering: stews | lazy sundays // acacia wood: timber | tropical tree // silicone grip: stay cool | feel good in hand // mustard // senior friendly
 """,  # noqa: E501 - a table
     ),
@@ -167,7 +167,7 @@ skipping rope: jump cord | boxer string
 strength building: big muscles | getting strong // chromed steel: polished metal | mirror metal // knurled texture: never slip | hold tight // charcoal // mens
 injury rehabilitation: sore knees | recovery // natural latex: tree gum | stretchy gum // graduated tension: start gentle | get harder // lilac // unisex
 morning pilates: core moves | waking up // organic cork: bottle stopper stuff | bark // sweat resistant: handle sweaty palms | wipe off // blush // womens
-hotel exercise: business trips | tiny rooms // closed cell foam: squishy stuff | spongy stuff // roll away: store flat | go under beds // teal // unisex
+hotel exercise: business trips | tiny rooms // closed cell foam: squishy stuff | spongy stuff // space saving: store flat | go under beds // teal // unisex
 tournament preparation: contests | beating rivals // braided polymer: woven plastic | fishing line // ball bearing: spin fast | turn smoothly // crimson // junior
 """,  # noqa: E501 - a table
     ),

@@ -53,7 +53,7 @@ class Retriever(Protocol):
         ...
 
     def rank_corpus(self, text: str, k: int) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-        """The best ``k`` documents of the corpus, or fewer where fewer match.
+        """The best ``k`` documents of the corpus, at least 1, or fewer where fewer match.
 
         Returns:
             Document rows and their scores, both (k',), by (-score, row).

@@ -14,6 +14,7 @@ from ospo_env.text import cuts_between_words
 __all__ = ["BM25Retriever"]
 
 _VERSION = 1
+_MANY = 20_000  # documents from which a build takes long enough to show progress
 _UNIT = 2**16  # a weight's last bit is 1.5e-5 of BM25's unit
 
 
@@ -88,6 +89,7 @@ def _fixed_point_weights(corpus_ids: list[list[int]], vocabulary: Vocabulary, k1
     if not len(vocabulary):
         return sparse.csr_matrix(shape, dtype=np.int32)
     index = bm25s.BM25(k1=k1, b=b, method="lucene", dtype="float64", csc_backend="scipy")
-    index.index((corpus_ids, vocabulary.ids), create_empty_token=False, show_progress=sys.stderr.isatty())
+    shown = len(corpus_ids) >= _MANY and sys.stderr.isatty()
+    index.index((corpus_ids, vocabulary.ids), create_empty_token=False, show_progress=shown)
     data = np.maximum(np.rint(index.scores["data"] * _UNIT), 1).astype(np.int32)
     return sparse.csc_matrix((data, index.scores["indices"], index.scores["indptr"]), shape=shape).tocsr()

@@ -27,10 +27,8 @@ class Vocabulary:
     def learn(self, documents: Sequence[str]) -> list[list[int]]:
         """Token ids of each document, new tokens added. Shows a progress bar where stderr is a terminal."""
         ids = self.ids
-        return [
-            [ids.setdefault(token, len(ids)) for token in tokens(document)]
-            for document in tqdm(documents, desc="reading documents", unit=" documents", disable=None, leave=False)
-        ]
+        shown = tqdm(documents, desc="reading documents", unit=" documents", disable=None, leave=False, delay=1.0)
+        return [[ids.setdefault(token, len(ids)) for token in tokens(document)] for document in shown]
 
     def counts(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """How often the known tokens stand in each text.
