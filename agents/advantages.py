@@ -96,7 +96,8 @@ def additive(rollouts: CreditedRollouts, *, beta: float = 1.0, centring: str = "
     Raises:
         AgentError: A setting is out of range.
     """
-    if not (np.isfinite(beta) and beta >= 0):
+    given: Any = beta  # settings come from files too
+    if not isinstance(given, (int, float)) or not (np.isfinite(given) and given >= 0):
         raise AgentError(f"expected a finite beta of at least 0, but got {beta!r}")
     z = standardised(rollouts.credit, rollouts.group_size, centring)
     return on_tokens(rollouts, rollouts.advantages[:, None] + beta * z)
@@ -164,6 +165,9 @@ def rank(rollouts: CreditedRollouts) -> NDArray[np.float64]:
 
     Source: arXiv 2601.08403.
 
+    Args:
+        rollouts: What to redistribute.
+
     Returns:
         float64 (B, T).
     """
@@ -192,7 +196,12 @@ def return_to_go(rollouts: CreditedRollouts, *, normalise: bool = True) -> NDArr
 
     Returns:
         float64 (B, T).
+
+    Raises:
+        AgentError: A setting is out of range.
     """
+    if not isinstance(normalise, bool):
+        raise AgentError(f"expected normalise to be true or false, but got {normalise!r}")
     filled = np.where(np.isnan(rollouts.credit), 0.0, rollouts.credit)
     to_go = np.where(np.isnan(rollouts.credit), np.nan, filled[:, ::-1].cumsum(axis=1)[:, ::-1])
     return on_tokens(rollouts, standardised(to_go, rollouts.group_size, "group") if normalise else to_go)
@@ -212,6 +221,9 @@ def potential(rollouts: CreditedRollouts) -> NDArray[np.float64]:
 
     Source: A. Ng, D. Harada, S. Russell, "Policy invariance under reward transformations", 1999; E. Greensmith,
     P. Bartlett, J. Baxter, "Variance reduction techniques for gradient estimates", 2004.
+
+    Args:
+        rollouts: What to redistribute, with ``prefix_potential`` credit.
 
     Returns:
         float64 (B, T).
@@ -238,26 +250,11 @@ REDISTRIBUTIONS: Mapping[str, Callable[..., NDArray[np.float64]]] = MappingProxy
 )
 """Ways to lay credit on tokens, by name."""
 
+_PUBLISHED = {"solution": "contiguous", "redistribution": "prop", "redistribution_settings": {"scaling": "minmax"}}
 PAPER: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
-        "esci": MappingProxyType(
-            {
-                "segmenter": "phrases",
-                "solution": "contiguous",
-                "solution_settings": {"width": 32, "budget": 64},
-                "redistribution": "prop",
-                "redistribution_settings": {"scaling": "minmax"},
-            }
-        ),
-        "hm": MappingProxyType(
-            {
-                "segmenter": "sentences",
-                "solution": "contiguous",
-                "solution_settings": {"width": 8, "budget": 96},
-                "redistribution": "prop",
-                "redistribution_settings": {"scaling": "minmax"},
-            }
-        ),
+        "esci": {"segmenter": "phrases", "solution_settings": {"width": 32, "budget": 64}, **_PUBLISHED},
+        "hm": {"segmenter": "sentences", "solution_settings": {"width": 8, "budget": 96}, **_PUBLISHED},
     }
 )
 """The published choices of segments, credit and redistribution (arXiv 2601.08403), by data set; G = 8 in both."""

@@ -58,6 +58,8 @@ class CreditedRollouts:
             raise AgentError("expected nan in credit only after a rollout's last segment, but it stands before one")
         highest = self.segment.max(axis=1, initial=-1) + 1
         if self.whole is not None:
+            if self.whole.min(initial=0) < 0:
+                raise AgentError(f"expected whole to count segments from 0, but got {self.whole.min()}")
             highest = np.maximum(highest, self.whole.max(axis=1, initial=0))
         if (highest > counts).any():
             row = int(np.argmax(highest > counts))

@@ -53,8 +53,7 @@ def warm_start(
         max_length=512,
         seed=seed,
         save_strategy="no",
-        report_to=[],
-        **settings,
+        **{"report_to": [], **settings},
     )
     trainer = SFTTrainer(
         model=model,

@@ -6,7 +6,7 @@ Importing the package registers the ids of :data:`~ospo_env.registration.ENVIRON
 
 from ospo_env.env import RewriteEnv
 from ospo_env.errors import RetrieverError, TaskError
-from ospo_env.policies import make_reference_policy
+from ospo_env.policies import REFERENCE_POLICIES, make_reference_policy
 from ospo_env.registration import register_environments as _register_environments
 from ospo_env.retrievers import Retriever, make_retriever, register_retriever
 from ospo_env.spaces import FreeText
@@ -14,6 +14,7 @@ from ospo_env.task import Query, RetrievalTask
 from ospo_env.vector import RewriteVectorEnv
 
 __all__ = [
+    "REFERENCE_POLICIES",
     "FreeText",
     "Query",
     "RetrievalTask",

@@ -14,7 +14,7 @@ from ospo_env.metrics import FULL_GAIN
 from ospo_env.task import RetrievalTask
 from ospo_env.text import cap_words, tokens
 
-__all__ = ["POLICIES", "ReferencePolicy", "make_reference_policy"]
+__all__ = ["REFERENCE_POLICIES", "ReferencePolicy", "make_reference_policy"]
 
 ReferencePolicy: TypeAlias = Callable[[Sequence[str], Sequence[str]], list[str]]
 """Prompt ids and prompts in, one text for each out."""
@@ -34,9 +34,9 @@ def make_reference_policy(name: str, task: RetrievalTask, seed: int = 0) -> Refe
     Raises:
         TaskError: Unknown name; at a call, unknown prompt ids.
     """
-    if name not in POLICIES:
-        raise TaskError(unknown_name("reference policy", name, POLICIES))
-    return POLICIES[name](task, seed)
+    if name not in REFERENCE_POLICIES:
+        raise TaskError(unknown_name("reference policy", name, REFERENCE_POLICIES))
+    return REFERENCE_POLICIES[name](task, seed)
 
 
 def query_policy(task: RetrievalTask, seed: int = 0) -> ReferencePolicy:
@@ -81,7 +81,7 @@ def oracle_policy(task: RetrievalTask, seed: int = 0) -> ReferencePolicy:
     return policy
 
 
-POLICIES: dict[str, Callable[[RetrievalTask, int], ReferencePolicy]] = {
+REFERENCE_POLICIES: dict[str, Callable[[RetrievalTask, int], ReferencePolicy]] = {
     "query": query_policy,
     "oracle": oracle_policy,
     "random": random_policy,

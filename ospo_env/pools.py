@@ -47,7 +47,6 @@ class CandidatePools:
         place = np.searchsorted(pooled, judged)
         inside = (place < len(pooled)) & (pooled[np.minimum(place, len(pooled) - 1)] == judged)
         bearing = np.flatnonzero(inside & (gains > 0))
-        bearing = bearing[np.argsort(place[bearing])]
         self._gains = gains[bearing]
         self._columns = place[bearing] - self._starts[query[bearing]]
         self._bearing_starts = np.searchsorted(query[bearing], np.arange(len(sizes) + 1))

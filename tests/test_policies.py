@@ -8,7 +8,7 @@ from shop import shop
 from envs_data import write_prepared
 from envs_data.sample import load_sample
 from ospo_env import RetrievalTask, TaskError, make_reference_policy
-from ospo_env.policies import POLICIES
+from ospo_env.policies import REFERENCE_POLICIES
 from ospo_env.text import cap_words, tokens
 
 
@@ -28,7 +28,7 @@ def test_unknown_name(task):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("name", POLICIES)
+@pytest.mark.parametrize("name", REFERENCE_POLICIES)
 @pytest.mark.parametrize("split", ["train", "validation", "test"])
 def test_one_text_within_the_cap_for_each_prompt(task, name, split):
     prompt_ids, _ = task.prompts(split)
@@ -39,7 +39,7 @@ def test_one_text_within_the_cap_for_each_prompt(task, name, split):
     assert write(name, task, []) == []
 
 
-@pytest.mark.parametrize("name", POLICIES)
+@pytest.mark.parametrize("name", REFERENCE_POLICIES)
 def test_a_text_depends_on_its_prompt_alone(task, name):
     prompt_ids, _ = task.prompts("train")
     together = write(name, task, prompt_ids)
@@ -48,7 +48,7 @@ def test_a_text_depends_on_its_prompt_alone(task, name):
     assert write(name, task, [prompt_ids[0]] * 3) == [together[0]] * 3
 
 
-@pytest.mark.parametrize("name", POLICIES)
+@pytest.mark.parametrize("name", REFERENCE_POLICIES)
 def test_an_unknown_prompt_is_an_error(task, name):
     with pytest.raises(TaskError, match="unknown prompt id 'q001'"):
         write(name, task, ["q001"])
@@ -105,7 +105,7 @@ def test_oracle_without_a_known_intent(tmp_path):
     task = RetrievalTask(blind, max_words=2)
     prompt_ids, _ = task.prompts("train")
     texts = write("oracle", task, prompt_ids)
-    reward = {name: task.rewards(prompt_ids, write(name, task, prompt_ids)).mean() for name in POLICIES}
+    reward = {name: task.rewards(prompt_ids, write(name, task, prompt_ids)).mean() for name in REFERENCE_POLICIES}
     assert reward["oracle"] > reward["query"] + 0.2
     assert all(set(tokens(text)) & {"red", "blue", "black"} for text in texts)
 
@@ -117,6 +117,6 @@ def test_rewriting_matters_on_the_embedded_sample(kind, retriever):
     task = RetrievalTask(load_sample(kind), retriever=retriever, max_words=16)
     prompt_ids, _ = task.prompts("validation")
     prompt_ids = prompt_ids[:200]
-    mean = {name: np.mean(task.rewards(prompt_ids, write(name, task, prompt_ids))) for name in POLICIES}
+    mean = {name: np.mean(task.rewards(prompt_ids, write(name, task, prompt_ids))) for name in REFERENCE_POLICIES}
     assert mean["oracle"] >= mean["query"] + 0.3
     assert mean["random"] < mean["query"]

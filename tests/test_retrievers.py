@@ -118,15 +118,29 @@ def test_corpus_ranking_is_that_of_exact_scores(retriever, k):
         np.testing.assert_array_equal(found, scores[order])
 
 
-def test_faiss_candidates_grow_until_they_hold_the_best():
-    words = [f"w{n}" for n in range(40)]
-    rng = np.random.default_rng(0)
-    texts = [" ".join(rng.choice(words, 4)) for _ in range(150)] + ["w1 w2"] * 150  # more ties than candidates
+class LastOfTies:
+    """A legal index that, among equal products, returns the highest rows first."""
+
+    def __init__(self, vectors):
+        self.vectors = vectors
+        self.asked = []
+
+    def search(self, queries, k):
+        self.asked.append(k)
+        products = self.vectors @ queries[0]
+        rows = np.lexsort((-np.arange(len(products)), -products))[:k]
+        return products[rows][None], rows[None]
+
+
+def test_candidates_grow_until_they_hold_the_best():
+    texts = ["w1 w2"] * 300 + ["w1 w3", "w3 w4", "w4 w2 w5"] * 20  # more ties than candidates
     retriever = LSARetriever(texts, "x")
-    pool = np.arange(300, dtype=np.int32)
-    for text in ("w1 w2", "w3", "w1 w1 w7"):
+    index = retriever._index = LastOfTies(retriever._documents)
+    pool = np.arange(len(texts), dtype=np.int32)
+    for text in ("w1 w2", "w3", "w1 w1 w5"):
         scores = retriever.score_pools([text], pool[None])[0]
         np.testing.assert_array_equal(retriever.rank_corpus(text, 10)[0], best_rows(scores, 10))
+    assert max(index.asked) == len(texts) > min(index.asked)
 
 
 @each

@@ -88,6 +88,17 @@ def test_a_cut_word_takes_the_text_way(counting):
 
 
 @pytest.mark.parametrize("linear", [True, False])
+def test_null_players_are_not_asked_about(linear):
+    retriever = Wrapped(task("bm25").retriever, linear=linear)
+    spans = np.array([(0, 4), (4, 20), (20, 20)])  # the last one lies beyond a cap
+    coalitions = np.array([[True, True, False], [True, True, True], [False, False, True]])
+    worths = scorer(retriever).worths(np.array([0]), [TEXT], [spans], [coalitions])[0]
+    assert retriever.batches == [[TEXT]]
+    assert worths[0] == worths[1] == made_alone(0, TEXT)
+    assert worths[2] == 0
+
+
+@pytest.mark.parametrize("linear", [True, False])
 @pytest.mark.parametrize("name", ["bm25", "lsa"])
 def test_chunks_and_neighbours_change_nothing(monkeypatch, linear, name):
     retriever = Wrapped(task(name).retriever, linear=linear)

@@ -165,6 +165,12 @@ def test_odd_texts_with_words_earn_what_their_words_do(name, text):
     assert half[-1] == TASKS[name].rewards(["q00"], [text])[0]  # spans are those of the text as given
 
 
+def test_retrievers_read_clean_text():
+    retriever = Wrapped(TASKS["bm25"].retriever)
+    task(retriever).rewards(["q00"], ["red \ud83d"])
+    assert retriever.batches == [["red \ufffd"]]
+
+
 @each
 def test_rankings_and_metrics_agree(name):
     texts = ["red coat", "blue wool", "zzz"] * 4

@@ -1,0 +1,37 @@
+"""Rollouts with credit, and every form of redistribution, for the tests of advantages."""
+
+import numpy as np
+
+from agents.advantages import REDISTRIBUTIONS, CreditedRollouts, group_relative, make_redistribution
+
+
+def rollouts(credit, group_size=None, seed=0, tokens=7):
+    """Rollouts with that credit (a list of lists), efficient rewards, and tokens laid on segments at random."""
+    rng = np.random.default_rng(seed)
+    counts = [len(row) for row in credit]
+    padded = np.full((len(credit), max(counts)), np.nan)
+    segment = np.full((len(credit), tokens), -1)
+    for row, values in enumerate(credit):
+        padded[row, : counts[row]] = values
+        if values:
+            lengths = rng.multinomial(tokens - 2 - counts[row], np.full(counts[row], 1 / counts[row])) + 1
+            segment[row, 1:-1] = np.repeat(np.arange(counts[row]), lengths)
+    rewards = np.array([sum(values) for values in credit], dtype=float)
+    size = group_size or len(credit)
+    return CreditedRollouts(
+        group_relative(rewards, size), rewards, padded, segment, np.ones(segment.shape, dtype=bool), size
+    )
+
+
+def grpo(given):
+    return np.where(given.mask, given.advantages[:, None], 0.0)
+
+
+VARIED = rollouts([[0.5, -0.2, 0.1], [0.3, 0.3], [-0.1, 0.2], [0.9, 0.0, 0.1]])
+FORMS = {
+    **REDISTRIBUTIONS,
+    "prop, minmax": make_redistribution("prop", scaling="minmax"),
+    "additive, rollout": make_redistribution("additive", centring="rollout"),
+    "additive, beta 0": make_redistribution("additive", beta=0),
+    "signed, rollout": make_redistribution("signed", centring="rollout"),
+}
