@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import torch
 from _progress import LogFile, ProgressBar
 from transformers import PrinterCallback
 from trl import GRPOConfig, GRPOTrainer
@@ -17,7 +18,14 @@ from agents.trainer import OSPOConfig, OSPOTrainer
 from agents.warmstart import warm_start
 
 # TRL's defaults are for large models on accelerators; these are for any.
-_PLAIN = {"bf16": False, "activation_checkpointing": False, "disable_tqdm": True, "report_to": [], "logging_steps": 1}
+_PLAIN = {
+    "bf16": False,
+    "activation_checkpointing": False,
+    "dataloader_pin_memory": torch.accelerator.is_available(),
+    "disable_tqdm": True,
+    "report_to": [],
+    "logging_steps": 1,
+}
 
 
 def make_policy(arguments: argparse.Namespace, task: Any) -> tuple[Any, Any, PromptFormat]:
