@@ -27,6 +27,7 @@ __all__ = [
     "FORMAT_VERSION",
     "SPLITS",
     "PreparedData",
+    "check_replaceable",
     "file_sha256",
     "load_prepared",
     "write_atomically",
@@ -117,7 +118,7 @@ def write_prepared(
     Raises:
         DataError: ``out`` holds something else, or a table breaks the layout.
     """
-    _check_replaceable(out)
+    check_replaceable(out)
     checked = {name: _cast(name, tables[name]) for name in _SCHEMAS}
     _check_consistency(checked)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -202,9 +203,19 @@ def _manifest_bytes(manifest: Mapping[str, Any]) -> bytes:
     return (json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
-def _check_replaceable(out: Path) -> None:
+def check_replaceable(out: Path) -> None:
+    """Check, before long work starts, that ``write_prepared`` may write to ``out``.
+
+    Raises:
+        DataError: Something else than a prepared directory is there, or its parent is not a directory.
+    """
     if out.exists() and not (out / "manifest.json").is_file() and (out.is_file() or any(out.iterdir())):
-        raise DataError(f"{out} exists and is not a prepared directory; remove it or choose another --out")
+        raise DataError(f"{out} exists and is not a prepared directory; remove it or choose another place to write to")
+    for parent in out.parents:
+        if parent.exists():
+            if not parent.is_dir() or not os.access(parent, os.W_OK):
+                raise DataError(f"expected a directory that can be written to, for {out}; {parent} is not")
+            return
 
 
 def _cast(name: str, frame: pl.DataFrame) -> pl.DataFrame:
@@ -217,8 +228,8 @@ def _cast(name: str, frame: pl.DataFrame) -> pl.DataFrame:
 
 def _check_consistency(tables: Mapping[str, pl.DataFrame]) -> None:
     documents, queries, pools, qrels = (tables[name] for name in ("documents", "queries", "pools", "qrels"))
-    for name, frame in tables.items():
-        if frame.is_empty() and name in ("documents", "queries"):
+    for name in ("documents", "queries"):
+        if tables[name].is_empty():
             raise DataError(f"no {name} are left after filtering; check the source and the filters")
     if documents["doc_id"].n_unique() != documents.height:
         raise DataError("doc_id must be unique among the documents")
@@ -228,13 +239,23 @@ def _check_consistency(tables: Mapping[str, pl.DataFrame]) -> None:
         raise DataError(f"split must be one of {', '.join(SPLITS)}; got {sorted(set(queries['split']))}")
     if not pools["query_id"].equals(queries["query_id"]):
         raise DataError("pools must have the queries' ids in the queries' order")
-    pooled = pools.explode("doc_rows").rename({"doc_rows": "doc_row"})
-    if pooled.filter(pl.col("doc_row").is_null() | (pl.col("doc_row") >= documents.height)).height:
-        raise DataError("every pool must name existing document rows")
-    full = qrels.filter(pl.col("gain") >= 1.0).join(pooled, on=["query_id", "doc_row"], how="semi")
-    without = queries.join(full, on="query_id", how="anti")
-    if without.height:
-        raise DataError(f"query {without['query_id'][0]!r} has no document of full gain in its pool")
+    _check_pools(pools, qrels, documents.height)
     training = queries.filter(pl.col("split") == "train")
     if tables["demonstrations"].join(training, on="query_id", how="anti").height:
         raise DataError("demonstrations must come from training queries only")
+
+
+def _check_pools(pools: pl.DataFrame, qrels: pl.DataFrame, n_documents: int) -> None:
+    pooled = pools.explode("doc_rows").rename({"doc_rows": "doc_row"})
+    rows = pl.col("doc_row")
+    if pooled.filter(rows.is_null() | (rows >= n_documents)).height:
+        raise DataError("every pool must name existing document rows, at least one")
+    after_another = pl.col("query_id") == pl.col("query_id").shift()
+    if pooled.filter(after_another & (rows <= rows.shift())).height:
+        raise DataError("every pool must hold its document rows ascending and none twice")
+    if qrels.select("query_id", "doc_row").is_duplicated().any():
+        raise DataError("a query must judge a document once")
+    full = qrels.filter(pl.col("gain") >= 1.0).join(pooled, on=["query_id", "doc_row"], how="semi")
+    without = pools.join(full, on="query_id", how="anti")
+    if without.height:
+        raise DataError(f"query {without['query_id'][0]!r} has no document of full gain in its pool")

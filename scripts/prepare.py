@@ -12,6 +12,7 @@ from _cli import Formatter, run
 
 from envs_data import SPLITS, PreparedData, prepare_esci, prepare_hm
 from envs_data.hm import MAX_QUERIES
+from envs_data.prepared import check_replaceable
 
 _ESCI = """Reads shopping_queries_dataset_examples.parquet and shopping_queries_dataset_products.parquet
 of the Amazon Shopping Queries Dataset. Documents are the products of one locale; a query
@@ -43,6 +44,7 @@ _SHORTFALLS = {
 def main(arguments: Sequence[str] | None) -> None:
     """Parse the command line, prepare, and say what was written."""
     options = _parser().parse_args(arguments)
+    check_replaceable(options.out)
     if options.dataset == "esci":
         data = prepare_esci(
             options.source,

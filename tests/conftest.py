@@ -8,7 +8,7 @@ ROOT = Path(__file__).parents[1]
 SHARED_DATA = ROOT.parent / "shared" / "data"
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test may reach a hub
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # models here are tiny: a second thread only waits, long on a busy machine
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # for models this small a second thread mostly waits
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 sys.path.insert(0, str(ROOT / "scripts"))
 
