@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from agents.protocols import Spans
 
-__all__ = ["segment_of_tokens", "token_offsets", "whole_segments"]
+__all__ = ["segment_of_tokens", "separators", "token_offsets", "whole_segments"]
 
 _BLOCK = 32  # tokens whose prefixes are decoded together
 _CONTEXT = 8  # tokens decoded before a block, since decoders treat the first token of a text differently
@@ -76,6 +76,23 @@ def segment_of_tokens(offsets: NDArray[np.int64], spans: Spans, start_of_span: i
     first = np.maximum(offsets[:, 0], bounds[0, 0])
     inside = (first < np.minimum(offsets[:, 1], bounds[-1, 1])) & (offsets[:, 1] > offsets[:, 0])
     return np.where(inside, np.searchsorted(bounds[:, 0], first, side="right") - 1, -1).astype(np.int64)
+
+
+def separators(text: str, offsets: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which tokens hold no letter or digit: bool (T,).
+
+    Such a token (a comma) decides whether another segment follows, as the end-of-sequence token does. Its own segment's
+    credit says nothing of that: laid on it, credit above the mean teaches to go on and credit below it to stop, whatever
+    comes next.
+
+    Args:
+        text: The completion.
+        offsets: int (T, 2), characters of each token in it, from :func:`token_offsets`.
+
+    >>> separators("red, coat", np.array([[0, 3], [3, 4], [4, 9], [9, 9]]))
+    array([False,  True, False,  True])
+    """
+    return np.array([not any(map(str.isalnum, text[start:end])) for start, end in offsets.tolist()], dtype=np.bool_)
 
 
 def whole_segments(offsets: NDArray[np.int64], decided: Sequence[int], start_of_span: int = 0) -> NDArray[np.int64]:

@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from agents.errors import AgentError
-from agents.prompting import PromptFormat
+from agents.prompting import INSTRUCTION, PromptFormat
 
 __all__ = ["LanguageModelPolicy", "find_policy", "load_policy", "save_policy"]
 
 _FORMAT_FILE = "prompt_format.json"
+_MAX_NEW_TOKENS = 256
 
 
 def find_policy(path: str | Path) -> Path:
@@ -38,19 +40,25 @@ def load_policy(path: str | Path) -> tuple[PreTrainedModel, PreTrainedTokenizerB
     """Model, tokenizer and prompt format of a policy directory or a run.
 
     Raises:
-        AgentError: No model is there, or its files cannot be read.
+        AgentError: No model is there, its files cannot be read, or it has no chat template.
     """
     directory = find_policy(path)
+    format_path = directory / _FORMAT_FILE
     try:
         model = AutoModelForCausalLM.from_pretrained(directory)
         tokenizer = AutoTokenizer.from_pretrained(directory)
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise AgentError(f"{directory} cannot be opened as a causal LM: {reason}") from error
-    format_path = directory / _FORMAT_FILE
-    if not format_path.is_file():
-        raise AgentError(f"expected {_FORMAT_FILE} in {directory}; policies are written by scripts/train.py")
-    return model, tokenizer, PromptFormat.from_json(json.loads(format_path.read_text()))
+        # A directory that this project did not write is a general model: it is told what to do.
+        prompt_format = PromptFormat(INSTRUCTION, answer_tags=True)
+        if format_path.is_file():
+            prompt_format = PromptFormat.from_json(json.loads(format_path.read_text()))
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise AgentError(f"{directory} cannot be opened as a policy: {type(error).__name__}: {reason}") from error
+    if tokenizer.chat_template is None:
+        raise AgentError(f"expected a tokenizer with a chat template in {directory}; it has none")
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return model, tokenizer, prompt_format
 
 
 def save_policy(
@@ -77,7 +85,7 @@ class LanguageModelPolicy:
         model: The causal LM.
         tokenizer: With a chat template and a padding token.
         prompt_format: How prompts are put and rewrites found.
-        max_new_tokens: Bound on a completion's length.
+        max_new_tokens: Bound on a completion's length; none takes the one in the model's generation config.
         temperature: 0 decodes greedily, else tokens are sampled at it.
         seed: Of the sampling; the same call gives the same texts, the global generator is left as it was.
         batch_size: Prompts generated at once.
@@ -89,7 +97,7 @@ class LanguageModelPolicy:
         tokenizer: PreTrainedTokenizerBase,
         prompt_format: PromptFormat,
         *,
-        max_new_tokens: int = 48,
+        max_new_tokens: int | None = None,
         temperature: float = 0.0,
         seed: int = 0,
         batch_size: int = 64,
@@ -101,7 +109,10 @@ class LanguageModelPolicy:
         self.prompt_format = prompt_format
         self.batch_size = batch_size
         self.seed = seed
-        self._generation: dict[str, Any] = {"max_new_tokens": max_new_tokens, "do_sample": temperature > 0}
+        self._generation: dict[str, Any] = {
+            "max_new_tokens": max_new_tokens or model.generation_config.max_new_tokens or _MAX_NEW_TOKENS,
+            "do_sample": temperature > 0,
+        }
         if temperature > 0:
             self._generation |= {"temperature": temperature, "top_k": 0, "top_p": 1.0}
 

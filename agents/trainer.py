@@ -5,7 +5,7 @@ segment's credit) and where a generation batch is finished (to lay the credit on
 advantages of shape (B, T) as they are. The mathematics stands in ``agents.credit`` and ``agents.advantages``.
 
 Departures from the published procedure (arXiv 2601.08403): coalitions of a whole batch are valued in one call; credit
-is laid on the tokens of the scored span only; the default solution and redistribution are not the published ones
+is laid on the words of the scored span only, not on punctuation; the default solution and redistribution are not the published ones
 (``agents.advantages.PAPER`` holds those).
 """
 
@@ -23,7 +23,7 @@ from trl import GRPOConfig, GRPOTrainer
 
 from agents import segments
 from agents.advantages import CreditedRollouts, make_redistribution
-from agents.alignment import segment_of_tokens, token_offsets, whole_segments
+from agents.alignment import segment_of_tokens, separators, token_offsets, whole_segments
 from agents.credit import make_solution
 from agents.errors import unknown
 from agents.prompting import PromptFormat
@@ -35,7 +35,7 @@ __all__ = ["OSPOConfig", "OSPOTrainer"]
 
 @dataclass
 class OSPOConfig(GRPOConfig):  # type: ignore[misc]  # TRL ships no types
-    """``trl.GRPOConfig`` with the four choices that OSPO adds.
+    """``trl.GRPOConfig`` with the choices that OSPO adds.
 
     Attributes:
         segmenter: What the players are: a name in ``agents.segments.SEGMENTERS``.
@@ -43,15 +43,18 @@ class OSPOConfig(GRPOConfig):  # type: ignore[misc]  # TRL ships no types
         solution_settings: Keyword arguments of the solution.
         redistribution: What makes token advantages of it: a name in ``agents.advantages.REDISTRIBUTIONS``.
         redistribution_settings: Keyword arguments of the redistribution.
+        credit_separators: Whether tokens without a letter or digit get their segment's credit too, as published, instead
+            of the group advantage (:func:`agents.alignment.separators` says why not).
     """
 
     segmenter: str = field(default="phrases", metadata={"help": "what the players are"})
-    solution: str = field(default="myerson", metadata={"help": "what gives each its credit"})
+    solution: str = field(default="sampled_shapley", metadata={"help": "what gives each its credit"})
     solution_settings: dict[str, Any] = field(default_factory=dict, metadata={"help": "settings of the solution"})
     redistribution: str = field(default="additive", metadata={"help": "what makes token advantages of credit"})
     redistribution_settings: dict[str, Any] = field(
         default_factory=dict, metadata={"help": "settings of the redistribution"}
     )
+    credit_separators: bool = field(default=False, metadata={"help": "lay credit on punctuation too"})
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ class _Credited:
     Attributes:
         reward: Worth of the whole rewrite.
         credit: float64 (N,), one a segment.
-        segment: int (T,), the segment of each completion token, -1 outside the scored span.
+        segment: int (T,), the segment of each completion token, -1 outside the scored span and for separators.
         whole: int (T,), how many segments were known to be whole before each token was chosen.
     """
 
@@ -143,7 +146,10 @@ class OSPOTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL ships no types
             unions.append(segments.unions(tiles, segments.sentences(rewrite)))
             plans.append(self._solution.plan(len(tiles), unions[-1], _content_seed(prompt_id, rewrite)))
             decided = segments.decided(rewrite, tiles)
-            tokens.append((segment_of_tokens(offsets, tiles, start), whole_segments(offsets, decided, start)))
+            segment = segment_of_tokens(offsets, tiles, start)
+            if not self.args.credit_separators:
+                segment[separators(completion, offsets)] = -1
+            tokens.append((segment, whole_segments(offsets, decided, start)))
         # The grand coalition comes last, whatever the solution's plan asks: its worth is the reward.
         asked = [np.vstack([plan, np.ones((1, plan.shape[1]), dtype=bool)]) for plan in plans]
         worths = self.task.coalition_values(prompt_ids, rewrites, spans, asked)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
 from agents.prompting import PromptFormat
@@ -20,7 +20,7 @@ def warm_start(
     prompt_format: PromptFormat,
     *,
     out: Path,
-    epochs: float = 8.0,
+    epochs: float,
     learning_rate: float = 2e-3,
     batch_size: int = 32,
     seed: int = 0,
@@ -62,4 +62,5 @@ def warm_start(
         processing_class=tokenizer,
         callbacks=callbacks,
     )
+    trainer.remove_callback(PrinterCallback)  # the caller's callbacks show progress
     return float(trainer.train().training_loss)

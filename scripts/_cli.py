@@ -1,25 +1,43 @@
-"""What the programs share: how an error reaches the person who typed the command."""
+"""What the programs share: arguments, opening a task, and how an error reaches the person who typed the command."""
 
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from pathlib import Path
+from typing import Any, NoReturn
 
+import gymnasium as gym
+
+from agents import AgentError
 from envs_data import DataError
-from ospo_env import RetrieverError, TaskError
+from ospo_env import RetrieverError, RewriteEnv, TaskError
 
 
-def run(main: Callable[[Sequence[str] | None], None], *more_errors: type[Exception]) -> NoReturn:
+class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Help that shows defaults and keeps the description's lines."""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line, like all others of these programs."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**{"formatter_class": _Formatter, **settings})
+
+    def error(self, message: str) -> NoReturn:
+        """Print the message and leave with exit code 2."""
+        self.exit(2, f"error: {message}; see {self.prog} --help\n")
+
+
+def run(main: Callable[[Sequence[str] | None], None]) -> NoReturn:
     """Run a program's main function and leave with its exit code: 0, 2 for bad input, 130 when interrupted.
 
     Args:
         main: Takes the arguments, ``None`` for those of the command line.
-        more_errors: Further exceptions whose message is meant for the user.
     """
     try:
         main(None)
-    except (DataError, TaskError, RetrieverError, *more_errors) as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (AgentError, DataError, TaskError, RetrieverError, OSError) as error:
+        print("error: " + " ".join(str(error).split()), file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -27,5 +45,21 @@ def run(main: Callable[[Sequence[str] | None], None], *more_errors: type[Excepti
     sys.exit(0)
 
 
-class Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Help that shows defaults and keeps the description's lines."""
+def open_task(env_id: str, data: Path | None, *, split: str, retriever: str, metric: str) -> Any:
+    """The task behind an environment id, as ``gym.make`` opens it.
+
+    Raises:
+        TaskError: The id is unknown or not one of this project's, or an argument is wrong.
+        DataError: The data cannot be read.
+    """
+    arguments = {"data": None if data is None else str(data), "split": split, "retriever": retriever, "metric": metric}
+    try:
+        spec = gym.spec(env_id)
+        if not str(spec.entry_point).startswith("ospo_env."):
+            raise TaskError(f"expected an environment of this project, for example OSPO-ESCI-v0; got {env_id!r}")
+        env = gym.make(spec, **arguments)
+    except (gym.error.Error, ImportError) as error:
+        raise TaskError(f"--env {env_id}: {error}") from error
+    if not isinstance(env.unwrapped, RewriteEnv):
+        raise TaskError(f"expected an environment of this project, for example OSPO-ESCI-v0; got {env_id!r}")
+    return env.unwrapped.task

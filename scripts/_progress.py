@@ -1,6 +1,7 @@
 """What a person sees while a trainer runs: one bar with the numbers that matter, and a log on disk."""
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,8 @@ def quiet() -> None:
     import datasets
     import transformers
 
+    # TRL 1.16 asks for it under transformers' older name.
+    warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
     datasets.disable_progress_bars()
     transformers.logging.disable_progress_bar()
     transformers.logging.set_verbosity_error()

@@ -4,98 +4,115 @@ A policy is a run directory, a policy directory, or a reference: query (the raw 
 A trained policy writes each rewrite once; every retriever then ranks the same rewrites.
 """
 
-import argparse
+import difflib
 import json
+import math
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
-from _cli import Formatter, run
+from _cli import Parser, open_task, run
+from _runs import read_run
 
-import ospo_env  # noqa: F401 - registers the environments
 from agents import AgentError
-from envs_data import DataError
 from envs_data.prepared import write_atomically
 from ospo_env import REFERENCE_POLICIES, make_reference_policy
 
+_STAGES = {"warmstart": "before RL", "policy": "after RL"}
 
-def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+
+def parse(argv: Sequence[str] | None) -> Namespace:
     """The arguments."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=Formatter)
+    parser = Parser(description=__doc__)
     parser.add_argument("--env", required=True, help="environment id, for example OSPO-ESCI-v0")
     parser.add_argument("--data", type=Path, help="prepared directory; none means the embedded sample")
     parser.add_argument("--split", default="test", help="train, validation or test")
     parser.add_argument("--policy", nargs="+", required=True, help="policies, one or more")
     parser.add_argument("--retrievers", default="bm25,lsa", help="retrievers, separated by commas")
-    parser.add_argument("--metric", default="nDCG@10", help="metric of the printed table; the JSON file has all")
+    parser.add_argument("--metric", default="nDCG@10", help="metric of the printed table; the JSON file has others too")
     parser.add_argument("--temperature", type=float, default=0.0, help="0 decodes greedily, else samples")
-    parser.add_argument("--max-new-tokens", type=int, default=48, help="bound on a completion")
+    parser.add_argument("--max-new-tokens", type=int, help="bound on a completion; none means the one of training")
     parser.add_argument("--seed", type=int, default=0, help="of sampling and of the random policy")
     parser.add_argument("--json", type=Path, help="file to write with every metric and count")
-    return parser.parse_args(argv)
+    arguments = parser.parse_args(argv)
+    arguments.retrievers = [name.strip() for name in arguments.retrievers.split(",") if name.strip()]
+    _check(arguments)
+    return arguments
 
 
 def main(argv: Sequence[str] | None) -> None:
     """Evaluate, print and write."""
     arguments = parse(argv)
-    retrievers = [name.strip() for name in arguments.retrievers.split(",") if name.strip()]
-    if not retrievers:
-        raise AgentError("--retrievers: expected at least one name, for example bm25,lsa")
-    policies = {name: _check_policy(name) for name in arguments.policy}
-    tasks = {name: _task(arguments, name) for name in retrievers}
-    ids, prompts = next(iter(tasks.values())).prompts(arguments.split)
-    if not ids:
-        raise DataError(f"the split {arguments.split!r} has no queries; choose another or prepare more data")
-    results: dict[str, dict[str, dict[str, float]]] = {}
+    policies = {name: _find(name) for name in arguments.policy}
+    tasks = {
+        name: open_task(arguments.env, arguments.data, split=arguments.split, retriever=name, metric=arguments.metric)
+        for name in arguments.retrievers
+    }
+    task = next(iter(tasks.values()))
+    ids, prompts = task.prompts(arguments.split)
+    report: dict[str, Any] = {
+        "env": arguments.env,
+        "dataset": task.data.manifest["dataset"],
+        "synthetic": task.data.synthetic,
+        "data_fingerprint": task.data.fingerprint,
+        "split": arguments.split,
+        "queries": len(ids),
+        "temperature": arguments.temperature,
+        "seed": arguments.seed,
+        "policies": {},
+    }
     for name, directory in policies.items():
-        written = None if directory is None else _rewrite(directory, arguments, ids, prompts)
-        results[name] = {}
-        for retriever, task in tasks.items():
-            texts = written or make_reference_policy(name, task, seed=arguments.seed)(ids, prompts)
-            metrics = task.evaluate(ids, texts)
-            results[name][retriever] = {metric: float(np.mean(values)) for metric, values in metrics.items()}
-    any_task = next(iter(tasks.values()))
-    _print_table(arguments, any_task, len(ids), retrievers, results)
+        entry = report["policies"][name] = {"stage": None, "trained_on": None, "metrics": {}}
+        written = None
+        if directory is not None:
+            written = _rewrite(directory, arguments, ids, prompts)
+            manifest = read_run(directory.parent)
+            if manifest is not None:
+                entry["stage"] = _STAGES.get(directory.name)
+                entry["trained_on"] = manifest["arguments"]["retriever"]
+        for retriever, opened in tasks.items():
+            texts = make_reference_policy(name, opened, arguments.seed)(ids, prompts) if written is None else written
+            metrics = opened.evaluate(ids, texts)
+            entry["metrics"][retriever] = {metric: float(np.mean(values)) for metric, values in metrics.items()}
+    _print_table(report, task.metric)
     if arguments.json is not None:
-        report = {
-            "env": arguments.env,
-            "dataset": any_task.data.manifest["dataset"],
-            "synthetic": any_task.data.synthetic,
-            "data_fingerprint": any_task.data.fingerprint,
-            "split": arguments.split,
-            "queries": len(ids),
-            "temperature": arguments.temperature,
-            "seed": arguments.seed,
-            "results": results,
-        }
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(arguments.json, json.dumps(report, indent=2).encode() + b"\n")
         print(f"Wrote {arguments.json}")
 
 
-def _check_policy(name: str) -> Path | None:
+def _check(arguments: Namespace) -> None:
+    if not arguments.retrievers:
+        raise AgentError("--retrievers: expected at least one name, for example bm25,lsa")
+    if not math.isfinite(arguments.temperature) or arguments.temperature < 0:
+        raise AgentError(f"--temperature: expected a finite number of at least 0, got {arguments.temperature}")
+    if arguments.max_new_tokens is not None and arguments.max_new_tokens < 1:
+        raise AgentError(f"--max-new-tokens: expected at least 1, got {arguments.max_new_tokens}")
+    if not 0 <= arguments.seed < 2**31:
+        raise AgentError(f"--seed: expected 0 to {2**31 - 1}, got {arguments.seed}")
+    if arguments.json is not None:
+        if arguments.json.is_dir():
+            raise AgentError(f"--json: expected a file to write, but {arguments.json} is a directory")
+        arguments.json.parent.mkdir(parents=True, exist_ok=True)
+
+
+def _find(name: str) -> Path | None:
     """The policy's directory, or None for a reference; found before anything slow starts."""
     if name in REFERENCE_POLICIES:
         return None
-    if not Path(name).exists():
-        raise AgentError(f"expected a policy directory or one of {', '.join(REFERENCE_POLICIES)}; {name!r} is neither")
+    if len(name) > 1024 or not Path(name).exists():
+        near = difflib.get_close_matches(name[:1024], REFERENCE_POLICIES, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise AgentError(
+            f"--policy: expected a directory or one of {', '.join(REFERENCE_POLICIES)}; {name[:80]!r} is neither{hint}"
+        )
     from agents.lm_policy import find_policy
 
     return find_policy(name)
 
 
-def _task(arguments: argparse.Namespace, retriever: str) -> Any:
-    data = None if arguments.data is None else str(arguments.data)
-    try:
-        env = gym.make(arguments.env, data=data, split=arguments.split, retriever=retriever, metric=arguments.metric)
-    except gym.error.Error as error:
-        raise DataError(str(error)) from error
-    return env.unwrapped.task  # type: ignore[attr-defined]
-
-
-def _rewrite(directory: Path, arguments: argparse.Namespace, ids: list[str], prompts: list[str]) -> list[str]:
+def _rewrite(directory: Path, arguments: Namespace, ids: list[str], prompts: list[str]) -> list[str]:
     from _progress import quiet
 
     from agents.lm_policy import LanguageModelPolicy, load_policy
@@ -110,20 +127,25 @@ def _rewrite(directory: Path, arguments: argparse.Namespace, ids: list[str], pro
     return policy(ids, prompts)
 
 
-def _print_table(
-    arguments: argparse.Namespace, task: Any, queries: int, retrievers: list[str], results: dict[str, Any]
-) -> None:
-    kind = "synthetic data" if task.data.synthetic else "real data"
+def _print_table(report: dict[str, Any], metric: str) -> None:
+    kind = "synthetic data" if report["synthetic"] else "real data"
     print(
-        f"\n{arguments.metric} on {queries} {arguments.split} queries of {arguments.env} "
-        f"({task.data.manifest['dataset']}, {kind}); mean over queries"
+        f"\n{metric} on {report['queries']} {report['split']} queries of {report['env']} "
+        f"({report['dataset']}, {kind}), mean over queries"
     )
-    width = max(len("policy"), *(len(name) for name in results))
+    rows = report["policies"]
+    labels = {name: name + (f" ({entry['stage']})" if entry["stage"] else "") for name, entry in rows.items()}
+    width = max(len("policy"), *map(len, labels.values()))
+    retrievers = list(next(iter(rows.values()))["metrics"])
     print("  ".join([f"{'policy':<{width}}", *(f"{name:>10}" for name in retrievers)]))
-    for name, row in results.items():
-        values = (f"{row[retriever][arguments.metric]:>10.4f}" for retriever in retrievers)
-        print("  ".join([f"{name:<{width}}", *values]))
+    for name, entry in rows.items():
+        values = (f"{entry['metrics'][retriever][metric]:>10.4f}" for retriever in retrievers)
+        print("  ".join([f"{labels[name]:<{width}}", *values]))
+    trained_on = sorted({entry["trained_on"] for entry in rows.values() if entry["trained_on"]})
+    if trained_on:
+        unseen = [name for name in retrievers if name not in trained_on]
+        print(f"Trained on {', '.join(trained_on)}; never seen in training: {', '.join(unseen) or 'none of these'}.")
 
 
 if __name__ == "__main__":
-    run(main, AgentError)
+    run(main)

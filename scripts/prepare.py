@@ -8,7 +8,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from _cli import Formatter, run
+from _cli import Parser, run
 
 from envs_data import SPLITS, PreparedData, prepare_esci, prepare_hm
 from envs_data.hm import MAX_QUERIES
@@ -86,14 +86,13 @@ def summary(data: PreparedData, out: Path) -> list[str]:
     return lines
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         description=__doc__,
-        formatter_class=Formatter,
         epilog="The same files, arguments and seed give the same bytes. An earlier prepared directory at --out is\n"
         "replaced; anything else there is an error.",
     )
-    shared = argparse.ArgumentParser(add_help=False)
+    shared = Parser(add_help=False)
     shared.add_argument(
         "--source",
         type=Path,
@@ -108,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     shared.add_argument("--pool-size", type=int, default=100, metavar="P", help="documents in a pool, 2 to 10,000")
     shared.add_argument("--seed", type=int, default=0, metavar="N", help="of everything drawn at random, from 0")
     datasets = parser.add_subparsers(dest="dataset", required=True, metavar="{esci,hm}")
-    like = {"parents": [shared], "formatter_class": Formatter}
+    like = {"parents": [shared]}
     esci = datasets.add_parser("esci", description=_ESCI, help="Amazon Shopping Queries Dataset", **like)
     esci.add_argument("--locale", default="us", help="us, es or jp")
     esci.add_argument("--version", default="small", help="small (the harder queries) or large (all)")
@@ -118,4 +117,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    run(main, OSError)
+    run(main)

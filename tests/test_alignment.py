@@ -7,7 +7,7 @@ import pytest
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from agents.alignment import segment_of_tokens, token_offsets, whole_segments
+from agents.alignment import segment_of_tokens, separators, token_offsets, whole_segments
 from agents.segments import decided, phrases, sentences
 
 TEXTS = [
@@ -246,3 +246,10 @@ def test_whole_segments_are_known_from_the_text_before(tokenizer):
 
     assert known(whole)
     assert not known(np.maximum(segment_of_tokens(offsets, spans, start), 0))  # the token itself decides those
+
+
+def test_separators_hold_no_letter_or_digit():
+    text = "5 ½ é, 👟 赤!"
+    offsets = np.array([[0, 1], [1, 3], [3, 5], [5, 6], [6, 8], [8, 10], [10, 11], [11, 11]])
+    assert separators(text, offsets).tolist() == [False, False, False, True, True, False, True, True]
+    assert separators("", np.zeros((0, 2), dtype=np.int64)).shape == (0,)

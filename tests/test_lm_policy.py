@@ -72,8 +72,41 @@ def test_a_directory_without_a_model(tmp_path):
 
 def test_a_directory_with_a_broken_model(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "no such type"}))
-    with pytest.raises(AgentError, match="cannot be opened as a causal LM"):
+    with pytest.raises(AgentError, match="cannot be opened as a policy"):
         load_policy(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("model.safetensors", b"no weights"), ("prompt_format.json", b"{}"), ("config.json", b"[]")]
+)
+def test_a_directory_with_a_broken_file(trained, tmp_path, name, content):
+    _, tokenizer, model, _ = trained
+    save_policy(tmp_path / "policy", model, tokenizer, PromptFormat())
+    (tmp_path / "policy" / name).write_bytes(content)
+    with pytest.raises(AgentError, match="cannot be opened as a policy") as raised:
+        load_policy(tmp_path / "policy")
+    assert "\n" not in str(raised.value)
+
+
+def test_a_general_model_is_instructed(trained, tmp_path):
+    _, tokenizer, model, _ = trained
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    assert load_policy(tmp_path)[2] == PromptFormat(INSTRUCTION, answer_tags=True)
+    (tmp_path / "chat_template.jinja").unlink()
+    with pytest.raises(AgentError, match="chat template"):
+        load_policy(tmp_path)
+
+
+def test_a_completion_is_as_long_as_the_policy_says(trained):
+    _, tokenizer, model, _ = trained
+    model.generation_config.max_new_tokens = 2
+    try:
+        (short,) = LanguageModelPolicy(model, tokenizer, PromptFormat())(["p0"], ["red wool coat"])
+    finally:
+        model.generation_config.max_new_tokens = None
+    (longer,) = LanguageModelPolicy(model, tokenizer, PromptFormat(), max_new_tokens=8)(["p0"], ["red wool coat"])
+    assert len(tokenizer.encode(short)) <= 2 < len(tokenizer.encode(longer))
 
 
 def test_prompt_format():

@@ -1,6 +1,7 @@
 """The three programs as a user runs them: a whole path on a small data set, and bad input."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -38,22 +39,34 @@ def test_a_run_holds_what_it_says(trained):
     run = json.loads((trained / "run.json").read_text())
     assert run["synthetic"] is True
     assert run["arguments"]["steps"] == 2
+    assert run["status"] == "finished"
     rows = [json.loads(line) for line in (trained / "log.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows if "reward" in row] == [1, 2]
+
+
+def test_training_shows_its_bars_and_nothing_else(tmp_path):
+    done = program("train", "--env", "OSPO-ESCI-v0", "--out", tmp_path / "run", *QUICK)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"Wrote {tmp_path / 'run'}: policy/ (after RL), warmstart/ (before), log.jsonl, run.json\n"
+    lines = done.stderr.replace("\r", "\n").splitlines()
+    assert all(not line.strip() or line.startswith(("warm start:", "ospo:")) for line in lines), done.stderr
 
 
 def test_evaluate_prints_a_table_and_writes_json(trained, tmp_path, capsys):
     report = tmp_path / "eval.json"
     policies = ["query", "oracle", "random", str(trained)]
     evaluate.main(["--env", "OSPO-ESCI-v0", "--split", "validation", "--policy", *policies, "--json", str(report)])
-    results = json.loads(report.read_text())["results"]
-    assert list(results) == policies
-    assert all(set(row) == {"bm25", "lsa"} for row in results.values())
+    rows = json.loads(report.read_text())["policies"]
+    assert list(rows) == policies
+    assert all(set(row["metrics"]) == {"bm25", "lsa"} for row in rows.values())
     printed = capsys.readouterr().out
     for name in policies:
         line = next(line for line in printed.splitlines() if line.startswith(name + " "))
-        assert line.split()[1] == f"{results[name]['bm25']['nDCG@10']:.4f}"
-    assert results["oracle"]["bm25"]["nDCG@10"] > results["query"]["bm25"]["nDCG@10"]
+        assert line.split()[-2] == f"{rows[name]['metrics']['bm25']['nDCG@10']:.4f}"
+    assert rows["oracle"]["metrics"]["bm25"]["nDCG@10"] > rows["query"]["metrics"]["bm25"]["nDCG@10"]
+    assert (rows[str(trained)]["stage"], rows[str(trained)]["trained_on"]) == ("after RL", "bm25")
+    assert "(after RL)" in printed
+    assert "Trained on bm25; never seen in training: lsa." in printed
 
 
 def test_an_earlier_run_is_kept(trained):
@@ -61,6 +74,35 @@ def test_an_earlier_run_is_kept(trained):
     with pytest.raises(AgentError, match="--overwrite"):
         train.main(["--env", "OSPO-ESCI-v0", "--out", str(trained), *QUICK])
     assert (trained / "run.json").read_bytes() == before
+
+
+def test_what_is_not_a_run_is_kept(tmp_path):
+    mine = tmp_path / "out" / "policy" / "mine.txt"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    with pytest.raises(AgentError, match="not of a run"):
+        train.main(["--env", "OSPO-ESCI-v0", "--out", str(tmp_path / "out"), "--overwrite", *QUICK])
+    assert mine.read_text() == "mine"
+
+
+def test_an_interrupted_overwrite_leaves_no_old_policy(trained, tmp_path, monkeypatch):
+    out = tmp_path / "run"
+    shutil.copytree(trained, out)
+    (out / "eval.json").write_text("{}")
+    import _training
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_training, "make_trainer", interrupted)
+    command = ["--env", "OSPO-ESCI-v0", "--out", str(out), "--overwrite", *QUICK]
+    with pytest.raises(KeyboardInterrupt):
+        train.main(command)
+    assert not (out / "policy").exists()
+    assert (out / "eval.json").read_text() == "{}"
+    assert json.loads((out / "run.json").read_text())["status"] == "unfinished"
+    with pytest.raises(AgentError, match="--overwrite"):
+        train.main([word for word in command if word != "--overwrite"])
 
 
 def test_grpo_trains_with_the_same_arguments(tmp_path):
@@ -75,7 +117,20 @@ def test_grpo_trains_with_the_same_arguments(tmp_path):
         (["--group-size", "1"], "--group-size: expected at least 2"),
         (["--batch-size", "10", "--group-size", "4"], "multiple of --group-size"),
         (["--learning-rate", "0"], "above 0"),
+        (["--learning-rate", "nan"], "above 0"),
+        (["--temperature", "inf"], "above 0"),
+        (["--warm-start-epochs", "-1"], "at least 0"),
+        (["--max-completion-length", "0"], "--max-completion-length: expected at least 1"),
+        (["--seed", "-1"], "--seed: expected at least 0"),
+        (["--seed", str(2**63)], "--seed"),
         (["--policy", "nowhere"], "expected a trained policy at nowhere"),
+        (["--segmenter", "phrase"], "did you mean 'phrases'"),
+        (["--solution", "shaply"], "did you mean 'shapley'"),
+        (["--redistribution", "prp"], "did you mean 'prop'"),
+        (["--solution-settings", "{widht: 3}"], "did you mean|unknown"),
+        (["--solution-settings", "3"], "expected a mapping"),
+        (["--algo", "grpo", "--solution", "myerson"], "--solution is of --algo ospo"),
+        (["--batch-size", "16000"], "prompts a step, but the train split has"),
     ],
 )
 def test_wrong_training_arguments(tmp_path, change, message):
@@ -90,6 +145,8 @@ def test_wrong_training_arguments(tmp_path, change, message):
         (["--retriever", "bm52"], "did you mean 'bm25'"),
         (["--metric", "NDCG@10"], "did you mean 'nDCG@"),
         (["--env", "OSPO-ESCI-v9"], "OSPO-ESCI"),
+        (["--env", "CartPole-v1"], "expected an environment of this project"),
+        (["--env", "nomodule:OSPO-ESCI-v0"], "nomodule"),
         (["--data", "nowhere"], "expected a prepared directory at .*nowhere"),
     ],
 )
@@ -105,6 +162,11 @@ def test_errors_are_one_line_with_exit_code_2(tmp_path):
         ("evaluate", "--env", "OSPO-ESCI-v0", "--policy", "nowhere"),
         ("evaluate", "--env", "OSPO-ESCI-v0", "--policy", "query", "--split", "tset"),
         ("evaluate", "--env", "OSPO-ESCI-v0", "--policy", tmp_path),
+        ("evaluate", "--env", "OSPO-ESCI-v0", "--policy", "query", "--json", "/dev/null/x.json"),
+        ("evaluate", "--policy", "query"),
+        ("train", "--preset", "dmeo", "--out", tmp_path / "run"),
+        ("train", "--env", "OSPO-ESCI-v0", "--out", "/dev/null/run"),
+        ("prepare", "esci", "--source", tmp_path, "--out", tmp_path / "out", "--pool-size", "ten"),
         ("prepare", "esci", "--source", tmp_path / "nowhere", "--out", tmp_path / "out"),
     ):
         done = program(name, *arguments)
@@ -112,6 +174,22 @@ def test_errors_are_one_line_with_exit_code_2(tmp_path):
         assert len(done.stderr.splitlines()) == 1, done.stderr
         assert done.stderr.startswith("error: ")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (["--policy", "qurey"], "did you mean 'query'"),
+        (["--policy", "x" * 5000], "is neither"),
+        (["--temperature", "nan"], "--temperature"),
+        (["--max-new-tokens", "0"], "--max-new-tokens"),
+        (["--retrievers", ","], "at least one name"),
+        (["--seed", "-1"], "--seed"),
+    ],
+)
+def test_wrong_evaluation_arguments(change, message):
+    with pytest.raises((AgentError, TaskError), match=message):
+        evaluate.main(["--env", "OSPO-ESCI-v0", "--policy", "query", *change])
 
 
 @pytest.mark.parametrize("name", ["prepare", "train", "evaluate"])

@@ -147,3 +147,17 @@ def test_one_call_through_the_door_a_step(tokenizer, tmp_path):
 def test_unknown_names(tokenizer, tmp_path, setting, message):
     with pytest.raises(AgentError, match=message):
         train_ospo(tokenizer, tmp_path, **setting)
+
+
+def test_separators_get_the_group_advantage(tokenizer, tmp_path):
+    seen = []
+
+    def watch(rollouts):
+        seen.append(rollouts)
+        return flat(rollouts)
+
+    train_ospo(tokenizer, tmp_path, redistribute=watch)
+    without = sum((rollouts.segment >= 0).sum() for rollouts in seen)
+    seen.clear()
+    train_ospo(tokenizer, tmp_path, redistribute=watch, credit_separators=True)
+    assert 0 < without < sum((rollouts.segment >= 0).sum() for rollouts in seen)
