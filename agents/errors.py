@@ -1,7 +1,7 @@
 """The one error that a wrong learner setting or policy directory raises."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 __all__ = ["AgentError", "unknown"]
 
@@ -11,12 +11,19 @@ class AgentError(ValueError):
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> AgentError:
-    """The error for a name that is not in a table, with the nearest known one.
+    """The error for a name that is not in a table, with the nearest known one, whatever its capitals.
 
     >>> unknown("solution", "shaply", ["owen", "shapley"])
     AgentError("unknown solution 'shaply'; did you mean 'shapley'? Known: owen, shapley")
     """
     names = sorted(known)
-    near = difflib.get_close_matches(str(name), names, n=1)
+    near = _nearest(str(name), names)
     hint = f"; did you mean {near[0]!r}?" if near else "."
     return AgentError(f"unknown {kind} {name!r}{hint} Known: {', '.join(names)}")
+
+
+def _nearest(name: str, names: Sequence[str]) -> list[str]:
+    """The nearest of some names, or none: by letters, and among those alike in letters by capitals."""
+    folded = difflib.get_close_matches(name.casefold(), [known.casefold() for known in names], n=1)
+    alike = [known for known in names if [known.casefold()] == folded]
+    return difflib.get_close_matches(name, alike, n=1, cutoff=0.0)

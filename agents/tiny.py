@@ -9,10 +9,12 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 __all__ = ["tiny_model", "tiny_tokenizer"]
 
 _PAD, _END, _REWRITE = "<|pad|>", "<|end|>", "<|rewrite|>"
+# Only the template writes special tokens: in what people typed their brackets are set apart, so none is read there.
+_CONTENT = "{{ message['content'] | replace('<|', '< |') | replace('|>', '| >') }}"
 _CHAT_TEMPLATE = (
     "{% for message in messages %}"
-    "{% if message['role'] == 'assistant' %}<|rewrite|>{{ message['content'] }}<|end|>"
-    "{% else %}{{ message['content'] }}{% endif %}"
+    "{% if message['role'] == 'assistant' %}<|rewrite|>" + _CONTENT + "<|end|>"
+    "{% else %}" + _CONTENT + "{% endif %}"
     "{% endfor %}"
     "{% if add_generation_prompt %}<|rewrite|>{% endif %}"
 )
@@ -20,6 +22,9 @@ _CHAT_TEMPLATE = (
 
 def tiny_tokenizer(texts: Iterable[str], vocab_size: int = 2048) -> PreTrainedTokenizerFast:
     """A byte-level BPE tokenizer trained on the task's texts; any Unicode round-trips.
+
+    Its chat template ends a prompt with ``<|rewrite|>`` and a rewrite with ``<|end|>``. Messages never give special
+    tokens: ``<|`` and ``|>`` in their text become ``< |`` and ``| >``.
 
     Args:
         texts: What to train on, ``task.texts()``.

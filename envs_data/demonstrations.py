@@ -14,7 +14,7 @@ from envs_data.words import count_words
 
 __all__ = ["join_phrases", "keep_some", "swap_some", "word_runs"]
 
-MAX_WORDS = 16  # as the environments' default cap: what lies beyond it would earn nothing
+MAX_WORDS = 16  # the smaller of the environments' caps (ESCI's; H&M's is 24): words beyond it would earn nothing there
 
 Ints = NDArray[np.int64]
 

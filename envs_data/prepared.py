@@ -10,18 +10,20 @@
 | ``manifest.json`` | | data set, arguments, hashes of sources and of the files above, counts, versions |
 """  # noqa: E501 - a table
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from envs_data.errors import DataError
+from envs_data.errors import DataError, one_line
+from envs_data.layout import SPLITS, TABLES, cast_table, check_tables
 
 __all__ = [
     "FORMAT_VERSION",
@@ -35,19 +37,17 @@ __all__ = [
 ]
 
 FORMAT_VERSION = 1
-SPLITS = ("train", "validation", "test")
-_SCHEMAS: dict[str, dict[str, Any]] = {
-    "documents": {"doc_id": pl.String, "title": pl.String, "text": pl.String},
-    "queries": {
-        "query_id": pl.String,
-        "split": pl.String,
-        "query": pl.String,
-        "history": pl.List(pl.String),
-        "intent": pl.List(pl.String),
-    },
-    "pools": {"query_id": pl.String, "doc_rows": pl.List(pl.UInt32)},
-    "qrels": {"query_id": pl.String, "doc_row": pl.UInt32, "gain": pl.Float64},
-    "demonstrations": {"query_id": pl.String, "text": pl.String},
+
+_MANIFEST = "manifest.json"
+_FILES = {f"{name}.parquet": name for name in TABLES}
+_MANIFEST_FIELDS: Mapping[str, type] = {
+    "format_version": int,
+    "dataset": str,
+    "synthetic": bool,
+    "arguments": dict,
+    "sources": dict,
+    "counts": dict,
+    "files": dict,
 }
 
 
@@ -73,7 +73,10 @@ class PreparedData:
 
     @property
     def fingerprint(self) -> str:
-        """Hex digest of the manifest, which holds the digest of every table: it keys caches."""
+        """Hex digest of the manifest, which holds the digest of every table.
+
+        Run manifests and reports record it: it says which data their numbers belong to.
+        """
         return hashlib.sha256(_manifest_bytes(self.manifest)).hexdigest()
 
     @property
@@ -116,37 +119,33 @@ def write_prepared(
         The data set as ``load_prepared`` would read it.
 
     Raises:
-        DataError: ``out`` holds something else, or a table breaks the layout.
+        DataError: ``out`` holds something else or cannot be written to, or a table breaks the layout.
     """
     check_replaceable(out)
-    checked = {name: _cast(name, tables[name]) for name in _SCHEMAS}
-    _check_consistency(checked)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.parent / f".{out.name}.partial-{os.getpid()}"
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
-    try:
-        for name, frame in checked.items():
-            frame.write_parquet(partial / f"{name}.parquet", compression="zstd", statistics=False)
-        manifest = {
-            "format_version": FORMAT_VERSION,
-            "dataset": dataset,
-            "synthetic": synthetic,
-            "arguments": dict(arguments),
-            "sources": dict(sources),
-            "counts": dict(counts),
-            "files": {f"{name}.parquet": file_sha256(partial / f"{name}.parquet") for name in checked},
-        }
-        (partial / "manifest.json").write_bytes(_manifest_bytes(manifest))
-        if out.exists():
-            replaced = out.parent / f".{out.name}.replaced-{os.getpid()}"
-            out.rename(replaced)
-            partial.rename(out)
-            shutil.rmtree(replaced)
-        else:
-            partial.rename(out)
-    finally:
+    checked = {name: cast_table(name, tables[name]) for name in TABLES}
+    check_tables(checked)
+    with _writing_to(out):
+        out = out.resolve()  # the directory itself is replaced, not a link to it
+        partial = out.parent / f".{out.name}.partial-{os.getpid()}"
+        out.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        try:
+            for file, name in _FILES.items():
+                checked[name].write_parquet(partial / file, compression="zstd", statistics=False)
+            manifest = {
+                "format_version": FORMAT_VERSION,
+                "dataset": dataset,
+                "synthetic": synthetic,
+                "arguments": dict(arguments),
+                "sources": dict(sources),
+                "counts": dict(counts),
+                "files": {file: file_sha256(partial / file) for file in _FILES},
+            }
+            (partial / _MANIFEST).write_bytes(_manifest_bytes(manifest))
+            _put(partial, out)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
     return PreparedData(**checked, manifest=manifest)
 
 
@@ -161,7 +160,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def load_prepared(path: str | Path) -> PreparedData:
-    """Read a prepared directory.
+    """Read a prepared directory, after checking that it is whole.
 
     Args:
         path: A directory that ``write_prepared`` made.
@@ -170,92 +169,118 @@ def load_prepared(path: str | Path) -> PreparedData:
         Its tables and manifest.
 
     Raises:
-        DataError: It is not there, not such a directory, or of another format version.
+        DataError: It is not there, not such a directory, of another format version, or not what was written: a file
+            differs from the manifest's digest, or a table breaks the layout.
     """
     path = Path(path)
-    manifest_path = path / "manifest.json"
+    try:
+        manifest = _read_manifest(path)
+        tables = {name: _read(path / file, name, manifest["files"].get(file)) for file, name in _FILES.items()}
+    except OSError as error:
+        raise DataError(f"cannot read the prepared directory {path}: {one_line(error)}") from error
+    try:
+        check_tables(tables)
+    except DataError as error:
+        raise DataError(f"{path}: {error}; run scripts/prepare.py again") from error
+    return PreparedData(**tables, manifest=manifest)
+
+
+def check_replaceable(out: Path, source: Path | None = None) -> None:
+    """Check, before long work starts, that ``write_prepared`` may write to ``out``.
+
+    Args:
+        out: Where to write. What may be replaced there is an empty directory, or one that holds nothing but the
+            files of a prepared one.
+        source: The directory that will be read, if there is one; it must not be ``out`` or lie inside.
+
+    Raises:
+        DataError: Something else is there, the source would be replaced, or no directory can be made there.
+    """
+    with _writing_to(out):
+        if source is not None and source.resolve().is_relative_to(out.resolve()):
+            raise DataError(f"{out} holds the source {source}; choose another place to write to")
+        if out.exists() and not (out.is_dir() and (_is_prepared(out) or not any(out.iterdir()))):
+            raise DataError(
+                f"{out} exists and is not a prepared directory; remove it or choose another place to write to"
+            )
+        for parent in out.parents:
+            if parent.exists():
+                if not parent.is_dir() or not os.access(parent, os.W_OK):
+                    raise DataError(f"expected a directory that can be written to, for {out}; {parent} is not")
+                return
+
+
+def _is_prepared(path: Path) -> bool:
+    """Whether a directory holds a manifest of ours, of any version, and nothing that ``write_prepared`` did not put."""
+    try:
+        manifest = json.loads((path / _MANIFEST).read_bytes())
+    except (OSError, ValueError):
+        return False
+    said = isinstance(manifest, dict) and {"format_version", "dataset", "files"} <= manifest.keys()
+    return said and all(entry.is_file() and entry.name in {_MANIFEST, *_FILES} for entry in path.iterdir())
+
+
+def _put(partial: Path, out: Path) -> None:
+    """Rename a directory to ``out``; what stood there goes if that succeeds, and else comes back."""
+    if not out.exists():
+        partial.rename(out)
+        return
+    replaced = out.parent / f".{out.name}.replaced-{os.getpid()}"
+    out.rename(replaced)
+    try:
+        partial.rename(out)
+    except BaseException:
+        replaced.rename(out)
+        raise
+    shutil.rmtree(replaced)
+
+
+@contextlib.contextmanager
+def _writing_to(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise DataError(f"cannot write to {out}: {one_line(error)}; choose another place to write to") from error
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    manifest_path = path / _MANIFEST
     if not manifest_path.is_file():
-        what = "holds no manifest.json" if path.is_dir() else "does not exist"
+        if path.is_file():
+            raise DataError(f"{path} is a file, expected a directory: name the prepared directory that holds it")
+        what = f"holds no {_MANIFEST}" if path.is_dir() else "does not exist"
         raise DataError(f"expected a prepared directory at {path}, but it {what}; make one with scripts/prepare.py")
     try:
-        manifest = json.loads(manifest_path.read_bytes())
-        version = manifest["format_version"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{manifest_path} is not a manifest ({error}); run scripts/prepare.py again") from error
-    if version != FORMAT_VERSION:
+        content = json.loads(manifest_path.read_bytes())
+    except ValueError as error:
+        raise DataError(
+            f"{manifest_path} is not a manifest ({one_line(error)}); run scripts/prepare.py again"
+        ) from error
+    manifest: dict[str, Any] = content if isinstance(content, dict) else {}
+    version = manifest.get("format_version")
+    if isinstance(version, int) and version != FORMAT_VERSION:
         raise DataError(
             f"{path} has format version {version}, this version reads {FORMAT_VERSION}; run scripts/prepare.py again"
         )
-    return PreparedData(**{name: _read(path / f"{name}.parquet", name) for name in _SCHEMAS}, manifest=manifest)
+    for name, kind in _MANIFEST_FIELDS.items():
+        if not isinstance(manifest.get(name), kind):
+            raise DataError(
+                f"{manifest_path} is not a manifest (expected {name}, of type {kind.__name__}); "
+                "run scripts/prepare.py again"
+            )
+    return manifest
 
 
-def _read(path: Path, name: str) -> pl.DataFrame:
+def _read(path: Path, name: str, digest: object) -> pl.DataFrame:
     if not path.is_file():
         raise DataError(f"expected the file {path.name} in {path.parent}; run scripts/prepare.py again")
+    if file_sha256(path) != digest:
+        raise DataError(f"{path} is not the file that {_MANIFEST} lists (other digest); run scripts/prepare.py again")
     try:
-        return _cast(name, pl.read_parquet(path))
-    except pl.exceptions.ComputeError as error:
-        reason = str(error).splitlines()[0]
-        raise DataError(f"{path} is not a Parquet file ({reason}); run scripts/prepare.py again") from error
+        return cast_table(name, pl.read_parquet(path))
+    except (pl.exceptions.PolarsError, DataError) as error:
+        raise DataError(f"{path} cannot be read ({one_line(error)}); run scripts/prepare.py again") from error
 
 
 def _manifest_bytes(manifest: Mapping[str, Any]) -> bytes:
     return (json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
-
-
-def check_replaceable(out: Path) -> None:
-    """Check, before long work starts, that ``write_prepared`` may write to ``out``.
-
-    Raises:
-        DataError: Something else than a prepared directory is there, or its parent is not a directory.
-    """
-    if out.exists() and not (out / "manifest.json").is_file() and (out.is_file() or any(out.iterdir())):
-        raise DataError(f"{out} exists and is not a prepared directory; remove it or choose another place to write to")
-    for parent in out.parents:
-        if parent.exists():
-            if not parent.is_dir() or not os.access(parent, os.W_OK):
-                raise DataError(f"expected a directory that can be written to, for {out}; {parent} is not")
-            return
-
-
-def _cast(name: str, frame: pl.DataFrame) -> pl.DataFrame:
-    schema = _SCHEMAS[name]
-    missing = [column for column in schema if column not in frame.columns]
-    if missing:
-        raise DataError(f"table {name}: expected columns {', '.join(schema)}; missing {', '.join(missing)}")
-    return frame.select(pl.col(column).cast(dtype) for column, dtype in schema.items())
-
-
-def _check_consistency(tables: Mapping[str, pl.DataFrame]) -> None:
-    documents, queries, pools, qrels = (tables[name] for name in ("documents", "queries", "pools", "qrels"))
-    for name in ("documents", "queries"):
-        if tables[name].is_empty():
-            raise DataError(f"no {name} are left after filtering; check the source and the filters")
-    if documents["doc_id"].n_unique() != documents.height:
-        raise DataError("doc_id must be unique among the documents")
-    if queries["query_id"].n_unique() != queries.height:
-        raise DataError("query_id must be unique among the queries, over all splits")
-    if not set(queries["split"]) <= set(SPLITS):
-        raise DataError(f"split must be one of {', '.join(SPLITS)}; got {sorted(set(queries['split']))}")
-    if not pools["query_id"].equals(queries["query_id"]):
-        raise DataError("pools must have the queries' ids in the queries' order")
-    _check_pools(pools, qrels, documents.height)
-    training = queries.filter(pl.col("split") == "train")
-    if tables["demonstrations"].join(training, on="query_id", how="anti").height:
-        raise DataError("demonstrations must come from training queries only")
-
-
-def _check_pools(pools: pl.DataFrame, qrels: pl.DataFrame, n_documents: int) -> None:
-    pooled = pools.explode("doc_rows").rename({"doc_rows": "doc_row"})
-    rows = pl.col("doc_row")
-    if pooled.filter(rows.is_null() | (rows >= n_documents)).height:
-        raise DataError("every pool must name existing document rows, at least one")
-    after_another = pl.col("query_id") == pl.col("query_id").shift()
-    if pooled.filter(after_another & (rows <= rows.shift())).height:
-        raise DataError("every pool must hold its document rows ascending and none twice")
-    if qrels.select("query_id", "doc_row").is_duplicated().any():
-        raise DataError("a query must judge a document once")
-    full = qrels.filter(pl.col("gain") >= 1.0).join(pooled, on=["query_id", "doc_row"], how="semi")
-    without = pools.join(full, on="query_id", how="anti")
-    if without.height:
-        raise DataError(f"query {without['query_id'][0]!r} has no document of full gain in its pool")

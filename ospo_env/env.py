@@ -1,5 +1,6 @@
 """The environment: read a prompt, write a rewrite, earn the ranking's metric. One step an episode."""
 
+import reprlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
 from envs_data import PreparedData, unknown_name
+from envs_data.errors import one_line
 from ospo_env.errors import TaskError
 from ospo_env.outcomes import Outcome, judge
 from ospo_env.registration import open_data
@@ -38,7 +40,8 @@ def check_action(action: Any, where: str = "") -> str:
         TypeError: It is no string.
     """
     if not isinstance(action, str):
-        raise TypeError(f"expected the action{where} to be a str, the rewrite; got {type(action).__name__} {action!r}")
+        what = f"{type(action).__name__} {one_line(reprlib.repr(action))}"
+        raise TypeError(f"expected the action{where} to be a str, the rewrite; got {what}")
     return action
 
 
@@ -229,7 +232,8 @@ class RewriteEnv(gym.Env[str, str]):
         if query_id is None:
             return None
         if not isinstance(query_id, str):
-            raise TaskError(f"expected query_id to be a str, got {type(query_id).__name__} {query_id!r}")
+            what = f"{type(query_id).__name__} {one_line(reprlib.repr(query_id))}"
+            raise TaskError(f"expected query_id to be a str, got {what}")
         row = self._row_of.get(query_id)
         if row is None:
             other = self.task.query(query_id).split  # raises for an id of no split

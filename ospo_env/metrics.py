@@ -66,21 +66,20 @@ def parse_metric(name: str) -> Metric:
     """The metric of a name.
 
     Raises:
-        TaskError: There is no such metric, or its cut-off is missing, not allowed or not a positive integer.
+        TaskError: It is no string, there is no such metric, or its cut-off is missing, not allowed or not a positive
+            integer.
 
     >>> parse_metric("nDCG@10")
     Metric(measure='nDCG', cutoff=10)
     """
     if not isinstance(name, str):
-        raise TypeError(f"expected a metric's name such as 'nDCG@10'; got {type(name).__name__}")
+        raise TaskError(f"expected a metric's name such as 'nDCG@10'; got {type(name).__name__}")
     match = re.fullmatch(r"([^@]+)(?:@([0-9]{1,6}))?", name)
     cutoff = int(match[2]) if match and match[2] else None
     if match and cutoff != 0 and match[1] + ("@k" if cutoff else "") in _FORMS:
         return Metric(match[1], cutoff)
     known = [form.replace("k", str(cutoff)) for form in _FORMS] if cutoff else list(_FORMS)
-    spelt = {form.casefold(): form for form in known}.get(name.casefold())
-    hint = f"unknown metric {name!r}; did you mean {spelt!r}?" if spelt else unknown_name("metric", name, known)
-    raise TaskError(f"{hint} (k is a positive integer)")
+    raise TaskError(f"{unknown_name('metric', name, known)} (k is a positive integer)")
 
 
 def ranked_gains(scores: Array, columns: NDArray[np.int64], gains: Array, depth: int) -> Array:

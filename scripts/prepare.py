@@ -44,7 +44,7 @@ _SHORTFALLS = {
 def main(arguments: Sequence[str] | None) -> None:
     """Parse the command line, prepare, and say what was written."""
     options = _parser().parse_args(arguments)
-    check_replaceable(options.out)
+    check_replaceable(options.out, options.source)
     if options.dataset == "esci":
         data = prepare_esci(
             options.source,

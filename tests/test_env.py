@@ -138,12 +138,48 @@ def test_a_wrong_option_changes_nothing(env, options, message):
     assert env.reset()[1] == following
 
 
+class Says:
+    """An object that describes itself in its own way."""
+
+    def __init__(self, text):
+        self.text = text
+
+    def __repr__(self):
+        return self.text or str(1 / 0)
+
+
+NESTED = [0] * 9
+for _ in range(8):
+    NESTED = [NESTED] * 9
+
+
+@pytest.mark.parametrize(
+    "given",
+    [np.zeros((40, 40)), NESTED, Says("a\nb\x1b\ud83d" * 10_000), Says(""), b"red" * 10_000, range(3)],
+    ids=["array", "nested", "long", "broken", "bytes", "range"],
+)
+def test_whatever_comes_is_named_on_one_short_line(env, given):
+    env.reset(seed=0)
+    for call, kind in (
+        (lambda: env.step(given), TypeError),
+        (lambda: env.reset(options={"query_id": given}), TaskError),
+    ):
+        with pytest.raises(kind, match=f"to be a str.* got {type(given).__name__} ") as error:
+            call()
+        assert str(error.value).isprintable()
+        assert len(str(error.value)) < 300
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"split": "tset"}, "unknown split 'tset'; did you mean 'test'"),
         ({"retriever": "bm52"}, "unknown retriever 'bm52'; did you mean 'bm25'"),
         ({"metric": "ndcg@10"}, "unknown metric 'ndcg@10'; did you mean 'nDCG@10'"),
+        ({"metric": "NDCG@10"}, "unknown metric 'NDCG@10'; did you mean 'nDCG@10'"),
+        ({"metric": None}, "expected a metric's name such as 'nDCG@10'; got NoneType"),
+        ({"retriever": "BM25"}, "unknown retriever 'BM25'; did you mean 'bm25'"),
+        ({"retriever": "json:dumps"}, "cannot make a retriever with 'json:dumps'"),
         ({"max_words": 0}, "expected max_words"),
         ({"render_mode": "rgb_array"}, "unknown render mode 'rgb_array'"),
         ({"sample": "shoping"}, "unknown sample 'shoping'; did you mean 'shopping'"),

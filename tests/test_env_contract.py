@@ -13,7 +13,7 @@ from gymnasium.error import ResetNeeded
 from gymnasium.utils.env_checker import check_env, data_equivalence
 from shop import shop
 
-from ospo_env import RewriteEnv
+from ospo_env import RewriteEnv, TaskError
 
 ENV_IDS = sorted(env_id for env_id in gym.registry if env_id.startswith("OSPO-"))
 HOSTILE = {
@@ -98,7 +98,8 @@ def test_hostile_actions_earn_a_reward_and_no_crash(env_id, action):
         assert np.isfinite(reward)
         assert 0.0 <= reward <= 1.0
         assert terminated
-        assert info["words_beyond_cap"] >= 0
+        words = 3 * 1100 if action == HOSTILE["20 kB"] else 0  # the others are shorter than any cap
+        assert info["words_beyond_cap"] == max(0, words - env.unwrapped.task.max_words)
         env.render().encode()
         if action == "" or action.isspace() or "..." in action:
             assert (reward, info["ranking"]) == (0.0, ())
@@ -141,6 +142,16 @@ def test_a_spec_makes_the_same_environment_again(env_id):
             assert data_equivalence((again.reset(seed=3), again.step("red shoe")), first, exact=True)
             assert not data_equivalence(again.reset(seed=4), first[0])
             again.close()
+
+
+@pytest.mark.parametrize("argument", [{"metric": None}, {"retriever": "json:dumps"}])
+def test_gymnasium_adds_nothing_to_a_wrong_argument(argument):
+    """It appends its own words to a ``TypeError``, of an argument or of a retriever's factory."""
+    with pytest.raises(TaskError) as error:
+        gym.make(ENV_IDS[0], **argument)
+    assert "creator" not in str(error.value)
+    with pytest.raises(TypeError, match="raised from the environment creator"):
+        gym.make(ENV_IDS[0], metrik="RR")
 
 
 def test_an_id_is_reachable_in_a_fresh_interpreter():

@@ -141,6 +141,9 @@ def test_names():
     [
         ("ndcg@10", "did you mean 'nDCG@10'"),
         ("NDCG@5", "did you mean 'nDCG@5'"),
+        ("NDCG@10", "did you mean 'nDCG@10'"),
+        ("ap", "did you mean 'AP'"),
+        ("rr@3", "did you mean 'RR@3'"),
         ("MRR", "did you mean 'RR'"),
         ("nDCG", "did you mean 'nDCG@k'"),
         ("nDCG@0", "nDCG@k"),
@@ -157,6 +160,7 @@ def test_unknown_names(name, hint):
     assert "\n" not in str(error.value)
 
 
-def test_a_name_is_a_string():
-    with pytest.raises(TypeError, match="nDCG@10"):
-        parse_metric(10)
+@pytest.mark.parametrize("name", [10, None, ["RR"]])
+def test_a_name_is_a_string(name):
+    with pytest.raises(TaskError, match=f"nDCG@10'; got {type(name).__name__}"):  # a TypeError would get a suffix
+        parse_metric(name)

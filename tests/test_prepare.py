@@ -76,6 +76,20 @@ def test_files_of_another_kind(dataset, content, tmp_path):
         check_error(lambda: prepare_hm(tmp_path / "in", tmp_path / "out"), "transactions_train.csv", tmp_path)
 
 
+def test_the_source_is_never_written_over(tmp_path):
+    """Not even where it lies in an earlier prepared directory, under the name of one of its files."""
+    prepare_esci(write_esci(tmp_path / "in"), tmp_path / "out")
+    (tmp_path / "out" / "qrels.parquet").unlink()
+    source = write_esci(tmp_path / "out" / "qrels.parquet")
+    before = folder_bytes(source)
+    for out in (tmp_path / "out", source):
+        with pytest.raises(DataError, match="holds the source"):
+            prepare.main(["esci", "--source", str(source), "--out", str(out)])
+    with pytest.raises(DataError, match="is not a prepared directory"):
+        prepare_esci(source, tmp_path / "out")
+    assert folder_bytes(source) == before
+
+
 def test_a_cut_gzip_file(tmp_path):
     cut = write_hm(tmp_path / "in", compress=True) / "transactions_train.csv.gz"
     cut.write_bytes(cut.read_bytes()[:2000])

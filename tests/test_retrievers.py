@@ -1,4 +1,4 @@
-"""Retrievers: scores of pools, the linear claim, whole-corpus ranking, pickling, and the registry."""
+"""Retrievers: scores of pools, the linear claim, whole-corpus ranking and pickling."""
 
 import hashlib
 import os
@@ -15,11 +15,11 @@ from shop import SETTINGS, EachWordOnce, all_coalitions, cut_texts, documents
 
 from ospo_env.coalitions import coalition_text
 from ospo_env.errors import TaskError
-from ospo_env.retrievers import Retriever, make_retriever, register_retriever
+from ospo_env.retrievers import Retriever, make_retriever
 from ospo_env.retrievers.base import best_rows, equal_pools, make_fingerprint
 from ospo_env.retrievers.bm25 import BM25Retriever
 from ospo_env.retrievers.lsa import LSARetriever
-from ospo_env.retrievers.registry import _FACTORIES, corpus_digest
+from ospo_env.retrievers.registry import corpus_digest
 from ospo_env.text import clean_text, tokens
 
 DOCUMENTS = documents()
@@ -245,74 +245,3 @@ def test_equal_pools_are_gathered_once():
         ([1], [3, 4]),
         ([3], [1, -1]),
     ]
-
-
-class Constant:
-    """A user's retriever: the same score for every document."""
-
-    name, fingerprint, linear = "constant", "constant-1", False
-
-    def __init__(self, documents=(), corpus=""):
-        self.documents = documents
-
-    def score_pools(self, texts, pools):
-        return np.where(pools < 0, -np.inf, 1.0)
-
-    def rank_corpus(self, text, k):
-        return np.arange(k, dtype=np.int32), np.ones(k)
-
-    def cuts_cleanly(self, text, offsets):
-        return True
-
-
-constant = Constant()
-
-
-@pytest.fixture
-def _registry(monkeypatch):
-    monkeypatch.setattr("ospo_env.retrievers.registry._FACTORIES", dict(_FACTORIES))
-
-
-@pytest.mark.usefixtures("_registry")
-def test_registering():
-    register_retriever("constant", Constant)
-    made = make_retriever("constant", DOCUMENTS, "digest")
-    assert isinstance(made, Constant)
-    assert made.documents is DOCUMENTS
-    with pytest.raises(TaskError, match="colon"):
-        register_retriever("my:retriever", Constant)
-
-
-def test_an_object_a_factory_or_an_import_path():
-    assert make_retriever(constant, DOCUMENTS, "d") is constant
-    assert isinstance(make_retriever(Constant, DOCUMENTS, "d"), Constant)
-    assert make_retriever(f"{__name__}:constant", DOCUMENTS, "d") is constant
-    assert isinstance(make_retriever(f"{__name__}:Constant", DOCUMENTS, "d"), Constant)
-
-
-def test_equal_documents_share_a_retriever_and_others_do_not():
-    digest = corpus_digest(DOCUMENTS)
-    shared = make_retriever("bm25", DOCUMENTS, digest)
-    assert make_retriever("bm25", list(DOCUMENTS), digest) is shared
-    other = [*DOCUMENTS[:-1], "something else"]
-    assert corpus_digest(other) != digest
-    assert corpus_digest(["ab", "c"]) != corpus_digest(["a", "bc"])
-    assert make_retriever("bm25", other, corpus_digest(other)) is not shared
-
-
-@pytest.mark.parametrize(
-    ("spec", "match"),
-    [
-        ("bm52", "unknown retriever 'bm52'; did you mean 'bm25'"),
-        ("", "unknown retriever ''"),
-        ("no_such_module:thing", "cannot import the module .*no_such_module"),
-        (f"{__name__}:Constnat", "did you mean 'Constant'"),
-        (f"{__name__}:DOCUMENTS", "got list without name"),
-        (lambda documents, corpus: None, "got NoneType without name"),
-        (7, "the int passed as retriever"),
-    ],
-)
-def test_specifications_that_make_no_retriever(spec, match):
-    with pytest.raises(TaskError, match=match) as error:
-        make_retriever(spec, DOCUMENTS, "d")
-    assert "\n" not in str(error.value)

@@ -9,7 +9,8 @@ from typing import TypeAlias
 from cachetools import LRUCache
 
 from envs_data import unknown_name
-from ospo_env.errors import TaskError
+from envs_data.errors import one_line
+from ospo_env.errors import RetrieverError, TaskError
 from ospo_env.retrievers.base import Retriever
 from ospo_env.retrievers.bm25 import BM25Retriever
 from ospo_env.retrievers.lsa import LSARetriever
@@ -57,7 +58,7 @@ def make_retriever(spec: RetrieverSpec, documents: Sequence[str], corpus: str) -
         The retriever.
 
     Raises:
-        TaskError: The name is unknown, the import failed, or what was found is not a retriever.
+        TaskError: The name is unknown, the import failed, or what was found neither is a retriever nor makes one.
     """
     found = _resolve(spec) if isinstance(spec, str) else spec
     if isinstance(found, type) or not isinstance(found, Retriever):
@@ -66,7 +67,7 @@ def make_retriever(spec: RetrieverSpec, documents: Sequence[str], corpus: str) -
         with _lock:
             made = _made.get((found, corpus))
             if made is None:
-                made = found(documents, corpus)
+                made = _make(found, spec, documents, corpus)
                 if not isinstance(made, Retriever):
                     raise TaskError(_not_a_retriever(spec, made))
                 _made[found, corpus] = made
@@ -91,8 +92,8 @@ def _resolve(spec: str) -> RetrieverFactory | Retriever:
         raise TaskError(unknown_name("retriever", spec, _FACTORIES) + "; or name it module:attribute")
     try:
         module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise TaskError(f"cannot import the module of the retriever {spec!r}: {error}") from error
+    except Exception as error:  # a module may fail in any way while it is executed
+        raise TaskError(f"cannot import the module of the retriever {spec!r}: {_reason(error)}") from error
     try:
         found: RetrieverFactory | Retriever = getattr(module, attribute)
     except AttributeError as error:
@@ -100,7 +101,31 @@ def _resolve(spec: str) -> RetrieverFactory | Retriever:
     return found
 
 
+def _make(factory: RetrieverFactory, spec: RetrieverSpec, documents: Sequence[str], corpus: str) -> Retriever:
+    try:
+        return factory(documents, corpus)
+    except (TaskError, RetrieverError):
+        raise  # these say already what is wrong
+    except Exception as error:  # anybody's code, or something that is not meant to make retrievers
+        raise TaskError(
+            f"cannot make a retriever with {_spoken(spec)}, called with the documents and their digest: "
+            f"{_reason(error)}"
+        ) from error
+
+
 def _not_a_retriever(spec: RetrieverSpec, found: object) -> str:
     missing = [member for member in _MEMBERS if not hasattr(found, member)]
-    what = repr(spec) if isinstance(spec, str) else f"the {type(found).__name__} passed as retriever"
-    return f"expected {what} to make or be a retriever; got {type(found).__name__} without {', '.join(missing)}"
+    return (
+        f"expected {_spoken(spec)} to make or be a retriever; got {type(found).__name__} without {', '.join(missing)}"
+    )
+
+
+def _spoken(spec: RetrieverSpec) -> str:
+    if isinstance(spec, str):
+        return repr(spec)
+    named = f" {spec.__qualname__}" if hasattr(spec, "__qualname__") else ""
+    return f"the {type(spec).__name__}{named} passed as retriever"
+
+
+def _reason(error: Exception) -> str:
+    return one_line(f"{type(error).__name__}: {error}")
