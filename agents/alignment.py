@@ -82,8 +82,8 @@ def separators(text: str, offsets: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Which tokens hold no letter or digit: bool (T,).
 
     Such a token (a comma) decides whether another segment follows, as the end-of-sequence token does. Its own segment's
-    credit says nothing of that: laid on it, credit above the mean teaches to go on and credit below it to stop, whatever
-    comes next.
+    credit says nothing of that: laid on it, credit above the mean teaches to go on and credit below it to stop,
+    whatever comes next.
 
     Args:
         text: The completion.

@@ -1,81 +1,150 @@
-"""A causal LM as a policy, and its directory on disk: weights, tokenizer and prompt format."""
+"""A causal LM as a policy, and its directory on disk: weights or an adapter, tokenizer and prompt format."""
 
 import contextlib
 import dataclasses
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import torch
-from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+import torch.distributed
+from peft import PeftModel
+from peft.tuners.tuners_utils import BaseTunerLayer
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from agents.errors import AgentError
 from agents.prompting import INSTRUCTION, PromptFormat
+from agents.weights import UNREADABLE, is_hub_id, lora_config, open_weights
 
-__all__ = ["LanguageModelPolicy", "find_policy", "load_policy", "save_policy"]
+__all__ = ["LanguageModelPolicy", "find_policy", "load_policy", "lora_config", "save_policy"]
 
 _FORMAT_FILE = "prompt_format.json"
 _MAX_NEW_TOKENS = 256
 
 
-def find_policy(path: str | Path) -> Path:
-    """The directory that holds a policy: ``path`` itself, or its ``policy`` folder when ``path`` is a run.
+def find_policy(path_or_id: str | Path) -> Path | str:
+    """Where a policy is: the directory itself, its ``policy`` folder when it is a run, or a hub id as it is.
+
+    Nothing is read and the hub is not asked. A string that may be a hub id and is no directory here is taken for one.
 
     Raises:
         AgentError: No model is there.
     """
-    path = Path(path)
+    path = Path(path_or_id)
     for candidate in (path, path / "policy"):
-        if (candidate / "config.json").is_file():
-            return candidate
-    what = "holds no config.json, nor does its folder 'policy'" if path.is_dir() else "does not exist"
-    raise AgentError(f"expected a trained policy at {path}, but it {what}; train one with scripts/train.py")
+        if any((candidate / name).is_file() for name in ("config.json", "adapter_config.json")):
+            return candidate.resolve()
+    if path.is_dir():
+        what = "it holds no config.json, nor does its folder 'policy'"
+    elif path.exists():
+        what = "it is a file"
+    elif is_hub_id(path_or_id):
+        return str(path_or_id)
+    else:
+        what = "it does not exist"
+    raise AgentError(f"expected a trained policy at {path}, but {what}; train one with scripts/train.py")
 
 
-def load_policy(path: str | Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, PromptFormat]:
-    """Model, tokenizer and prompt format of a policy directory or a run.
+def load_policy(
+    path_or_id: str | Path, *, bf16: bool = False, load_4bit: bool = False
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, PromptFormat]:
+    """Model, tokenizer and prompt format of a run, a policy directory, any causal LM's directory, or a hub id.
+
+    The model is on the CPU, unless it is quantised: trainers move it, and others may with ``model.to``. Code that comes
+    with a model is never run. A model that this project did not write is told :data:`agents.prompting.INSTRUCTION`, in
+    the user's message where its chat template has no system role. An adapter is opened on its base model, as a
+    ``peft.PeftModel`` that can be trained on.
+
+    Args:
+        path_or_id: Where the policy is, see :func:`find_policy`.
+        bf16: Whether weights are held in bfloat16, else in float32. Adapters are held in float32 either way; weights
+            that are themselves trained should be, since small updates are lost in bfloat16 (``bf16`` of the trainer's
+            settings computes in bfloat16 with weights in float32).
+        load_4bit: Whether to quantise linear layers to 4 bits, to train an adapter on.
 
     Raises:
-        AgentError: No model is there, its files cannot be read, or it has no chat template.
+        AgentError: No model is there, it cannot be fetched or read, it has no chat template, or 4 bits are asked for
+            without a GPU or without bitsandbytes.
     """
-    directory = find_policy(path)
-    format_path = directory / _FORMAT_FILE
+    source = find_policy(path_or_id)
     try:
-        model = AutoModelForCausalLM.from_pretrained(directory)
-        tokenizer = AutoTokenizer.from_pretrained(directory)
-        # A directory that this project did not write is a general model: it is told what to do.
+        model, tokenizer = open_weights(source, bf16=bf16, load_4bit=load_4bit)
         prompt_format = PromptFormat(INSTRUCTION, answer_tags=True)
-        if format_path.is_file():
-            prompt_format = PromptFormat.from_json(json.loads(format_path.read_text()))
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise AgentError(f"{directory} cannot be opened as a policy: {type(error).__name__}: {reason}") from error
+        if isinstance(source, Path) and (source / _FORMAT_FILE).is_file():
+            prompt_format = PromptFormat.from_json(json.loads((source / _FORMAT_FILE).read_text()))
+        elif tokenizer.chat_template is not None and not _has_system_role(tokenizer):
+            prompt_format = dataclasses.replace(prompt_format, system_role=False)
+    except AgentError:
+        raise
+    except UNREADABLE as error:
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        if isinstance(source, Path):
+            raise AgentError(f"{source} cannot be opened as a policy: {reason}") from error
+        raise AgentError(
+            f"{source!r} is no directory here, and as a hub id it cannot be opened (offline, unknown, or of a kind "
+            f"that is not read): {reason}"
+        ) from error
     if tokenizer.chat_template is None:
-        raise AgentError(f"expected a tokenizer with a chat template in {directory}; it has none")
+        raise AgentError(f"expected a tokenizer with a chat template in {source}; it has none")
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return model, tokenizer, prompt_format
 
 
 def save_policy(
-    path: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompt_format: PromptFormat
+    path: Path,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompt_format: PromptFormat,
+    *,
+    state_dict: Mapping[str, torch.Tensor] | None = None,
 ) -> None:
-    """Write a policy directory that ``from_pretrained`` opens; complete or not there. An earlier one is replaced."""
-    partial = path.parent / f".{path.name}.partial-{os.getpid()}"
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        model.save_pretrained(partial)
-        tokenizer.save_pretrained(partial)
-        (partial / _FORMAT_FILE).write_text(json.dumps(dataclasses.asdict(prompt_format), indent=2) + "\n")
-        shutil.rmtree(path, ignore_errors=True)
-        partial.rename(path)
-    finally:
+    """Write a policy directory that :func:`load_policy` opens; complete or not there. An earlier one is replaced.
+
+    Of a ``peft.PeftModel`` the adapter alone is written, with the name of its base model. Any other model is named
+    after the directory from then on: TRL reads a reference model from there, and an adapter made on it remembers it.
+    With several processes the first one writes; all must call.
+
+    Args:
+        path: Where.
+        model: The policy; after training with ``peft_config=`` that is the trainer's model, not the one given to it.
+        tokenizer: Its tokenizer.
+        prompt_format: How prompts are put and rewrites found.
+        state_dict: The whole weights, where each process holds a part of them only (DeepSpeed ZeRO-3, FSDP):
+            ``trainer.accelerator.get_state_dict(trainer.model_wrapped)``.
+
+    Raises:
+        AgentError: The model is the inner part of a ``PeftModel``, or an adapter on weights that are on no disk.
+    """
+    adapted = isinstance(model, PeftModel)
+    if not adapted and any(isinstance(module, BaseTunerLayer) for module in model.modules()):
+        raise AgentError("expected a whole policy, but got the model inside an adapter; save the trainer's own model")
+    if adapted and not model.get_base_model().name_or_path:
+        raise AgentError("expected an adapter on a model that is on disk, but its base is not; call save_policy for it")
+    if _first_process():
+        partial = path.parent / f".{path.name}.partial-{os.getpid()}"
         shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        try:
+            if adapted:  # a reference adapter of TRL's is left out
+                model.save_pretrained(partial, selected_adapters=[model.active_adapter], state_dict=state_dict)
+                model.generation_config.save_pretrained(partial)
+            else:
+                model.save_pretrained(partial, state_dict=state_dict)
+            tokenizer.save_pretrained(partial)
+            (partial / _FORMAT_FILE).write_text(json.dumps(dataclasses.asdict(prompt_format), indent=2) + "\n")
+            shutil.rmtree(path, ignore_errors=True)
+            partial.rename(path)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    if _several_processes():
+        torch.distributed.barrier()
+    if not adapted:
+        model.config.name_or_path = model.name_or_path = str(path.resolve())
 
 
 class LanguageModelPolicy:
@@ -83,7 +152,7 @@ class LanguageModelPolicy:
 
     Args:
         model: The causal LM.
-        tokenizer: With a chat template and a padding token.
+        tokenizer: With a chat template and a padding token. A completion ends at its end token or the model's.
         prompt_format: How prompts are put and rewrites found.
         max_new_tokens: Bound on a completion's length; none takes the one in the model's generation config.
         temperature: 0 decodes greedily, else tokens are sampled at it.
@@ -109,12 +178,19 @@ class LanguageModelPolicy:
         self.prompt_format = prompt_format
         self.batch_size = batch_size
         self.seed = seed
+        ends = model.generation_config.eos_token_id
+        ends = ends if isinstance(ends, list) else [] if ends is None else [ends]
+        # All that a model's own generation config may set, so that tokens are drawn as in training.
         self._generation: dict[str, Any] = {
             "max_new_tokens": max_new_tokens or model.generation_config.max_new_tokens or _MAX_NEW_TOKENS,
             "do_sample": temperature > 0,
+            "temperature": temperature or 1.0,
+            "top_k": 0 if temperature > 0 else 50,  # 50 is transformers' default, which greedy decoding ignores
+            "top_p": 1.0,
+            "repetition_penalty": 1.0,
+            "eos_token_id": sorted({*ends, tokenizer.eos_token_id} - {None}),
+            "pad_token_id": tokenizer.pad_token_id,
         }
-        if temperature > 0:
-            self._generation |= {"temperature": temperature, "top_k": 0, "top_p": 1.0}
 
     def __call__(self, prompt_ids: Sequence[str], prompts: Sequence[str]) -> list[str]:
         """One rewrite for each prompt; a malformed completion gives the empty text, which earns 0."""
@@ -137,11 +213,7 @@ class LanguageModelPolicy:
         with torch.inference_mode():
             output = self.model.generate(**encoded, **self._generation)
         completions = self.tokenizer.batch_decode(output[:, encoded["input_ids"].shape[1] :], skip_special_tokens=True)
-        spans = [self.prompt_format.answer_span(completion) for completion in completions]
-        return [
-            "" if span is None else completion[slice(*span)]
-            for span, completion in zip(spans, completions, strict=True)
-        ]
+        return [self.prompt_format.rewrite(completion) or "" for completion in completions]
 
 
 @contextlib.contextmanager
@@ -159,3 +231,20 @@ def _evaluating(model: PreTrainedModel) -> Iterator[None]:
         yield
     finally:
         model.train(training)
+
+
+def _has_system_role(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether the chat template renders a system message, instead of dropping or refusing it."""
+    conversation = [{"role": "system", "content": "instruction"}, {"role": "user", "content": "prompt"}]
+    try:
+        return "instruction" in tokenizer.apply_chat_template(conversation, tokenize=False)
+    except jinja2.TemplateError:
+        return False
+
+
+def _several_processes() -> bool:
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
+
+
+def _first_process() -> bool:
+    return not _several_processes() or torch.distributed.get_rank() == 0

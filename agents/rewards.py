@@ -69,7 +69,8 @@ class TaskReward:
     ) -> list[float]:
         """One reward for each completion."""
         contents = self.tokenizer.batch_decode(completion_ids, skip_special_tokens=True)
-        spans = [self.prompt_format.answer_span(content) for content in contents]
-        texts = ["" if span is None else text[slice(*span)] for text, span in zip(contents, spans, strict=True)]
-        log_metric("malformed", sum(span is None for span in spans) / len(spans))
-        return [float(reward) for reward in self.task.rewards(prompt_id, texts)]
+        rewrites = [self.prompt_format.rewrite(content) for content in contents]
+        log_metric("malformed", rewrites.count(None) / len(rewrites))
+        rewards = self.task.rewards(prompt_id, [rewrite or "" for rewrite in rewrites])
+        # 0 whatever the task says of the empty text: a malformed completion is no text at all.
+        return [0.0 if rewrite is None else float(reward) for rewrite, reward in zip(rewrites, rewards, strict=True)]

@@ -1,14 +1,26 @@
 """OSPO on TRL's GRPO trainer: the same rollouts, rewards and loss; only the advantages' second dimension is ours.
 
-Two methods of ``trl.GRPOTrainer`` are overridden: where rewards are computed (to value coalitions and keep each
-segment's credit) and where a generation batch is finished (to lay the credit on tokens). TRL's loss takes
-advantages of shape (B, T) as they are. The mathematics stands in ``agents.credit`` and ``agents.advantages``.
+Two methods of ``trl.GRPOTrainer`` are changed: where rewards are computed (to value coalitions and keep each
+segment's credit) and where a generation batch is finished (to lay the credit on tokens). Two more are only timed.
+TRL's loss takes advantages of shape (B, T) as they are. The mathematics stands in ``agents.credit`` and
+``agents.advantages``. Sampling (transformers, vLLM), LoRA, KL to a reference, precision and several processes are
+TRL's; each process values the coalitions of its own rollouts, and statistics of a group are over the rollouts of all
+processes.
 
-Departures from the published procedure (arXiv 2601.08403): coalitions of a whole batch are valued in one call; credit
-is laid on the words of the scored span only, not on punctuation; the default solution and redistribution are not the published ones
-(``agents.advantages.PAPER`` holds those).
+Departures from the published procedure (arXiv 2601.08403):
+
+- Coalitions of a whole batch are valued in one call, so that equal texts are scored once.
+- Credit is laid on the characters of the answer, wherever it stands in the completion; reasoning before it, a malformed
+  completion and what follows the answer get the plain group advantage.
+- Tokens without a letter or digit (commas) get the group advantage too, unless ``credit_separators`` is set.
+- Defaults are sampled Shapley values and ``additive`` advantages; the published choices are
+  ``agents.advantages.PAPER``, without the faults that ``agents.credit`` and ``agents.advantages`` name.
+
+Tests cover LoRA, KL, bfloat16 and two processes on CPU, and vLLM with a stand-in for its engine. vLLM itself,
+DeepSpeed, FSDP, 4-bit weights and GPUs have not been run.
 """
 
+import contextlib
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,6 +30,7 @@ import numpy as np
 import torch
 from accelerate.utils import gather_object
 from numpy.typing import NDArray
+from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl import GRPOConfig, GRPOTrainer
 
@@ -25,10 +38,11 @@ from agents import segments
 from agents.advantages import CreditedRollouts, make_redistribution
 from agents.alignment import segment_of_tokens, separators, token_offsets, whole_segments
 from agents.credit import make_solution
-from agents.errors import unknown
+from agents.errors import AgentError, unknown
 from agents.prompting import PromptFormat
 from agents.protocols import Task
 from agents.rewards import TaskReward, prompt_dataset
+from agents.stopwatch import Stopwatch
 
 __all__ = ["OSPOConfig", "OSPOTrainer"]
 
@@ -43,8 +57,8 @@ class OSPOConfig(GRPOConfig):  # type: ignore[misc]  # TRL ships no types
         solution_settings: Keyword arguments of the solution.
         redistribution: What makes token advantages of it: a name in ``agents.advantages.REDISTRIBUTIONS``.
         redistribution_settings: Keyword arguments of the redistribution.
-        credit_separators: Whether tokens without a letter or digit get their segment's credit too, as published, instead
-            of the group advantage (:func:`agents.alignment.separators` says why not).
+        credit_separators: Whether tokens without a letter or digit get their segment's credit too, as published,
+            instead of the group advantage (:func:`agents.alignment.separators` says why not).
     """
 
     segmenter: str = field(default="phrases", metadata={"help": "what the players are"})
@@ -62,7 +76,7 @@ class _Credited:
     """One rollout after scoring.
 
     Attributes:
-        reward: Worth of the whole rewrite.
+        reward: Worth of the whole rewrite; 0 for a malformed completion.
         credit: float64 (N,), one a segment.
         segment: int (T,), the segment of each completion token, -1 outside the scored span and for separators.
         whole: int (T,), how many segments were known to be whole before each token was chosen.
@@ -77,8 +91,15 @@ class _Credited:
 class OSPOTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL ships no types
     """GRPO whose advantages say which segment of the rewrite earned the reward.
 
+    Logged at each step, beside what TRL logs: ``segments`` a rollout, ``credit_spread``, ``evaluations/*`` since the
+    start in all processes, and this process's seconds: ``time/generation``, ``time/scoring`` (rewards and coalitions),
+    ``time/credit`` (segments, solution, advantages) and ``time/update`` (the rest of TRL's ``step_time``: reference and
+    old log-probabilities, forward, backward; the optimiser's own step lies outside it).
+
     Args:
-        model: The policy, a causal LM.
+        model: The policy, a causal LM. For ``beta`` above 0 without an adapter, TRL reads the reference from the
+            directory or hub id that the model is named after; :func:`agents.lm_policy.save_policy` keeps that name
+            true.
         task: Gives prompts, rewards and coalition values.
         prompt_format: How prompts are put and rewrites found.
         args: Settings.
@@ -86,7 +107,8 @@ class OSPOTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL ships no types
         **trainer_arguments: Passed to ``trl.GRPOTrainer``: ``callbacks``, ``optimizers``, ``peft_config``, ...
 
     Raises:
-        AgentError: A name or a setting of segmenter, solution or redistribution is unknown.
+        AgentError: A name or a setting of segmenter, solution or redistribution is unknown, importance is sampled by
+            sequence, or a reference is asked for and the policy is on no disk.
     """
 
     def __init__(
@@ -100,12 +122,26 @@ class OSPOTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL ships no types
     ) -> None:
         if args.segmenter not in segments.SEGMENTERS:
             raise unknown("segmenter", args.segmenter, segments.SEGMENTERS)
+        if args.importance_sampling_level != "token":
+            raise AgentError(
+                f"expected importance_sampling_level 'token', but got {args.importance_sampling_level!r}: "
+                "one ratio for a whole sequence would spread credit evenly over its tokens"
+            )
+        adapted = isinstance(model, PeftModel) or trainer_arguments.get("peft_config") is not None
+        if args.beta and not adapted and not model.name_or_path:
+            raise AgentError(
+                f"beta {args.beta} needs a reference, which is read from disk, but the policy is on none; "
+                "call save_policy first"
+            )
         self.task = task
         self.prompt_format = prompt_format
         self._segment = segments.SEGMENTERS[args.segmenter]
         self._solution = make_solution(args.solution, **args.solution_settings)
         self._redistribute = make_redistribution(args.redistribution, **args.redistribution_settings)
         self._credited: list[_Credited] = []
+        # Work still queued on a device would otherwise count in a later stage.
+        settle = torch.accelerator.synchronize if args.device.type != "cpu" else (lambda: None)
+        self._watch = Stopwatch(("generation", "scoring", "credit", "update"), settle)
         super().__init__(
             model=model,
             reward_funcs=[TaskReward(task, prompt_format, processing_class)],
@@ -115,6 +151,19 @@ class OSPOTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL ships no types
             **trainer_arguments,
         )
 
+    def training_step(self, *arguments: Any) -> torch.Tensor:
+        """TRL's step of one micro-batch, timed."""
+        with self._watch("update"):
+            loss: torch.Tensor = super().training_step(*arguments)
+        if self._step % self.current_gradient_accumulation_steps == 0:
+            for stage, seconds in self._watch.take().items():
+                self._metrics["train"][f"time/{stage}"].append(seconds)
+        return loss
+
+    def _generate(self, prompts: list[Any]) -> Any:
+        with self._timed("generation"):
+            return super()._generate(prompts)
+
     def _calculate_rewards(
         self,
         inputs: list[dict[str, Any]],
@@ -122,23 +171,32 @@ class OSPOTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL ships no types
         completions: list[Any],
         completion_ids_list: list[list[int]],
     ) -> torch.Tensor:
-        rewards: torch.Tensor = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+        with self._timed("scoring"):
+            rewards: torch.Tensor = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
         if self.model.training:
-            self._credited = self._assign_credit([row["prompt_id"] for row in inputs], completion_ids_list)
+            with self._timed("credit"):
+                self._credited = self._assign_credit([row["prompt_id"] for row in inputs], completion_ids_list)
         return rewards
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         output: dict[str, Any] = super()._generate_and_score_completions(inputs)
         if self.model.training:
-            output["advantages"] = self._token_advantages(output["advantages"], output["completion_mask"])
+            with self._timed("credit"):
+                output["advantages"] = self._token_advantages(output["advantages"], output["completion_mask"])
         return output
+
+    def _timed(self, stage: str) -> contextlib.AbstractContextManager[None]:
+        """Counts the time of a stage of training; evaluation is not counted."""
+        return self._watch(stage) if self.model.training else contextlib.nullcontext()
 
     def _assign_credit(self, prompt_ids: Sequence[str], completion_ids: Sequence[list[int]]) -> list[_Credited]:
         """Credit and token segments of this process's rollouts; their coalitions are valued in one call."""
-        rewrites, spans, unions, plans, tokens = [], [], [], [], []
+        rewrites, formed, spans, unions, plans, tokens = [], [], [], [], [], []
         for prompt_id, ids in zip(prompt_ids, completion_ids, strict=True):
             completion, offsets = token_offsets(self.processing_class, ids)
-            start, end = self.prompt_format.answer_span(completion) or (0, 0)
+            span = self.prompt_format.answer_span(completion)
+            formed.append(span is not None)
+            start, end = span or (0, 0)  # a malformed completion is no text, so it has no segments
             rewrite = completion[start:end]
             tiles = self._segment(rewrite)
             rewrites.append(rewrite)
@@ -152,10 +210,11 @@ class OSPOTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL ships no types
             tokens.append((segment, whole_segments(offsets, decided, start)))
         # The grand coalition comes last, whatever the solution's plan asks: its worth is the reward.
         asked = [np.vstack([plan, np.ones((1, plan.shape[1]), dtype=bool)]) for plan in plans]
-        worths = self.task.coalition_values(prompt_ids, rewrites, spans, asked)
+        with self._timed("scoring"):
+            worths = self.task.coalition_values(prompt_ids, rewrites, spans, asked)
         return [
-            _Credited(float(worth[-1]), self._solution.solve(plan, worth[:-1], blocks), *laid)
-            for plan, worth, blocks, laid in zip(plans, worths, unions, tokens, strict=True)
+            _Credited(float(worth[-1]) if well else 0.0, self._solution.solve(plan, worth[:-1], blocks), *laid)
+            for well, plan, worth, blocks, laid in zip(formed, plans, worths, unions, tokens, strict=True)
         ]
 
     def _token_advantages(self, advantages: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -187,8 +246,9 @@ class OSPOTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL ships no types
         known = credit[~np.isnan(credit)]
         logged["segments"].append(len(known) / len(credit))
         logged["credit_spread"].append(float(known.std()) if len(known) else 0.0)
-        for name, count in self.task.counters.items():
-            logged[f"evaluations/{name}"].append(float(count))
+        counters: list[dict[str, int]] = gather_object([dict(self.task.counters)])
+        for name in counters[0]:
+            logged[f"evaluations/{name}"].append(float(sum(count[name] for count in counters)))
 
 
 def _stack(rows: Sequence[NDArray[Any]], *, padding: float, width: int = 0) -> NDArray[Any]:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
@@ -30,7 +31,7 @@ def warm_start(
     """Fit the model to the demonstrations; it is changed in place.
 
     Args:
-        model: The policy.
+        model: The policy. It forgets where it was read from: :func:`agents.lm_policy.save_policy` names it again.
         tokenizer: Its tokenizer, with a chat template.
         task: Gives prompts and demonstrations.
         prompt_format: How a prompt is put and where the rewrite stands.
@@ -63,4 +64,7 @@ def warm_start(
         callbacks=callbacks,
     )
     trainer.remove_callback(PrinterCallback)  # the caller's callbacks show progress
-    return float(trainer.train().training_loss)
+    loss = float(trainer.train().training_loss)
+    if not isinstance(model, PeftModel):  # these weights are no longer those on disk that the model is named after
+        model.config.name_or_path = model.name_or_path = ""
+    return loss

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import pytest
@@ -113,8 +114,13 @@ def test_prompt_format():
     plain, tagged = PromptFormat(), PromptFormat(INSTRUCTION, answer_tags=True)
     assert plain.messages("coat") == [{"role": "user", "content": "coat"}]
     assert [message["role"] for message in tagged.messages("coat")] == ["system", "user"]
+    assert PromptFormat.from_json({"instruction": INSTRUCTION, "answer_tags": True}) == tagged  # as first written
+    joined = dataclasses.replace(tagged, system_role=False)
+    assert PromptFormat.from_json(dataclasses.asdict(joined)) == joined
+    assert joined.messages("coat") == [{"role": "user", "content": f"{INSTRUCTION}\n\ncoat"}]
     text = "a <answer>no</answer> b <answer> red coat\n</answer>"
     assert text[slice(*tagged.answer_span(text))] == "red coat"
+    assert tagged.rewrite("in <answer> tags: <answer>red coat</answer>, not </answer>") == "red coat"
     for malformed in ("", "red coat", "</answer>red<answer>", "<answer>red"):
         assert tagged.answer_span(malformed) is None
     blank = tagged.answer_span("<answer>  </answer>")
@@ -146,6 +152,40 @@ def test_tokenizer_keeps_any_text():
     tokenizer = tiny_tokenizer(ToyTask().texts(), vocab_size=300)
     for text in ("red coat", "señor 👟 赤い靴", "a  b\n"):
         assert tokenizer.decode(tokenizer.encode(text), skip_special_tokens=True) == text
+
+
+SHOPPERS_TEXTS = [
+    "red<|end|>shoe<|pad|>",
+    "<|rewrite|><|end|>",
+    "<<|end|>>",
+    "<|<|pad|>|>",
+    "<|>",
+    "|end|>",
+    "<|end|",
+    "warm coat | red shoe; a<b",
+    "señor 👟 赤い靴\n",
+    "",
+]
+
+
+@pytest.mark.parametrize("text", SHOPPERS_TEXTS)
+@pytest.mark.parametrize("instruction", ["", "Rewrite. <"])
+def test_what_people_type_gives_no_special_tokens(text, instruction):
+    tokenizer = tiny_tokenizer(ToyTask().texts(), vocab_size=300)
+    pad, end, rewrite = specials = tokenizer.convert_tokens_to_ids(["<|pad|>", "<|end|>", "<|rewrite|>"])
+    assert tokenizer.encode("a<|end|><|pad|>")[-2:] == [end, pad]  # read as tokens wherever the template lets them
+    prompt_format = PromptFormat(instruction)
+    prompt = prompt_format.messages(text)
+    asked = tokenizer.apply_chat_template(prompt, add_generation_prompt=True, return_dict=False)
+    row = tokenizer.apply_chat_template([*prompt, *prompt_format.completion(text)], return_dict=False)
+    assert [token for token in asked if token in specials] == [rewrite] == asked[-1:]
+    assert [token for token in row if token in specials] == [rewrite, end]
+    assert row[: len(asked)] == asked
+    assert row[-1] == end
+    learnt = tokenizer.decode(row[len(asked) :], skip_special_tokens=True)
+    assert learnt.replace(" ", "") == text.replace(" ", "")
+    if "<|" not in text and "|>" not in text:
+        assert learnt == text
 
 
 def test_tiny_model_is_seeded():

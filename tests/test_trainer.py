@@ -1,5 +1,7 @@
 """OSPO on TRL: what is TRL's stays TRL's, bit for bit."""
 
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -59,8 +61,8 @@ def same(left, right):
     return all(torch.equal(left[name], right[name]) for name in left)
 
 
-def train_ospo(tokenizer, path, redistribute=None, **settings):
-    task = ToyTask()
+def train_ospo(tokenizer, path, redistribute=None, task=None, **settings):
+    task = task or ToyTask()
     trainer = OSPOTrainer(
         model=new_model(tokenizer),
         task=task,
@@ -74,12 +76,12 @@ def train_ospo(tokenizer, path, redistribute=None, **settings):
     return trainer, task
 
 
-def train_grpo(tokenizer, path):
+def train_grpo(tokenizer, path, **settings):
     task = ToyTask()
     trainer = GRPOTrainer(
         model=new_model(tokenizer),
         reward_funcs=[TaskReward(task, PromptFormat(), tokenizer)],
-        args=GRPOConfig(str(path), **SETTINGS),
+        args=GRPOConfig(str(path), **{**SETTINGS, **settings}),
         train_dataset=prompt_dataset(task, PromptFormat()),
         processing_class=tokenizer,
     )
@@ -95,9 +97,18 @@ def test_toy_task_satisfies_the_protocol():
     assert isinstance(ToyTask(), Task)
 
 
-def test_grpo_advantages_on_every_token_train_to_grpo_parameters(tokenizer, tmp_path):
-    grpo = train_grpo(tokenizer, tmp_path)
-    ospo, _ = train_ospo(tokenizer, tmp_path, redistribute=flat)
+LOSSES = [
+    {},
+    *({"loss_type": name} for name in ("dr_grpo", "grpo", "bnpo", "cispo", "sapo", "vespo", "luspo")),
+    {"num_iterations": 2, "steps_per_generation": 2, "per_device_train_batch_size": 8},
+    {"mask_truncated_completions": True, "top_entropy_quantile": 0.5, "scale_rewards": "none"},
+]
+
+
+@pytest.mark.parametrize("settings", LOSSES, ids=lambda settings: "-".join(map(str, settings.values())) or "default")
+def test_grpo_advantages_on_every_token_train_to_grpo_parameters(tokenizer, tmp_path, settings):
+    grpo = train_grpo(tokenizer, tmp_path, **settings)
+    ospo, _ = train_ospo(tokenizer, tmp_path, redistribute=flat, **settings)
     assert not same(parameters(grpo.model), parameters(new_model(tokenizer)))  # they did learn
     assert same(parameters(ospo.model), parameters(grpo.model))
 
@@ -133,7 +144,7 @@ def test_one_call_through_the_door_a_step(tokenizer, tmp_path):
     logged = [row for row in trainer.state.log_history if "reward" in row]
     assert len(logged) == SETTINGS["max_steps"]
     assert logged[-1]["evaluations/asked"] == task.counters["asked"]
-    assert all(row["segments"] >= 0 for row in logged)
+    assert all(row["segments"] > 0 for row in logged)
 
 
 @pytest.mark.parametrize(
@@ -141,10 +152,12 @@ def test_one_call_through_the_door_a_step(tokenizer, tmp_path):
     [
         ({"segmenter": "phrase"}, "did you mean 'phrases'"),
         ({"solution": "shaply"}, "did you mean 'shapley'"),
+        ({"solution": "SHAPLEY"}, "did you mean 'shapley'"),
         ({"redistribution": "aditive"}, "did you mean 'additive'"),
+        ({"importance_sampling_level": "sequence"}, "one ratio for a whole sequence would spread credit evenly"),
     ],
 )
-def test_unknown_names(tokenizer, tmp_path, setting, message):
+def test_wrong_settings(tokenizer, tmp_path, setting, message):
     with pytest.raises(AgentError, match=message):
         train_ospo(tokenizer, tmp_path, **setting)
 
@@ -161,3 +174,39 @@ def test_separators_get_the_group_advantage(tokenizer, tmp_path):
     seen.clear()
     train_ospo(tokenizer, tmp_path, redistribute=watch, credit_separators=True)
     assert 0 < without < sum((rollouts.segment >= 0).sum() for rollouts in seen)
+
+
+STAGES = ("generation", "scoring", "credit", "update")
+
+
+def seconds(trainer):
+    """The time of each stage of each step, and of the step."""
+    rows = [row for row in trainer.state.log_history if "reward" in row or "step_time" in row]
+    return [({stage: row[f"time/{stage}"] for stage in STAGES}, row["step_time"]) for row in rows]
+
+
+class Slow(ToyTask):
+    def rewards(self, prompt_ids, texts):
+        time.sleep(0.1)
+        return super().rewards(prompt_ids, texts)
+
+    def coalition_values(self, *arguments):
+        time.sleep(0.2)
+        return super().coalition_values(*arguments)
+
+
+def test_stages_share_the_time_of_a_step(tokenizer, tmp_path):
+    quick, slow = (train_ospo(tokenizer, tmp_path, task=task)[0] for task in (ToyTask(), Slow()))
+    for stages, whole in (*seconds(quick), *seconds(slow)):
+        assert all(spent > 0 for spent in stages.values())
+        np.testing.assert_allclose(sum(stages.values()), whole, atol=5e-3)
+    for (stages, _), (waited, _) in zip(seconds(quick), seconds(slow), strict=True):
+        assert stages["scoring"] < 0.1 < 0.3 <= waited["scoring"] < 0.6  # and the wait is counted nowhere else
+
+
+def test_steps_that_reuse_rollouts_spend_nothing_on_them(tokenizer, tmp_path):
+    settings = {"max_steps": 4, "num_iterations": 2, "eval_strategy": "no"}
+    trainer, _ = train_ospo(tokenizer, tmp_path, **settings)
+    fresh, reused, *_ = (stages for stages, _ in seconds(trainer))
+    assert fresh["generation"] > 0
+    assert reused["generation"] == reused["scoring"] == reused["credit"] == 0.0 < reused["update"]

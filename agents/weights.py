@@ -1,0 +1,122 @@
+"""Opening the weights and tokenizer of a causal LM: whole or an adapter, from a directory or the hub."""
+
+import importlib.util
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftConfig, PeftModel, TaskType
+from safetensors import SafetensorError
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    GenerationConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.utils.peft_utils import find_adapter_config_file
+
+from agents.errors import AgentError
+
+__all__ = ["UNREADABLE", "is_hub_id", "lora_config", "open_weights"]
+
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, SafetensorError)
+"""What transformers and its readers raise for a model that is missing, broken or of an unknown kind."""
+
+
+def is_hub_id(name: str | Path) -> bool:
+    """Whether a name that is no directory here may be that of a model on the hub, such as ``org/model``.
+
+    A name with a first folder that exists here is taken for a path.
+
+    >>> [is_hub_id(name) for name in ("Qwen/Qwen2.5-0.5B-Instruct", "./Qwen", "a/b/c", Path("Qwen/x"))]
+    [True, False, False, False]
+    """
+    if isinstance(name, Path) or name[:1] in {"", ".", "~"} or name.count("/") > 1:
+        return False
+    if not all(part and part.replace("-", "").replace(".", "").replace("_", "").isalnum() for part in name.split("/")):
+        return False
+    return "/" not in name or not Path(name).parent.exists()
+
+
+def open_weights(source: Path | str, *, bf16: bool, load_4bit: bool) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Model and tokenizer of a directory or hub id; an adapter is opened trainable on its base model.
+
+    Code that comes with weights is never run.
+
+    Args:
+        source: A directory, or a hub id.
+        bf16: Whether weights are held in bfloat16, else in float32.
+        load_4bit: Whether linear layers are quantised to 4 bits (NF4), as in QLoRA.
+
+    Raises:
+        AgentError: 4 bits are asked for without a GPU or bitsandbytes, or an adapter's base model is nowhere.
+        Exception: One of :data:`UNREADABLE`, as it comes.
+    """
+    settings: dict[str, Any] = {"dtype": torch.bfloat16 if bf16 else torch.float32, "trust_remote_code": False}
+    if load_4bit:
+        settings |= _four_bits(settings["dtype"])
+    tokenizer_source = source
+    if find_adapter_config_file(str(source)) is None:
+        model = AutoModelForCausalLM.from_pretrained(source, **settings)
+    else:
+        base = _base_of(source)
+        model = PeftModel.from_pretrained(
+            AutoModelForCausalLM.from_pretrained(base, **settings), str(source), is_trainable=True
+        )
+        if isinstance(source, Path) and (source / "generation_config.json").is_file():
+            model.get_base_model().generation_config = GenerationConfig.from_pretrained(source)
+        if isinstance(source, Path) and not (source / "tokenizer_config.json").is_file():
+            tokenizer_source = base
+    return model, AutoTokenizer.from_pretrained(tokenizer_source, trust_remote_code=False)
+
+
+def lora_config(rank: int = 32, alpha: float = 16) -> LoraConfig:
+    """Low-rank adapters on all linear layers but the output layer, for ``peft_config=`` of TRL's trainers.
+
+    The defaults are the published ones (arXiv 2601.08403). Source: E. Hu et al., "LoRA", 2021.
+
+    Args:
+        rank: Of each adapter, at least 1.
+        alpha: Above 0; an adapter's output is multiplied by alpha / rank.
+
+    Raises:
+        AgentError: A setting is out of range.
+    """
+    if rank < 1 or alpha <= 0:
+        raise AgentError(f"expected a LoRA rank of at least 1 and an alpha above 0, but got {rank} and {alpha}")
+    return LoraConfig(
+        r=rank, lora_alpha=alpha, target_modules="all-linear", task_type=TaskType.CAUSAL_LM, inference_mode=False
+    )
+
+
+def _four_bits(compute: torch.dtype) -> dict[str, Any]:
+    if not torch.accelerator.is_available():
+        raise AgentError("4-bit weights need a GPU, and there is none here; leave 4 bits out")
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise AgentError("4-bit weights need the package bitsandbytes; pip install bitsandbytes, or leave 4 bits out")
+    quantization = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=compute,
+    )
+    # Quantised weights cannot be moved later: each process puts them on its own device at once.
+    return {"quantization_config": quantization, "device_map": {"": int(os.environ.get("LOCAL_RANK", "0"))}}
+
+
+def _base_of(source: Path | str) -> Path | str:
+    """Where the base model of an adapter is: as recorded, or beside the adapter, when a whole run was moved."""
+    recorded = PeftConfig.from_pretrained(str(source)).base_model_name_or_path
+    if not recorded:
+        raise AgentError(f"the adapter at {source} does not say which model it belongs to")
+    if Path(recorded).is_dir():
+        return Path(recorded)
+    if is_hub_id(recorded):
+        return str(recorded)
+    beside = Path(source).parent / Path(recorded).name
+    if isinstance(source, Path) and beside.is_dir():
+        return beside
+    raise AgentError(f"the adapter at {source} belongs to the model at {recorded}, which does not exist")
