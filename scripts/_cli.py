@@ -14,7 +14,10 @@ from ospo_env import RetrieverError, RewriteEnv, TaskError
 
 
 class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Help that shows defaults and keeps the description's lines."""
+    """Help that keeps the description's lines and shows defaults, but for those that say nothing."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default in (None, False) else super()._get_help_string(action)
 
 
 class Parser(argparse.ArgumentParser):

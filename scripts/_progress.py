@@ -1,14 +1,18 @@
 """What a person sees while a trainer runs: one bar with the numbers that matter, and a log on disk."""
 
 import json
+import logging
+import time
 import warnings
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from _runs import Progress
 from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-__all__ = ["LogFile", "ProgressBar", "quiet"]
+__all__ = ["LogFile", "ProgressBar", "Tally", "quiet"]
 
 
 class ProgressBar(TrainerCallback):
@@ -19,7 +23,7 @@ class ProgressBar(TrainerCallback):
         shown: Logged name -> name on the bar.
     """
 
-    def __init__(self, label: str, shown: dict[str, str]) -> None:
+    def __init__(self, label: str, shown: Mapping[str, str]) -> None:
         self.label = label
         self.shown = shown
         self.bar: Any = None
@@ -28,7 +32,13 @@ class ProgressBar(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Open the bar."""
-        self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc=self.label, dynamic_ncols=True)
+        self.bar = tqdm(
+            total=state.max_steps,
+            initial=state.global_step,
+            desc=self.label,
+            dynamic_ncols=True,
+            disable=not state.is_world_process_zero,
+        )
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Move the bar to the current step."""
@@ -43,7 +53,8 @@ class ProgressBar(TrainerCallback):
         **kwargs: Any,
     ) -> None:
         """Show the latest values."""
-        values = {short: f"{float(logs[name]):.3f}" for name, short in self.shown.items() if logs and name in logs}
+        known = {short: (logs or {}).get(name) for name, short in self.shown.items()}
+        values = {short: f"{value:.3f}" for short, value in known.items() if value is not None}
         if values:
             self.bar.set_postfix(values)
 
@@ -54,15 +65,43 @@ class ProgressBar(TrainerCallback):
         self.bar.close()
 
 
+class Tally:
+    """What a run has spent so far, what it spent before it was resumed included.
+
+    Args:
+        counters: The task's counters of this process.
+        before: How far the run had come when it was resumed.
+    """
+
+    def __init__(self, counters: Callable[[], Mapping[str, int]], before: Progress) -> None:
+        self._counters = counters
+        self.before = before
+        self._started = time.perf_counter()
+
+    def seconds(self) -> float:
+        """Time since the run began, without that between a kill and a resume."""
+        return self.before.seconds + time.perf_counter() - self._started
+
+    def evaluations(self) -> dict[str, int]:
+        """The task's counters."""
+        return {name: self.before.evaluations.get(name, 0) + count for name, count in self._counters().items()}
+
+
 class LogFile(TrainerCallback):
     """Appends what the trainer logs to a JSON Lines file, one object a step.
 
+    Each row also holds ``seconds`` and ``evaluations/*`` since the run began, and the reward under its metric's name.
+
     Args:
         path: The file.
+        tally: What the run has spent.
+        metric: Name of the metric that is the reward.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, tally: Tally, metric: str) -> None:
         self.path = path
+        self.tally = tally
+        self.metric = metric
 
     def on_log(
         self,
@@ -73,9 +112,19 @@ class LogFile(TrainerCallback):
         **kwargs: Any,
     ) -> None:
         """Write one line."""
-        if logs:
-            with self.path.open("a") as stream:
-                stream.write(json.dumps({"step": state.global_step, **logs}) + "\n")
+        if not logs or not state.is_world_process_zero:
+            return
+        row = {"step": state.global_step, **logs, "seconds": round(self.tally.seconds(), 3)}
+        for name, count in self.tally.evaluations().items():
+            key = f"evaluations/{name}"
+            # The trainer's own number is of all processes, but only since it was resumed.
+            row[key] = int(logs[key]) + self.tally.before.evaluations.get(name, 0) if key in logs else count
+        if "num_tokens" in logs and not state.num_input_tokens_seen:  # of a trainer whose state forgets it
+            row["num_tokens"] += self.tally.before.tokens
+        if "reward" in logs:
+            row[self.metric] = logs["reward"]
+        with self.path.open("a") as stream:
+            stream.write(json.dumps(row) + "\n")
 
 
 def quiet() -> None:
@@ -83,8 +132,9 @@ def quiet() -> None:
     import datasets
     import transformers
 
-    # TRL 1.16 asks for it under transformers' older name.
-    warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
+    # TRL 1.16 calls it by transformers' older name.
+    warnings.filterwarnings("ignore", message=r"`\w*gradient_checkpointing\w*`", category=FutureWarning)
     datasets.disable_progress_bars()
     transformers.logging.disable_progress_bar()
     transformers.logging.set_verbosity_error()
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it tells when it looks for fonts

@@ -35,7 +35,7 @@ def trained(tmp_path_factory):
 
 
 def test_a_run_holds_what_it_says(trained):
-    assert {path.name for path in trained.iterdir()} == {"policy", "warmstart", "log.jsonl", "run.json"}
+    assert {path.name for path in trained.iterdir()} == {"policy", "warmstart", "log.jsonl", "curves.png", "run.json"}
     run = json.loads((trained / "run.json").read_text())
     assert run["synthetic"] is True
     assert run["arguments"]["steps"] == 2
@@ -47,7 +47,8 @@ def test_a_run_holds_what_it_says(trained):
 def test_training_shows_its_bars_and_nothing_else(tmp_path):
     done = program("train", "--env", "OSPO-ESCI-v0", "--out", tmp_path / "run", *QUICK)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == f"Wrote {tmp_path / 'run'}: policy/ (after RL), warmstart/ (before), log.jsonl, run.json\n"
+    written = "policy/ (after RL), warmstart/ (before), log.jsonl, curves.png, run.json"
+    assert done.stdout == f"Wrote {tmp_path / 'run'}: {written}\n"
     lines = done.stderr.replace("\r", "\n").splitlines()
     assert all(not line.strip() or line.startswith(("warm start:", "ospo:")) for line in lines), done.stderr
 
@@ -71,7 +72,7 @@ def test_evaluate_prints_a_table_and_writes_json(trained, tmp_path, capsys):
 
 def test_an_earlier_run_is_kept(trained):
     before = (trained / "run.json").read_bytes()
-    with pytest.raises(AgentError, match="--overwrite"):
+    with pytest.raises(AgentError, match="choose another --out, or add --overwrite"):
         train.main(["--env", "OSPO-ESCI-v0", "--out", str(trained), *QUICK])
     assert (trained / "run.json").read_bytes() == before
 
@@ -91,7 +92,7 @@ def test_an_interrupted_overwrite_leaves_no_old_policy(trained, tmp_path, monkey
     (out / "eval.json").write_text("{}")
     import _training
 
-    def interrupted(*_):
+    def interrupted(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(_training, "make_trainer", interrupted)
@@ -123,13 +124,28 @@ def test_grpo_trains_with_the_same_arguments(tmp_path):
         (["--max-completion-length", "0"], "--max-completion-length: expected at least 1"),
         (["--seed", "-1"], "--seed: expected at least 0"),
         (["--seed", str(2**63)], "--seed"),
-        (["--policy", "nowhere"], "expected a trained policy at nowhere"),
+        (["--policy", "./nowhere"], "expected a trained policy at nowhere"),
+        (["--policy", "nowhere"], "'nowhere' is no directory here"),
         (["--segmenter", "phrase"], "did you mean 'phrases'"),
         (["--solution", "shaply"], "did you mean 'shapley'"),
         (["--redistribution", "prp"], "did you mean 'prop'"),
         (["--solution-settings", "{widht: 3}"], "did you mean|unknown"),
         (["--solution-settings", "3"], "expected a mapping"),
         (["--algo", "grpo", "--solution", "myerson"], "--solution is of --algo ospo"),
+        (["--algo", "sft", "--kl", "0.1"], "--kl is of --algo ospo, grpo, rloo, dpo"),
+        (["--algo", "rloo", "--loss-type", "dapo"], "--loss-type is of --algo ospo, grpo"),
+        (["--algo", "dpo", "--vllm", "server"], "--vllm is of --algo ospo, grpo, rloo"),
+        (["--loss-type", "luspo"], "credit would be lost"),
+        (["--algo", "dpo", "--kl", "0"], "--kl: expected a finite number above 0"),
+        (["--kl", "-1"], "--kl: expected a finite number of at least 0"),
+        (["--warm-start-learning-rate", "0"], "above 0"),
+        (["--gradient-accumulation", "3"], "which 3 parts"),
+        (["--algo", "dpo", "--gradient-accumulation", "16"], "in pairs, one a group, gives 8 examples"),
+        (["--num-iterations", "0"], "--num-iterations: expected at least 1"),
+        (["--num-iterations", "3", "--save-steps", "4"], "multiple of --num-iterations 3"),
+        (["--save-steps", "-1"], "--save-steps: expected at least 0"),
+        (["--lora-rank", "4"], "--lora-rank needs a trained --policy"),
+        (["--load-4bit"], "add --lora-rank"),
         (["--batch-size", "16000"], "prompts a step, but the train split has"),
     ],
 )
@@ -137,6 +153,12 @@ def test_wrong_training_arguments(tmp_path, change, message):
     with pytest.raises(AgentError, match=message):
         train.main(["--env", "OSPO-ESCI-v0", "--out", str(tmp_path / "run"), *change])
     assert not (tmp_path / "run").exists()
+
+
+def test_vllm_must_be_there(tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(AgentError, match="needs the package vllm"):
+        train.main(["--env", "OSPO-ESCI-v0", "--out", str(tmp_path / "run"), "--vllm", "colocate"])
 
 
 @pytest.mark.parametrize(
@@ -165,6 +187,8 @@ def test_errors_are_one_line_with_exit_code_2(tmp_path):
         ("evaluate", "--env", "OSPO-ESCI-v0", "--policy", "query", "--json", "/dev/null/x.json"),
         ("evaluate", "--policy", "query"),
         ("train", "--preset", "dmeo", "--out", tmp_path / "run"),
+        ("train", "--env", "OSPO-ESCI-v0", "--algo", "ppo", "--out", tmp_path / "run"),
+        ("train", "--resume", "--out", tmp_path / "run"),
         ("train", "--env", "OSPO-ESCI-v0", "--out", "/dev/null/run"),
         ("prepare", "esci", "--source", tmp_path, "--out", tmp_path / "out", "--pool-size", "ten"),
         ("prepare", "esci", "--source", tmp_path / "nowhere", "--out", tmp_path / "out"),
