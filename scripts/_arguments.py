@@ -96,7 +96,7 @@ def _parser() -> Parser:
     )
     parser.add_argument("--num-iterations", type=int, help="optimiser steps on the same rollouts (default: 1)")
     parser.add_argument("--gradient-accumulation", type=int, default=1, help="parts of a step's batch, to save memory")
-    parser.add_argument("--warm-start-epochs", type=float, default=8.0, help="passes over the demonstrations; 0 skips")
+    parser.add_argument("--warm-start-epochs", type=float, default=3.0, help="passes over the demonstrations; 0 skips")
     parser.add_argument("--warm-start-learning-rate", type=float, default=2e-3, help="at its peak; falls linearly to 0")
     _add_policy(parser.add_argument_group("policy"))
     _add_credit(parser.add_argument_group("credit, of --algo ospo only"))

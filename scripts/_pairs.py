@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import time
 from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,7 +24,7 @@ def sample_pairs(
     """Groups of rollouts of the policy after its warm start: as many rollouts as GRPO would draw in as many steps.
 
     They are kept in ``pairs.jsonl``, a line for what would be a step's batch; a run that goes on draws only what is
-    missing. The first process draws, the others wait.
+    missing. The first process draws, the others wait for the file.
 
     Returns:
         All groups in order, and the task's counters as they stood when this process began.
@@ -55,7 +56,8 @@ def sample_pairs(
                 row = {"groups": [dataclasses.asdict(group) for group in batch], "evaluations": evaluations}
                 stream.write(json.dumps(row) + "\n")
                 stream.flush()
-    wait()
+    while len(_read(path)) < arguments.steps:  # this may take longer than a barrier has patience
+        time.sleep(1)
     return [Preference(**group) for row in _read(path) for group in row["groups"]], before
 
 

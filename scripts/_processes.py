@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-__all__ = ["is_first", "processes", "wait"]
+__all__ = ["is_first", "part", "processes", "wait"]
 
 
 def processes() -> int:
@@ -25,3 +25,12 @@ def wait() -> Any:
     state = PartialState(cpu=not torch.accelerator.is_available())
     state.wait_for_everyone()
     return state
+
+
+def part() -> None:
+    """Leave the group once all have come here: a process that ends inside it may abort and take the others along."""
+    import torch.distributed
+
+    wait()
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from _runs import Progress
+from accelerate.utils import gather_object
 from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
@@ -66,7 +67,7 @@ class ProgressBar(TrainerCallback):
 
 
 class Tally:
-    """What a run has spent so far, what it spent before it was resumed included.
+    """What a run has spent so far, in all its processes, and before it was resumed.
 
     Args:
         counters: The task's counters of this process.
@@ -83,8 +84,10 @@ class Tally:
         return self.before.seconds + time.perf_counter() - self._started
 
     def evaluations(self) -> dict[str, int]:
-        """The task's counters."""
-        return {name: self.before.evaluations.get(name, 0) + count for name, count in self._counters().items()}
+        """The task's counters; all processes must ask together."""
+        everyone: list[dict[str, int]] = gather_object([dict(self._counters())])
+        since = {name: sum(counts[name] for counts in everyone) for name in everyone[0]}
+        return {name: self.before.evaluations.get(name, 0) + count for name, count in since.items()}
 
 
 class LogFile(TrainerCallback):
@@ -112,13 +115,11 @@ class LogFile(TrainerCallback):
         **kwargs: Any,
     ) -> None:
         """Write one line."""
+        evaluations = self.tally.evaluations()
         if not logs or not state.is_world_process_zero:
             return
         row = {"step": state.global_step, **logs, "seconds": round(self.tally.seconds(), 3)}
-        for name, count in self.tally.evaluations().items():
-            key = f"evaluations/{name}"
-            # The trainer's own number is of all processes, but only since it was resumed.
-            row[key] = int(logs[key]) + self.tally.before.evaluations.get(name, 0) if key in logs else count
+        row |= {f"evaluations/{name}": count for name, count in evaluations.items()}
         if "num_tokens" in logs and not state.num_input_tokens_seen:  # of a trainer whose state forgets it
             row["num_tokens"] += self.tally.before.tokens
         if "reward" in logs:

@@ -97,7 +97,7 @@ def tidy(out: Path, step: int) -> None:
     """Remove what a killed run left: lines of the log after a step, half-written files."""
     rows = [row for row in read_log(out) if row["step"] <= step]
     write_atomically(out / "log.jsonl", b"".join(json.dumps(row).encode() + b"\n" for row in rows))
-    for path in out.glob(".*"):
+    for path in [*out.glob(".*.partial-*"), *out.glob(".*.scratch")]:
         _remove(path)
 
 

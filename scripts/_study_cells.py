@@ -19,6 +19,7 @@ from envs_data.prepared import write_atomically
 __all__ = ["run_cell", "warm_start_cell"]
 
 METRIC = "nDCG@10"
+WARM_START_EPOCHS = {"OSPO-ESCI-v0": 8, "OSPO-HM-v0": 4}
 SAMPLES = 2  # rewrites sampled for each query at an evaluation
 
 
@@ -26,6 +27,7 @@ def _arguments(cell: dict[str, Any]) -> Namespace:
     """The arguments that train.py would have."""
     out = str(Path(tempfile.gettempdir()) / "ospo-study-unused")
     given = ["--env", cell["env"], "--out", out, "--seed", str(cell["seed"]), "--steps", str(cell["steps"])]
+    given += ["--warm-start-epochs", str(WARM_START_EPOCHS[cell["env"]])]
     if cell.get("data"):
         given += ["--data", cell["data"]]
     for name, value in cell.get("settings", {}).items():

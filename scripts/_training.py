@@ -18,7 +18,6 @@ from _pairs import sample_pairs
 from _processes import is_first, processes, wait
 from _progress import LogFile, ProgressBar, Tally
 from _runs import CHECKPOINTS, read_log
-from accelerate.utils import gather_object
 from peft import PeftModel, get_peft_model
 from transformers import PrinterCallback
 
@@ -126,9 +125,7 @@ def learn(arguments: Namespace, task: Any, tally: Tally) -> dict[str, Any]:
     if trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled:  # each process may hold a part only
         whole = trainer.accelerator.get_state_dict(trainer.model_wrapped)
     save_policy(out / "policy", trainer.model, *start[1:], state_dict=whole)
-    everyone: list[dict[str, int]] = gather_object([tally.evaluations()])
-    spent["evaluations"] = {name: sum(counts[name] for counts in everyone) for name in everyone[0]}
-    spent["seconds"] = round(tally.seconds(), 1)
+    spent |= {"evaluations": tally.evaluations(), "seconds": round(tally.seconds(), 1)}
     if is_first():
         title = f"{arguments.algo} on {arguments.env}, {arguments.retriever}, seed {arguments.seed}"
         draw_curves(read_log(out), out / "curves.png", title=title, metric=arguments.metric)

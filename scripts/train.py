@@ -3,6 +3,7 @@
 `train.py --help` says what is written, and `_arguments.py` holds the arguments.
 """
 
+import os
 import shutil
 import sys
 from argparse import Namespace
@@ -12,7 +13,7 @@ from typing import Any
 
 from _arguments import parse, recorded
 from _cli import open_task, run
-from _processes import is_first, processes, wait
+from _processes import is_first, part, processes, wait
 from _runs import CHECKPOINTS, CLEARING, Progress, find_progress, prepare_out, read_run, tidy, write_run
 
 from agents import AgentError
@@ -43,6 +44,7 @@ def main(argv: Sequence[str] | None) -> None:
     }
     if earlier is not None:
         _check_same(arguments, earlier, manifest)
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # else TRL reports each trainer that is made
     # Heavy libraries are imported once the task stands, so that bad input is reported at once.
     from _progress import Tally, quiet
     from _training import check_credit, learn, make_policy, warm_policy
@@ -70,6 +72,7 @@ def main(argv: Sequence[str] | None) -> None:
         after = arguments.algo.upper() if arguments.algo in ("dpo", "sft") else "RL"
         pairs = "pairs.jsonl, " if arguments.algo == "dpo" else ""
         print(f"Wrote {out}: policy/ (after {after}), warmstart/ (before), {pairs}log.jsonl, curves.png, run.json")
+    part()
 
 
 def _open_task(arguments: Namespace) -> Any:
