@@ -20,7 +20,7 @@ from agents import AgentError
 from envs_data.prepared import write_atomically
 from ospo_env import REFERENCE_POLICIES, make_reference_policy
 
-_STAGES = {"warmstart": "before RL", "policy": "after RL"}
+_SUPERVISED = ("sft", "dpo")  # learners that are no reinforcement learning
 
 
 def parse(argv: Sequence[str] | None) -> Namespace:
@@ -70,7 +70,9 @@ def main(argv: Sequence[str] | None) -> None:
             written = _rewrite(directory, arguments, ids, prompts)
             manifest = read_run(directory.parent)
             if manifest is not None:
-                entry["stage"] = _STAGES.get(directory.name)
+                algo = manifest["arguments"]["algo"]
+                what = algo.upper() if algo in _SUPERVISED else "RL"
+                entry["stage"] = f"{'after' if directory.name == 'policy' else 'before'} {what}"
                 entry["trained_on"] = manifest["arguments"]["retriever"]
         for retriever, opened in tasks.items():
             texts = make_reference_policy(name, opened, arguments.seed)(ids, prompts) if written is None else written

@@ -164,7 +164,8 @@ def _run_all(arguments: Namespace, cells: list[dict[str, Any]], label: str) -> N
     if not cells:
         return
     program = [sys.executable, __file__, "--out", str(arguments.out), "--cell"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+    alone = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_TELEMETRY": "1"}
+    environment = {**os.environ, **alone}
     with ThreadPoolExecutor(arguments.processes) as pool, tqdm(total=len(cells), desc=label) as bar:
         jobs = {
             pool.submit(
