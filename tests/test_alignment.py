@@ -102,7 +102,7 @@ def test_every_token_covers_its_own_characters(tokenizer, kind, text):
     if kind in LOSSLESS:
         assert decoded == text
     if kind == "byte_fallback" and "赤" in text:
-        # Which characters are outside the vocabulary is the trainer's choice among equals; some are, and spelt in bytes.
+        # Which characters the vocabulary leaves out is the trainer's choice among equals; some are spelt in bytes.
         assert any(piece.startswith("<0x") for piece in tokenizer.convert_ids_to_tokens(ids))
     for token, (start, end) in zip(ids, offsets, strict=True):
         piece = tokenizer.convert_ids_to_tokens(token)
