@@ -68,7 +68,9 @@ def kind(request):
 def tokenizer(kind):
     tokenizer, trainer = KINDS[kind]()
     trainer.special_tokens = [*SPECIAL.values(), *(token.content for token in trainer.special_tokens)]
-    tokenizer.train_from_iterator(TEXTS, trainer)
+    # The trainer's choice among equally rare characters is not repeatable: what must be spelt in bytes it never sees.
+    seen = [text.replace("赤", "") for text in TEXTS] if kind == "byte_fallback" else TEXTS
+    tokenizer.train_from_iterator(seen, trainer)
     if kind == "byte_fallback":  # byte pieces are text, as in sentencepiece models
         content = json.loads(tokenizer.to_str())
         content["added_tokens"] = [token for token in content["added_tokens"] if token["content"] in SPECIAL.values()]
@@ -102,8 +104,7 @@ def test_every_token_covers_its_own_characters(tokenizer, kind, text):
     if kind in LOSSLESS:
         assert decoded == text
     if kind == "byte_fallback" and "赤" in text:
-        # Which characters the vocabulary leaves out is the trainer's choice among equals; some are spelt in bytes.
-        assert any(piece.startswith("<0x") for piece in tokenizer.convert_ids_to_tokens(ids))
+        assert "<0xE8>" in tokenizer.convert_ids_to_tokens(ids)  # spelt in bytes
     for token, (start, end) in zip(ids, offsets, strict=True):
         piece = tokenizer.convert_ids_to_tokens(token)
         if token == tokenizer.unk_token_id:
