@@ -17,7 +17,7 @@ from typing import NamedTuple
 from agents.errors import AgentError
 from agents.protocols import Spans
 
-__all__ = ["SEGMENTERS", "STOP_WORDS", "decided", "phrases", "sentences", "unions"]
+__all__ = ["SEGMENTERS", "STOP_WORDS", "decided", "phrases", "sentences", "unions", "words"]
 
 STOP_WORDS = frozenset(
     "a an and are as at be but by for from has have in into is it its no not of off on or over per plus so than that "
@@ -68,19 +68,34 @@ def phrases(text: str, max_words: int = 3) -> list[tuple[int, int]]:
     """
     if max_words < 1:
         raise AgentError(f"expected max_words of at least 1, but got {max_words}")
-    words = _words(text, max_words)
+    found = _words(text, max_words)
     cuts = []
     runs, opened = 0, False  # runs in this phrase; whether it holds a word that is not a stop word
-    for index, word in enumerate(words):
+    for index, word in enumerate(found):
         stop = text[word.start : word.end].casefold() in STOP_WORDS
         if index:
-            gap = text[words[index - 1].end : word.start]
+            gap = text[found[index - 1].end : word.start]
             if (stop and opened) or runs + word.runs > max_words or _separates(gap):
-                cuts.append(_boundary(words[index - 1].end, gap))
+                cuts.append(_boundary(found[index - 1].end, gap))
                 runs, opened = 0, False
         runs += word.runs
         opened = opened or not stop
     return _tiles(text, cuts)
+
+
+def words(text: str) -> list[tuple[int, int]]:
+    """Single words, each with what follows it: phrases of at most one word.
+
+    Args:
+        text: Any Unicode text.
+
+    Returns:
+        Character spans that tile the text in order; none for the empty text.
+
+    >>> [text[a:b] for text in ["red shoes, for"] for a, b in words(text)]
+    ['red', ' shoes,', ' for']
+    """
+    return phrases(text, max_words=1)
 
 
 def sentences(text: str) -> list[tuple[int, int]]:
@@ -97,9 +112,9 @@ def sentences(text: str) -> list[tuple[int, int]]:
     >>> [text[a:b] for text in ["Light. Warm, too!  For rain"] for a, b in sentences(text)]
     ['Light.', ' Warm, too!', '  For rain']
     """
-    words = _words(text, len(text))
+    found = _words(text, len(text))
     cuts = []
-    for before, after in pairwise(words):
+    for before, after in pairwise(found):
         gap = text[before.end : after.start]
         if _SENTENCE_END.search(gap) and not _abbreviated(text, before, gap):
             cuts.append(_boundary(before.end, gap))
@@ -107,7 +122,7 @@ def sentences(text: str) -> list[tuple[int, int]]:
 
 
 SEGMENTERS: Mapping[str, Callable[[str], list[tuple[int, int]]]] = MappingProxyType(
-    {"phrases": phrases, "sentences": sentences}
+    {"words": words, "phrases": phrases, "sentences": sentences}
 )
 """Ways to cut a text, by name, at their defaults."""
 
@@ -165,23 +180,23 @@ def decided(text: str, spans: Spans) -> list[int]:
 
 def _words(text: str, max_runs: int) -> list[_Word]:
     """Words in order; at most ``max_runs`` runs of letters and digits are joined in one."""
-    words: list[_Word] = []
+    found: list[_Word] = []
     for match in _ATOM.finditer(text):
         start, end = match.span()
-        if words and start > words[-1].end:
-            last = words[-1]
+        if found and start > found[-1].end:
+            last = found[-1]
             gap = text[last.end : start]
             voiced = text[start] in _VOICING
             if voiced or (not _is_cjk(text[last.end - 1]) and not _is_cjk(text[start])):
                 if all(unicodedata.category(character) in ("Mn", "Mc", "Me", "Cf") for character in gap):
-                    words[-1] = _Word(last.start, end, last.runs)
+                    found[-1] = _Word(last.start, end, last.runs)
                     continue
                 numeric = gap in (".", ",") and text[last.end - 1].isdigit() and text[start].isdigit()
                 if (gap in _JOINERS or numeric) and last.runs < max_runs:
-                    words[-1] = _Word(last.start, end, last.runs + 1)
+                    found[-1] = _Word(last.start, end, last.runs + 1)
                     continue
-        words.append(_Word(start, end, 1))
-    return words
+        found.append(_Word(start, end, 1))
+    return found
 
 
 def _is_cjk(character: str) -> bool:

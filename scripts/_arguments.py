@@ -129,7 +129,7 @@ def _add_policy(group: Any) -> None:
 
 def _add_credit(group: Any) -> None:
     for name, what in {
-        "segmenter": "players of the game: phrases or sentences",
+        "segmenter": "players of the game: words, phrases or sentences",
         "solution": "solution of the game: sampled_shapley, shapley, owen, myerson, ...",
         "redistribution": "credit to tokens: additive, signed, prop, ...",
     }.items():

@@ -1,0 +1,120 @@
+"""One cell of the study, in a process of its own: a warm start, or a training run from it that is evaluated on the way."""
+
+import dataclasses
+import json
+import shutil
+import tempfile
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from _arguments import parse
+from _cli import open_task
+from _progress import quiet
+from _study.plan import TASKS, Cell
+from _training import make_policy, make_trainer, warm_policy
+from transformers import PrinterCallback, TrainerCallback
+
+from agents.lm_policy import LanguageModelPolicy, load_policy
+from envs_data.prepared import write_atomically
+
+__all__ = ["METRIC", "TRAINED_ON", "run_cell", "warm_start_cell"]
+
+METRIC = "nDCG@10"
+TRAINED_ON = "bm25"
+SAMPLES = 2  # rewrites sampled for each query at an evaluation
+_KEPT = ("completions/mean_length", "entropy", "segments", "credit_spread")
+
+
+def warm_start_cell(cell: Cell, path: Path) -> None:
+    """Make and save the policy that all methods of this task and seed start from; the directory is whole or absent."""
+    quiet()
+    arguments = _arguments(cell, settings={})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as scratch:
+        made = Path(scratch) / "policy"
+        task = _open(cell, arguments)
+        warm_policy(arguments, task, *make_policy(arguments, task), made)
+        shutil.rmtree(path, ignore_errors=True)
+        made.rename(path)
+
+
+def run_cell(cell: Cell, warm: Path, path: Path) -> None:
+    """Train from the warm start and write curve, logs and the rewrites before and after, all of it or nothing.
+
+    Args:
+        cell: What to train.
+        warm: Directory of the policy to start from.
+        path: JSON file to write: the cell's own fields, ``curve`` (a point each evaluation), ``log`` (a value each
+            step), ``rewrites`` (greedy ones of the first and the last evaluation), ``evaluations``.
+    """
+    quiet()
+    arguments = _arguments(cell, cell.settings)
+    task = _open(cell, arguments)
+    model, tokenizer, prompt_format = load_policy(warm)
+    ids, prompts = task.prompts(cell.split)
+    curve: list[dict[str, float]] = []
+    rewrites: dict[str, list[str]] = {}
+
+    def texts(temperature: float, seed: int = 0) -> list[str]:
+        policy = LanguageModelPolicy(
+            model, tokenizer, prompt_format, temperature=temperature, seed=seed, batch_size=len(prompts)
+        )
+        return policy(ids, prompts)
+
+    def evaluate(step: int) -> None:
+        greedy = texts(0.0)
+        rewrites["after" if step else "before"] = greedy
+        sampled = [texts(arguments.temperature, seed) for seed in range(1, 1 + SAMPLES)]
+        point = {
+            "rollouts": float(step * arguments.batch_size),
+            "greedy": float(task.rewards(ids, greedy).mean()),
+            "sampled": float(np.mean([task.rewards(ids, drawn).mean() for drawn in sampled])),
+        }
+        curve.append(point)
+
+    class Evaluation(TrainerCallback):  # type: ignore[misc]
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            if state.global_step % cell.every == 0:
+                evaluate(state.global_step)
+
+    evaluate(0)
+    with tempfile.TemporaryDirectory(prefix="ospo-") as scratch:
+        trainer = make_trainer(arguments, task, model, tokenizer, prompt_format, Path(scratch))
+        trainer.remove_callback(PrinterCallback)
+        trainer.add_callback(Evaluation())
+        trainer.train()
+    logged = [row for row in trainer.state.log_history if "reward" in row]
+    report = {
+        **dataclasses.asdict(cell),
+        "curve": curve,
+        "log": {name: [row[name] for row in logged] for name in _KEPT if name in logged[0]},
+        "evaluations": dict(task.counters),
+        "ids": list(ids),
+        "rewrites": rewrites,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, json.dumps(report).encode())
+
+
+def _arguments(cell: Cell, settings: Any) -> Namespace:
+    """The arguments that train.py would have."""
+    task = TASKS[cell.task]
+    unused = str(Path(tempfile.gettempdir()) / "ospo-study-unused")
+    given = ["--env", task.env, "--out", unused, "--seed", str(cell.seed), "--steps", str(cell.steps)]
+    given += ["--warm-start-epochs", str(task.warm_start_epochs)]
+    given += ["--retriever", TRAINED_ON, "--metric", METRIC]
+    if cell.data:
+        given += ["--data", cell.data]
+    for name, value in settings.items():
+        option = f"--{name.replace('_', '-')}"
+        if isinstance(value, bool):
+            given.append(option if value else f"--no-{name.replace('_', '-')}")
+        else:
+            given += [option, value if isinstance(value, str) else json.dumps(value)]
+    return parse(given)
+
+
+def _open(cell: Cell, arguments: Namespace) -> Any:
+    return open_task(TASKS[cell.task].env, arguments.data, split="train", retriever=TRAINED_ON, metric=METRIC)

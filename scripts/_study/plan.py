@@ -1,0 +1,118 @@
+"""What the study trains: tasks, methods, ablations, and one cell of each. Plain data."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+__all__ = ["ABLATIONS", "METHODS", "SELECTION_SEED", "TASKS", "Ablation", "Cell", "StudyTask"]
+
+SELECTION_SEED = 1000
+"""Seeds from here on choose learning rates; they are not reported."""
+
+
+class StudyTask(NamedTuple):
+    """A task by the name it has in the tables."""
+
+    env: str
+    warm_start_epochs: float
+    needs_data: bool = False
+
+
+TASKS: Mapping[str, StudyTask] = MappingProxyType(
+    {
+        "shopping": StudyTask("OSPO-ESCI-v0", 8),
+        "fashion": StudyTask("OSPO-HM-v0", 4),
+        "hm": StudyTask("OSPO-HM-v0", 3, needs_data=True),
+    }
+)
+
+_PAPER = {
+    "algo": "ospo",
+    "solution": "contiguous",
+    "redistribution": "prop",
+    "redistribution_settings": {"scaling": "minmax"},
+    "credit_separators": True,
+}
+
+METHODS: Mapping[str, dict[str, Any]] = MappingProxyType(
+    {"ospo": {"algo": "ospo"}, "grpo": {"algo": "grpo"}, "rloo": {"algo": "rloo"}, "paper": _PAPER}
+)
+"""Learners that are compared with GRPO, by name: what `train.py` is told beyond the rest."""
+
+
+class Ablation(NamedTuple):
+    """One row of the ablations: what it varies, and the settings that differ from the default OSPO's."""
+
+    varies: str
+    settings: dict[str, Any]
+
+
+def _ospo(varies: str, **settings: Any) -> Ablation:
+    return Ablation(varies, {"algo": "ospo", **settings})
+
+
+ABLATIONS: Mapping[str, Ablation] = MappingProxyType(
+    {
+        "grpo": Ablation("baseline", {"algo": "grpo"}),
+        "ospo": _ospo("default"),
+        "paper": Ablation("published form", _PAPER),
+        "owen": _ospo("solution", solution="sampled_owen"),
+        "myerson": _ospo("solution", solution="myerson"),
+        "leave-one-out": _ospo("solution", solution="leave_one_out"),
+        "contiguous": _ospo("solution", solution="contiguous"),
+        "prefix": _ospo("solution", solution="prefix_potential"),
+        "signed": _ospo("redistribution", redistribution="signed"),
+        "prop": _ospo("redistribution", redistribution="prop"),
+        "rank": _ospo("redistribution", redistribution="rank"),
+        "return-to-go": _ospo("redistribution", redistribution="return_to_go"),
+        "potential": _ospo("both", solution="prefix_potential", redistribution="potential"),
+        "myerson-signed": _ospo("both", solution="myerson", redistribution="signed"),
+        "leave-one-out-signed": _ospo("both", solution="leave_one_out", redistribution="signed"),
+        "width-2": _ospo("width cap", solution="myerson", solution_settings={"width": 2}),
+        "width-4": _ospo("width cap", solution="myerson", solution_settings={"width": 4}),
+        "budget-16": _ospo("budget", solution_settings={"budget": 16}),
+        "budget-64": _ospo("budget", solution_settings={"budget": 64}),
+        "sentences": _ospo("segment length", segmenter="sentences"),
+        "beta-0.5": _ospo("credit scale", redistribution_settings={"beta": 0.5}),
+        "beta-2": _ospo("credit scale", redistribution_settings={"beta": 2.0}),
+        "within-rollout": _ospo("centring", redistribution_settings={"centring": "rollout"}),
+        "separators": _ospo("punctuation", credit_separators=True),
+    }
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One training run of the study.
+
+    Args:
+        task: A name in :data:`TASKS`.
+        method: Its name in the tables.
+        settings: What `train.py` is told beyond task, seed, steps and warm start.
+        seed: Of everything random.
+        steps: Optimiser steps of the learner.
+        every: Steps between evaluations; divides ``steps``.
+        split: Queries of the evaluations.
+        data: Prepared directory; none means the embedded sample.
+    """
+
+    task: str
+    method: str
+    settings: Mapping[str, Any]
+    seed: int
+    steps: int
+    every: int
+    split: str
+    data: str | None = None
+
+    def path(self, out: Path) -> Path:
+        """The file that holds the finished cell."""
+        rate = self.settings["learning_rate"]
+        name = f"{self.method}-lr{rate:g}-seed{self.seed}-steps{self.steps}-{self.split}.json"
+        return out / "cells" / self.task / name
+
+    def warm_path(self, out: Path) -> Path:
+        """The directory of the policy it starts from, the same for all methods."""
+        return out / "warm" / f"{self.task}-seed{self.seed}"
