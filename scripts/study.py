@@ -1,4 +1,6 @@
-"""What credit assignment buys, with seeds and intervals. Four parts, each of which prints its tables:
+"""What credit assignment buys, with seeds and intervals.
+
+Four parts, each of which prints its tables:
 
 learning   curves of OSPO and GRPO on the embedded tasks; rollouts to GRPO's final value; unseen retrievers
 accuracy   whether credit, and the advantages of tokens made of it, tell right phrases from wrong ones
@@ -6,8 +8,8 @@ ablations  other solutions, redistributions, budgets, widths and segments than t
 real       the H&M slice given by --data: raw query, warm start, GRPO, OSPO
 
 Each training run is a process of its own on one thread and leaves one JSON file. Run the command again after an
-interruption: what is finished is kept. In `learning`, the learning rate of each method is chosen on validation queries
-with seeds of their own; the reported seeds and the test split are touched afterwards.
+interruption: what is finished is kept. In `learning`, the learning rate of each method is chosen on validation
+queries with seeds of their own; the reported seeds and the test split are touched afterwards.
 """
 
 from argparse import Namespace
@@ -17,7 +19,9 @@ from typing import Any
 
 import numpy as np
 from _cli import Parser, run
-from _study.plan import ABLATIONS, METHODS, SELECTION_SEED, TASKS, Cell
+from _study import tables
+from _study.plan import ABLATIONS, METHODS, SELECTION_SEED, TASKS, TRAINED_ON, Cell
+from _study.plots import draw_curves
 from _study.processes import read_cell, train, work
 
 from agents import AgentError
@@ -25,7 +29,7 @@ from agents import AgentError
 # What a part does where the command line says nothing.
 _DEFAULTS: dict[str, dict[str, Any]] = {
     "learning": {"tasks": ["shopping", "fashion"], "methods": ["grpo", "ospo"], "seeds": 10, "steps": 200},
-    "accuracy": {"tasks": ["shopping", "fashion"], "methods": [], "seeds": 3, "steps": 0},
+    "accuracy": {"tasks": ["shopping", "fashion"], "methods": [], "seeds": 3, "steps": 1},
     "ablations": {"tasks": ["shopping"], "methods": list(ABLATIONS), "seeds": 3, "steps": 100},
     "real": {"tasks": ["hm"], "methods": ["grpo", "ospo"], "seeds": 3, "steps": 100},
 }
@@ -73,6 +77,8 @@ def _check(arguments: Namespace) -> None:
     for name in ("seeds", "every", "processes", "selection_steps"):
         if getattr(arguments, name) < 1:
             raise AgentError(f"--{name.replace('_', '-')}: expected at least 1, got {getattr(arguments, name)}")
+    if arguments.part == "accuracy":  # trains nothing
+        return
     for name in ("steps", "selection_steps"):
         if getattr(arguments, name) % arguments.every:
             raise AgentError(
@@ -109,10 +115,62 @@ def _train(arguments: Namespace, cells: Sequence[Cell], label: str) -> None:
     train(Path(__file__), arguments.out, cells, arguments.processes, label)
 
 
+def _runs(arguments: Namespace, cells: Sequence[Cell], task: str) -> dict[str, list[dict[str, Any]]]:
+    """Reports of a task's finished runs by method, a seed each."""
+    return {
+        method: [read_cell(arguments.out, cell) for cell in cells if (cell.task, cell.method) == (task, method)]
+        for method in arguments.methods
+    }
+
+
 def _learning(arguments: Namespace) -> None:
     chosen = _choose_rates(arguments)
     cells = _cells(arguments, lambda task, method: chosen[task, method])
     _train(arguments, cells, "learning")
+    for task in arguments.tasks:
+        runs = _runs(arguments, cells, task)
+        print()
+        print(tables.curves(task, runs))
+        if "grpo" in runs:
+            print(tables.differences(task, runs, {method: chosen[task, method] for method in runs}))
+        print(tables.out_of_distribution(task, runs, arguments.unseen))
+        drawn = arguments.out / f"{task}.png"
+        draw_curves(runs, drawn, title=f"{task}: {arguments.seeds} seeds, mean and 95 % interval")
+        print(f"Wrote {drawn}")
+
+
+def _accuracy(arguments: Namespace) -> None:
+    cells = [
+        Cell(task=task, method="accuracy", settings={}, seed=seed, steps=1, every=1, split="test")
+        for seed in range(arguments.seeds)
+        for task in arguments.tasks
+    ]
+    train(Path(__file__), arguments.out, cells, arguments.processes, "accuracy", what="accuracy")
+    for task in arguments.tasks:
+        print()
+        print(tables.accuracy(task, [read_cell(arguments.out, cell) for cell in cells if cell.task == task]))
+
+
+def _ablations(arguments: Namespace) -> None:
+    cells = _cells(arguments, lambda task, method: arguments.learning_rate)
+    _train(arguments, cells, "ablations")
+    for task in arguments.tasks:
+        print()
+        print(tables.ablations(task, _runs(arguments, cells, task)))
+
+
+def _real(arguments: Namespace) -> None:
+    if arguments.data is None:
+        raise AgentError("--data: the part real needs a prepared H&M directory, as scripts/prepare.py hm writes it")
+    cells = _cells(arguments, lambda task, method: arguments.learning_rate)
+    _train(arguments, cells, "real data")
+    data = str(arguments.data)
+    for task in arguments.tasks:
+        runs = _runs(arguments, cells, task)
+        print()
+        print(tables.references(task, "test", [TRAINED_ON, *arguments.unseen], data))
+        print(tables.curves(task, runs))
+        print(tables.out_of_distribution(task, runs, arguments.unseen, data))
 
 
 def _choose_rates(arguments: Namespace) -> dict[tuple[str, str], float]:
@@ -142,7 +200,7 @@ def _choose_rates(arguments: Namespace) -> dict[tuple[str, str], float]:
     return {pair: max(values, key=lambda rate: float(np.mean(values[rate]))) for pair, values in final.items()}
 
 
-_PARTS = {"learning": _learning}
+_PARTS = {"learning": _learning, "accuracy": _accuracy, "ablations": _ablations, "real": _real}
 
 
 if __name__ == "__main__":

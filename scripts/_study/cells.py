@@ -1,4 +1,4 @@
-"""One cell of the study, in a process of its own: a warm start, or a training run from it that is evaluated on the way."""
+"""One cell of the study, in a process of its own: a warm start, or a training run from one, evaluated on the way."""
 
 import dataclasses
 import json
@@ -12,17 +12,15 @@ import numpy as np
 from _arguments import parse
 from _cli import open_task
 from _progress import quiet
-from _study.plan import TASKS, Cell
 from _training import make_policy, make_trainer, warm_policy
 from transformers import PrinterCallback, TrainerCallback
 
+from _study.plan import METRIC, TASKS, TRAINED_ON, Cell
 from agents.lm_policy import LanguageModelPolicy, load_policy
 from envs_data.prepared import write_atomically
 
-__all__ = ["METRIC", "TRAINED_ON", "run_cell", "warm_start_cell"]
+__all__ = ["open_cell", "run_cell", "warm_start_cell"]
 
-METRIC = "nDCG@10"
-TRAINED_ON = "bm25"
 SAMPLES = 2  # rewrites sampled for each query at an evaluation
 _KEPT = ("completions/mean_length", "entropy", "segments", "credit_spread")
 
@@ -34,7 +32,7 @@ def warm_start_cell(cell: Cell, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as scratch:
         made = Path(scratch) / "policy"
-        task = _open(cell, arguments)
+        task = open_cell(cell)
         warm_policy(arguments, task, *make_policy(arguments, task), made)
         shutil.rmtree(path, ignore_errors=True)
         made.rename(path)
@@ -51,7 +49,7 @@ def run_cell(cell: Cell, warm: Path, path: Path) -> None:
     """
     quiet()
     arguments = _arguments(cell, cell.settings)
-    task = _open(cell, arguments)
+    task = open_cell(cell)
     model, tokenizer, prompt_format = load_policy(warm)
     ids, prompts = task.prompts(cell.split)
     curve: list[dict[str, float]] = []
@@ -98,6 +96,12 @@ def run_cell(cell: Cell, warm: Path, path: Path) -> None:
     write_atomically(path, json.dumps(report).encode())
 
 
+def open_cell(cell: Cell, retriever: str = TRAINED_ON) -> Any:
+    """The task of a cell under a retriever."""
+    data = None if cell.data is None else Path(cell.data)
+    return open_task(TASKS[cell.task].env, data, split="train", retriever=retriever, metric=METRIC)
+
+
 def _arguments(cell: Cell, settings: Any) -> Namespace:
     """The arguments that train.py would have."""
     task = TASKS[cell.task]
@@ -114,7 +118,3 @@ def _arguments(cell: Cell, settings: Any) -> Namespace:
         else:
             given += [option, value if isinstance(value, str) else json.dumps(value)]
     return parse(given)
-
-
-def _open(cell: Cell, arguments: Namespace) -> Any:
-    return open_task(TASKS[cell.task].env, arguments.data, split="train", retriever=TRAINED_ON, metric=METRIC)

@@ -1,12 +1,22 @@
-"""Numbers of the study from its finished cells: means over seeds, intervals, paired differences. Pure functions."""
+"""Numbers of the study from its finished runs: means over seeds, intervals, paired differences. Pure functions."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
 
-__all__ = ["Interval", "mean_interval", "rollouts_to_reach", "speed_up"]
+__all__ = [
+    "Interval",
+    "area_under_roc",
+    "area_within_groups",
+    "interval",
+    "mean_interval",
+    "rollouts_to_reach",
+    "share_of_rollouts",
+    "transfer",
+]
 
 _RESAMPLES = 10_000
 
@@ -19,30 +29,47 @@ class Interval(NamedTuple):
     high: float
 
     def __str__(self) -> str:
-        """``value [low, high]``, three decimals."""
+        """``value [low, high]``, three decimals.
+
+        >>> str(Interval(0.25, 0.2, float("inf")))
+        '0.250 [0.200, inf]'
+        """
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
-def mean_interval(values: Sequence[float], seed: int = 0) -> Interval:
-    """Mean over seeds with the percentile bootstrap's 95 % interval.
+def interval(statistic: Callable[[NDArray[np.int64]], float], seeds: int, resamples: int = _RESAMPLES) -> Interval:
+    """A statistic of the runs with the percentile bootstrap's 95 % interval over seeds.
+
+    Quantiles are values that occurred, so that infinity among the resamples needs no arithmetic.
+
+    Args:
+        statistic: Takes rows of runs, int64 (S,), with repetitions.
+        seeds: Number of seeds S, at least 1.
+        resamples: How many times seeds are drawn again, with a seed of its own.
+    """
+    drawn = np.random.default_rng(0).integers(seeds, size=(resamples, seeds))
+    values = np.sort([statistic(rows) for rows in drawn])
+    low, high = (float(values[round(share * (resamples - 1))]) for share in (0.025, 0.975))
+    return Interval(statistic(np.arange(seeds)), low, high)
+
+
+def mean_interval(values: Sequence[float]) -> Interval:
+    """Mean over seeds with its interval.
 
     Args:
         values: One a seed, at least one.
-        seed: Of the resampling.
 
     >>> mean_interval([1.0, 1.0])
     Interval(value=1.0, low=1.0, high=1.0)
     """
     array = np.asarray(values, dtype=np.float64)
-    drawn = np.random.default_rng(seed).integers(len(array), size=(_RESAMPLES, len(array)))
-    low, high = np.quantile(array[drawn].mean(axis=1), (0.025, 0.975))
-    return Interval(float(array.mean()), float(low), float(high))
+    return interval(lambda rows: float(array[rows].mean()), len(array))
 
 
 def rollouts_to_reach(rollouts: NDArray[np.float64], curve: NDArray[np.float64], level: float) -> float:
     """Rollouts after which a learning curve first reaches a level, interpolated linearly; infinity if it does not.
 
-    >>> rollouts_to_reach(np.array([0.0, 100.0, 200.0]), np.array([0.1, 0.3, 0.4]), 0.2)
+    >>> rollouts_to_reach(np.array([0.0, 100.0, 200.0]), np.array([0.0, 0.5, 0.75]), 0.25)
     50.0
     """
     reached = np.flatnonzero(curve >= level)
@@ -55,27 +82,76 @@ def rollouts_to_reach(rollouts: NDArray[np.float64], curve: NDArray[np.float64],
     return float(rollouts[first - 1] + share * (rollouts[first] - rollouts[first - 1]))
 
 
-def speed_up(
-    rollouts: NDArray[np.float64], curves: NDArray[np.float64], baseline: NDArray[np.float64], seed: int = 0
+def share_of_rollouts(
+    rollouts: NDArray[np.float64], curves: NDArray[np.float64], baseline: NDArray[np.float64]
 ) -> Interval:
     """Share of the baseline's rollouts after which the mean curve reaches the baseline's final mean.
 
-    The interval resamples seeds, the same for both (they share warm starts). Resamples that never get there count as
+    The interval draws seeds again, the same for both (they share warm starts). Draws that never get there count as
     infinity.
 
     Args:
         rollouts: Rollouts at each evaluation, (E,).
         curves: Values of the method, (S, E), a seed a row.
         baseline: Values of the baseline, (S, E), the same seeds.
-        seed: Of the resampling.
     """
 
     def ratio(rows: NDArray[np.int64]) -> float:
         level = float(baseline[rows, -1].mean())
         return rollouts_to_reach(rollouts, curves[rows].mean(axis=0), level) / float(rollouts[-1])
 
-    everyone = np.arange(len(curves))
-    drawn = np.random.default_rng(seed).integers(len(curves), size=(_RESAMPLES // 5, len(curves)))
-    ratios = np.sort([ratio(rows) for rows in drawn])
-    low, high = (float(ratios[int(share * (len(ratios) - 1))]) for share in (0.025, 0.975))
-    return Interval(ratio(everyone), low, high)
+    return interval(ratio, len(curves), _RESAMPLES // 5)
+
+
+def transfer(seen: NDArray[np.float64], unseen: NDArray[np.float64]) -> Interval:
+    """Mean gain under an unseen retriever over the mean gain under that of training.
+
+    Args:
+        seen: Gains over the warm start, (S,), a seed each.
+        unseen: The same policies' gains under the other retriever, (S,).
+
+    >>> transfer(np.array([0.2, 0.2]), np.array([0.1, 0.1])).value
+    0.5
+    """
+
+    def ratio(rows: NDArray[np.int64]) -> float:
+        gain = float(seen[rows].mean())
+        return float(unseen[rows].mean()) / gain if gain else float("inf")
+
+    return interval(ratio, len(seen))
+
+
+def area_under_roc(scores: NDArray[np.float64], labels: NDArray[np.bool_]) -> float:
+    """Probability that a right one scores above a wrong one, ties counting half; nan where one kind is missing.
+
+    Args:
+        scores: (K,).
+        labels: Which are right, (K,).
+
+    >>> area_under_roc(np.array([0.1, 0.4, 0.4, 0.9]), np.array([False, False, True, True]))
+    0.875
+    """
+    if labels.all() or not labels.any():
+        return float("nan")
+    return float(roc_auc_score(labels, scores))
+
+
+def area_within_groups(scores: NDArray[np.float64], labels: NDArray[np.bool_], groups: NDArray[np.int64]) -> float:
+    """The same among pairs of one group: mean over groups, weighted by their pairs of a right and a wrong one.
+
+    Args:
+        scores: (K,).
+        labels: Which are right, (K,).
+        groups: The group of each, (K,).
+
+    >>> area_within_groups(np.array([1.0, 2.0, 8.0, 9.0]), np.array([0, 1, 0, 1], bool), np.array([0, 0, 1, 1]))
+    1.0
+    """
+    areas, pairs = [], []
+    for group in np.unique(groups):
+        members = groups == group
+        right = int(labels[members].sum())
+        if 0 < right < members.sum():
+            areas.append(area_under_roc(scores[members], labels[members]))
+            pairs.append(right * (int(members.sum()) - right))
+    return float(np.average(areas, weights=pairs)) if pairs else float("nan")

@@ -6,7 +6,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-__all__ = ["ABLATIONS", "METHODS", "SELECTION_SEED", "TASKS", "Ablation", "Cell", "StudyTask"]
+__all__ = ["ABLATIONS", "METHODS", "METRIC", "SELECTION_SEED", "TASKS", "TRAINED_ON", "Ablation", "Cell", "StudyTask"]
+
+METRIC = "nDCG@10"
+TRAINED_ON = "bm25"
 
 SELECTION_SEED = 1000
 """Seeds from here on choose learning rates; they are not reported."""
@@ -74,6 +77,7 @@ ABLATIONS: Mapping[str, Ablation] = MappingProxyType(
         "width-4": _ospo("width cap", solution="myerson", solution_settings={"width": 4}),
         "budget-16": _ospo("budget", solution_settings={"budget": 16}),
         "budget-64": _ospo("budget", solution_settings={"budget": 64}),
+        "words": _ospo("segment length", segmenter="words"),
         "sentences": _ospo("segment length", segmenter="sentences"),
         "beta-0.5": _ospo("credit scale", redistribution_settings={"beta": 0.5}),
         "beta-2": _ospo("credit scale", redistribution_settings={"beta": 2.0}),
@@ -109,9 +113,11 @@ class Cell:
 
     def path(self, out: Path) -> Path:
         """The file that holds the finished cell."""
-        rate = self.settings["learning_rate"]
-        name = f"{self.method}-lr{rate:g}-seed{self.seed}-steps{self.steps}-{self.split}.json"
-        return out / "cells" / self.task / name
+        rate = self.settings.get("learning_rate")
+        parts = [self.method, f"seed{self.seed}", f"steps{self.steps}", self.split]
+        if rate is not None:
+            parts.insert(1, f"lr{rate:g}")
+        return out / "cells" / self.task / ("-".join(parts) + ".json")
 
     def warm_path(self, out: Path) -> Path:
         """The directory of the policy it starts from, the same for all methods."""

@@ -1,4 +1,4 @@
-"""Cells trained in processes of their own, each pinned to one thread. What is finished is kept, the rest is trained."""
+"""Cells trained in processes of their own, each pinned to one thread; finished ones are kept."""
 
 import dataclasses
 import json
@@ -11,9 +11,9 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-from _study.plan import Cell
 from tqdm import tqdm
 
+from _study.plan import Cell
 from agents import AgentError
 
 __all__ = ["ALONE", "read_cell", "train", "work"]
@@ -26,8 +26,8 @@ ALONE = {
 """Environment variables of a process that has one core."""
 
 
-def train(program: Path, out: Path, cells: Iterable[Cell], processes: int, label: str) -> None:
-    """Train the cells that are missing: first the warm starts they need, then the cells.
+def train(program: Path, out: Path, cells: Iterable[Cell], processes: int, label: str, what: str = "train") -> None:
+    """Work on the cells that are missing: first the warm starts they need, then the cells.
 
     Args:
         program: The script that calls :func:`work` when it is given ``--cell``.
@@ -35,6 +35,7 @@ def train(program: Path, out: Path, cells: Iterable[Cell], processes: int, label
         cells: All that are wanted.
         processes: How many at once.
         label: Of the progress bar.
+        what: ``train``, or ``accuracy`` of the credit after the warm start.
 
     Raises:
         AgentError: A process failed; with the last line of what it said.
@@ -42,14 +43,14 @@ def train(program: Path, out: Path, cells: Iterable[Cell], processes: int, label
     missing = [cell for cell in cells if not cell.path(out).is_file()]
     warm = {cell.warm_path(out): cell for cell in missing if not cell.warm_path(out).is_dir()}
     _run_all(program, out, [_said(cell, "warm start") for cell in warm.values()], processes, "warm starts")
-    _run_all(program, out, [_said(cell, "train") for cell in missing], processes, label)
+    _run_all(program, out, [_said(cell, what) for cell in missing], processes, label)
 
 
 def work(said: str, out: Path) -> None:
     """Do what :func:`train` asks of one process.
 
     Args:
-        said: JSON of the cell's fields and ``what``: ``warm start`` or ``train``.
+        said: JSON of the cell's fields and ``what``: ``warm start``, ``train`` or ``accuracy``.
         out: Directory of the study.
     """
     from _study.cells import run_cell, warm_start_cell
@@ -59,6 +60,10 @@ def work(said: str, out: Path) -> None:
     cell = Cell(**fields)
     if what == "warm start":
         warm_start_cell(cell, cell.warm_path(out))
+    elif what == "accuracy":
+        from _study.accuracy import measure_accuracy
+
+        measure_accuracy(cell, cell.warm_path(out), cell.path(out))
     else:
         run_cell(cell, cell.warm_path(out), cell.path(out))
 

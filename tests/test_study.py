@@ -1,0 +1,301 @@
+"""The study: its numbers on cases worked by hand, its runs killed and resumed, one real run, and its tables."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import study
+from _study import accuracy, cells, numbers, plan, tables
+from _study.plan import Cell
+from _study.processes import read_cell, train
+from small_run import write_data
+
+from agents import AgentError
+
+# A program that does what a training run does to the disk: takes a while, then leaves its file whole.
+PROGRAM = """
+import json, os, sys, time
+from pathlib import Path
+out, said = Path(sys.argv[2]), json.loads(sys.argv[4])
+what = said.pop("what")
+sys.path.insert(0, {scripts!r})
+from _study.plan import Cell
+cell = Cell(**said)
+with open(out / "began", "a") as began:
+    began.write(f"{{what}} {{cell.method}} {{os.environ['OMP_NUM_THREADS']}}\\n")
+if cell.method == "broken":
+    sys.exit("first line\\nerror: the reason")
+if what == "warm start":
+    cell.warm_path(out).mkdir(parents=True)
+else:
+    time.sleep(cell.settings["seconds"])
+    cell.path(out).parent.mkdir(parents=True, exist_ok=True)
+    cell.path(out).with_suffix(".tmp").write_text(json.dumps(said))
+    cell.path(out).with_suffix(".tmp").rename(cell.path(out))
+"""
+
+
+def a_cell(method="ospo", seed=0, **settings):
+    return Cell(
+        task="shopping", method=method, settings={"learning_rate": 1e-3, **settings}, seed=seed, steps=2, every=1,
+        split="test",
+    )  # fmt: skip
+
+
+@pytest.fixture
+def program(tmp_path):
+    path = tmp_path / "program.py"
+    path.write_text(PROGRAM.format(scripts=str(Path(study.__file__).parent)))
+    return path
+
+
+def began(out):
+    return (out / "began").read_text().splitlines()
+
+
+def a_run(curve, **fields):
+    """A finished run as its file has it."""
+    points = [{"rollouts": 64.0 * i, "greedy": value, "sampled": value / 2} for i, value in enumerate(curve)]
+    return {
+        "curve": points, "ids": ["q1", "q2"], "split": "test", "log": {"completions/mean_length": [9.0]}, **fields
+    }  # fmt: skip
+
+
+class TestNumbers:
+    def test_interval_covers_and_is_reproducible(self):
+        covered = 0
+        for seed in range(60):
+            drawn = np.random.default_rng(seed).normal(size=30)
+            found = numbers.mean_interval(drawn)
+            covered += found.low <= 0 <= found.high
+            assert found.low <= found.value <= found.high
+        assert 50 <= covered < 60  # about 95 %
+        assert numbers.mean_interval(drawn) == found
+
+    def test_rollouts_to_reach(self):
+        rollouts = np.array([0.0, 100.0, 200.0])
+        assert numbers.rollouts_to_reach(rollouts, np.array([0.2, 0.1, 0.4]), 0.2) == 0
+        assert numbers.rollouts_to_reach(rollouts, np.array([0.0, 0.25, 0.5]), 0.375) == 150
+        assert numbers.rollouts_to_reach(rollouts, np.array([0.0, 0.25, 0.5]), 0.51) == float("inf")
+
+    def test_share_of_rollouts(self):
+        rollouts = np.array([0.0, 100.0, 200.0])
+        slow = np.array([[0.0, 0.25, 0.5], [0.0, 0.25, 0.5]])
+        fast = np.array([[0.0, 0.5, 0.5], [0.0, 0.5, 0.75]])
+        assert numbers.share_of_rollouts(rollouts, fast, slow) == (0.5, 0.5, 0.5)
+        assert numbers.share_of_rollouts(rollouts, slow, slow).value == 1
+        never = numbers.share_of_rollouts(rollouts, slow, fast)
+        assert never.value == never.high == float("inf")
+
+    def test_transfer_is_a_ratio_of_means(self):
+        found = numbers.transfer(np.array([0.1, 0.3]), np.array([0.1, 0.1]))
+        assert found.value == pytest.approx(0.5)
+        assert found.low == pytest.approx(1 / 3)
+        assert found.high == pytest.approx(1)
+
+    def test_area_under_roc(self):
+        labels = np.array([False, True, True])
+        assert numbers.area_under_roc(np.array([0.0, 1.0, 2.0]), labels) == 1
+        assert numbers.area_under_roc(np.array([2.0, 1.0, 0.0]), labels) == 0
+        assert numbers.area_under_roc(np.ones(3), labels) == 0.5
+        assert np.isnan(numbers.area_under_roc(np.ones(3), np.ones(3, dtype=bool)))
+
+    def test_area_within_groups_does_not_compare_groups(self):
+        scores, labels = np.array([1.0, 2.0, 8.0, 9.0]), np.array([False, True, False, True])
+        groups = np.array([0, 0, 1, 1])
+        assert numbers.area_within_groups(scores, labels, groups) == 1
+        assert numbers.area_under_roc(scores, labels) == 0.75
+        assert np.isnan(numbers.area_within_groups(scores, labels, np.arange(4)))
+
+    def test_groups_weigh_as_their_pairs(self):
+        scores, labels = np.array([1.0, 2.0, 3.0, 2.0, 1.0]), np.array([False, True, True, False, True])
+        assert numbers.area_within_groups(scores, labels, np.array([0, 0, 0, 1, 1])) == pytest.approx(2 / 3)
+
+
+class TestProcesses:
+    def test_warm_start_first_once_and_on_one_thread(self, tmp_path, program):
+        train(program, tmp_path, [a_cell(name, seconds=0) for name in ("grpo", "ospo")], 2, "runs")
+        assert began(tmp_path)[0].startswith("warm start")
+        assert sorted(began(tmp_path)[1:]) == ["train grpo 1", "train ospo 1"]
+
+    def test_killed_and_resumed(self, tmp_path, program):
+        """What was finished is kept, what was not is trained, and no half file is taken for a whole one."""
+        wanted = [a_cell("ospo", seed, seconds=0 if seed == 0 else 30) for seed in range(3)]
+        code = (
+            f"import sys; sys.path.insert(0, {str(Path(study.__file__).parent)!r})\n"
+            "from pathlib import Path\nfrom _study.plan import Cell\nfrom _study.processes import train\nimport json\n"
+            f"cells = [Cell(**said) for said in json.loads({json.dumps([vars(cell) for cell in wanted])!r})]\n"
+            f"train(Path({str(program)!r}), Path({str(tmp_path)!r}), cells, 1, 'runs')"
+        )
+        running = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL, start_new_session=True)
+        until = time.monotonic() + 60
+        while not (tmp_path / "began").exists() or len(began(tmp_path)) < 5:  # three warm starts, one run, another
+            assert time.monotonic() < until
+            assert running.poll() is None
+            time.sleep(0.05)
+        os.killpg(running.pid, signal.SIGKILL)
+        running.wait()
+        finished = wanted[0].path(tmp_path)
+        assert [cell.path(tmp_path).is_file() for cell in wanted] == [True, False, False]
+        written = finished.stat().st_mtime_ns
+
+        again = [a_cell("ospo", seed, seconds=0) for seed in range(3)]
+        train(program, tmp_path, again, 2, "runs")
+        assert all(cell.path(tmp_path).is_file() for cell in again)
+        assert finished.stat().st_mtime_ns == written
+        assert sum(line.startswith("warm start") for line in began(tmp_path)) == 3
+
+    def test_a_failure_is_told_by_its_last_line(self, tmp_path, program):
+        with pytest.raises(AgentError, match=r"broken.*failed: error: the reason"):
+            train(program, tmp_path, [a_cell("broken"), a_cell("ospo", seconds=0)], 1, "runs")
+
+    def test_a_run_of_other_settings_is_not_taken(self, tmp_path, program):
+        train(program, tmp_path, [a_cell(seconds=0)], 1, "runs")
+        assert read_cell(tmp_path, a_cell(seconds=0))["seed"] == 0
+        with pytest.raises(AgentError, match="expected settings"):
+            read_cell(tmp_path, a_cell(seconds=1))
+
+
+class TestRuns:
+    def test_one_run_of_each_method(self, tmp_path, monkeypatch):
+        data = str(write_data(tmp_path))
+        monkeypatch.setattr(cells, "TASKS", {"shopping": plan.StudyTask("OSPO-ESCI-v0", 1)})
+        found = {}
+        for method in ("grpo", "ospo"):
+            settings = {
+                **plan.METHODS[method], "batch_size": 8, "group_size": 2, "max_completion_length": 8,
+                "learning_rate": 1e-3,
+            }  # fmt: skip
+            cell = Cell("shopping", method, settings, seed=0, steps=2, every=1, split="test", data=data)
+            if not cell.warm_path(tmp_path).is_dir():
+                cells.warm_start_cell(cell, cell.warm_path(tmp_path))
+            cells.run_cell(cell, cell.warm_path(tmp_path), cell.path(tmp_path))
+            found[method] = read_cell(tmp_path, cell)
+        assert [point["rollouts"] for point in found["ospo"]["curve"]] == [0, 8, 16]
+        assert found["ospo"]["curve"][0] == found["grpo"]["curve"][0]
+        assert found["ospo"]["rewrites"]["before"] == found["grpo"]["rewrites"]["before"]
+        assert len(found["ospo"]["rewrites"]["after"]) == len(found["ospo"]["ids"])
+        judged = tables.judge("shopping", {name: [run] for name, run in found.items()}, "bm25", data)
+        for method, run in found.items():  # judged again, the stored rewrites earn what they earned
+            assert judged[method]["before"][0] == run["curve"][0]["greedy"]
+            assert judged[method]["after"][0] == run["curve"][-1]["greedy"]
+
+    def test_settings_reach_the_trainer(self):
+        cell = Cell(
+            "shopping", "x", {"learning_rate": 2e-4, **plan.ABLATIONS["separators"].settings}, 3, 2, 1, "test", None
+        )
+        arguments = cells._arguments(cell, cell.settings)
+        assert (arguments.learning_rate, arguments.credit_separators, arguments.seed) == (2e-4, True, 3)
+        budget = Cell("shopping", "x", plan.ABLATIONS["budget-16"].settings, 3, 2, 1, "test", None)
+        assert cells._arguments(budget, budget.settings).solution_settings == {"budget": 16}
+
+    @pytest.mark.parametrize("name", plan.ABLATIONS)
+    def test_every_ablation_can_be_trained(self, name):
+        from _training import check_credit
+
+        check_credit(cells._arguments(a_cell(), {"learning_rate": 1e-3, **plan.ABLATIONS[name].settings}))
+
+    def test_labels(self):
+        text = "Red coat, boots ,red  coat, hat"
+        spans = [(0, 9), (9, 17), (17, 27), (27, 31)]
+        assert accuracy.matches_intent(text, spans, ["red coat", "cap"]).tolist() == [True, False, True, False]
+
+
+class TestTables:
+    RUNS = {"grpo": [a_run([0.2, 0.3, 0.4])] * 2, "ospo": [a_run([0.2, 0.4, 0.6])] * 2}  # noqa: RUF012
+
+    def test_differences(self):
+        printed = tables.differences("shopping", self.RUNS, {"grpo": 1e-4, "ospo": 3e-4})
+        (row,) = [line for line in printed.splitlines() if line.startswith("| ospo")]
+        shares = [cell.strip() for cell in row.split("|")]
+        assert shares[2:6] == ["0.0003", "0.300 [0.300, 0.300]", "0.100 [0.100, 0.100]", "0.500 [0.500, 0.500]"]
+        assert "2 seeds" in printed
+        assert "2 test queries" in printed
+
+    def test_curves(self):
+        rows = [line for line in tables.curves("shopping", self.RUNS).splitlines() if line.startswith("| 64 ")]
+        assert rows == [
+            "| 64 | 0.150 [0.150, 0.150] | 0.200 [0.200, 0.200] | 0.300 [0.300, 0.300] | 0.400 [0.400, 0.400] |"
+        ]
+
+    def test_ablations(self):
+        rows = tables.ablations("shopping", self.RUNS).splitlines()
+        (row,) = [line for line in rows if line.startswith("| ospo")]
+        assert "| default |" in row
+        assert "0.100 [0.100, 0.100]" in row
+        assert row.endswith("| 9.0 |")
+
+    def test_out_of_distribution(self, monkeypatch):
+        gains = {"bm25": {"grpo": (0.2, 0.4), "ospo": (0.2, 0.6)}, "lsa": {"grpo": (0.1, 0.2), "ospo": (0.1, 0.5)}}
+
+        def judged(task, runs, retriever, data):
+            return {
+                name: dict(
+                    zip(("before", "after"), (np.full(2, value) for value in gains[retriever][name]), strict=True)
+                )
+                for name in runs
+            }
+
+        monkeypatch.setattr(tables, "judge", judged)
+        printed = tables.out_of_distribution("shopping", self.RUNS, ["lsa"])
+        (row,) = [line for line in printed.splitlines() if line.startswith("| lsa")]
+        values = [cell.strip().split()[0] for cell in row.strip("|").split("|")]
+        assert values == ["lsa", "0.100", "0.200", "0.500", "0.100", "0.400", "0.500", "1.000", "0.300"]
+
+    def test_accuracy(self):
+        areas = {"all": 0.9, "same query": 0.8}
+        report = {
+            "credit": {"shapley": {**areas, "evaluations": 32.0}},
+            "advantages": {"additive": areas},
+            "right": 0.4,
+        }
+        printed = tables.accuracy("shopping", [report, report])
+        assert "| shapley | 0.900 [0.900, 0.900] | 0.800 [0.800, 0.800] | 32.0 |" in printed
+        assert "40% of segments are right" in printed
+
+
+class TestArguments:
+    @pytest.mark.parametrize(
+        ("given", "named"),
+        [
+            (["--seeds", "0"], "--seeds: expected at least 1"),
+            (["--steps", "30"], "--every: expected a divisor of --steps 30"),
+            (["--selection-steps", "30"], "--every: expected a divisor of --selection-steps 30"),
+            (["real"], "--data: the part real needs"),
+        ],
+    )
+    def test_refused(self, tmp_path, given, named):
+        with pytest.raises(AgentError, match=named):
+            study.main([*given, "--out", str(tmp_path)])
+
+    def test_quick_overrides_what_the_part_does(self):
+        arguments = study.parse(["--quick"])
+        assert (arguments.tasks, arguments.seeds, arguments.steps, arguments.selection_seeds) == (
+            ["shopping"],
+            2,
+            50,
+            0,
+        )
+        assert study.parse(["--quick", "--seeds", "4"]).seeds == 4
+
+    def test_the_rate_is_chosen_on_other_seeds_and_another_split(self, tmp_path, monkeypatch):
+        asked = []
+
+        def trained(program, out, wanted, processes, label):
+            for cell in wanted:
+                asked.append(cell)
+                value = {1e-3: 0.2, 1e-4: 0.5}[cell.settings["learning_rate"]]
+                cell.path(out).parent.mkdir(parents=True, exist_ok=True)
+                cell.path(out).write_text(json.dumps({**vars(cell), "curve": [{"sampled": value}]}))
+
+        monkeypatch.setattr(study, "train", trained)
+        arguments = study.parse(["--out", str(tmp_path), "--tasks", "shopping", "--learning-rates", "1e-3", "1e-4"])
+        chosen = study._choose_rates(arguments)
+        assert chosen == {("shopping", "grpo"): 1e-4, ("shopping", "ospo"): 1e-4}
+        assert all(cell.seed >= plan.SELECTION_SEED and cell.split == "validation" for cell in asked)
