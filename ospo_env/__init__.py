@@ -8,6 +8,7 @@ from ospo_env.env import RewriteEnv
 from ospo_env.errors import RetrieverError, TaskError
 from ospo_env.policies import REFERENCE_POLICIES, make_reference_policy
 from ospo_env.registration import register_environments as _register_environments
+from ospo_env.rescoring import Rewrites, read_rewrites, rescore, write_rewrites
 from ospo_env.retrievers import Retriever, make_retriever, register_retriever
 from ospo_env.spaces import FreeText
 from ospo_env.task import Query, RetrievalTask
@@ -22,10 +23,14 @@ __all__ = [
     "RetrieverError",
     "RewriteEnv",
     "RewriteVectorEnv",
+    "Rewrites",
     "TaskError",
     "make_reference_policy",
     "make_retriever",
+    "read_rewrites",
     "register_retriever",
+    "rescore",
+    "write_rewrites",
 ]
 
 _register_environments()

@@ -224,6 +224,17 @@ class RetrievalTask:
         doc_ids = iter(self.data.documents["doc_id"].gather(np.concatenate([*ranked, np.empty(0, np.int32)])))
         return [tuple(itertools.islice(doc_ids, len(documents))) for documents in ranked]
 
+    def judgements(self, prompt_ids: Sequence[str]) -> list[tuple[str, str, float]]:
+        """Query id, document id and gain of all judged documents of some queries, in stored order.
+
+        Raises:
+            TaskError: An id is unknown.
+        """
+        asked = self.data.queries["query_id"].gather([self._row(prompt_id) for prompt_id in prompt_ids])
+        found = self.data.qrels.filter(pl.col("query_id").is_in(asked.implode()))
+        doc_ids = self.data.documents["doc_id"].gather(found["doc_row"])
+        return list(zip(found["query_id"], doc_ids, found["gain"], strict=True))
+
     def words_beyond_cap(self, text: str) -> int:
         """Words of a text that do not count, since they lie beyond the ``max_words``-th."""
         return cap_words(text, self.max_words)[1]

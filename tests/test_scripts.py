@@ -63,7 +63,7 @@ def test_evaluate_prints_a_table_and_writes_json(trained, tmp_path, capsys):
     printed = capsys.readouterr().out
     for name in policies:
         line = next(line for line in printed.splitlines() if line.startswith(name + " "))
-        assert line.split()[-2] == f"{rows[name]['metrics']['bm25']['nDCG@10']:.4f}"
+        assert line.split()[-6] == f"{rows[name]['metrics']['bm25']['nDCG@10']:.3f}"
     assert rows["oracle"]["metrics"]["bm25"]["nDCG@10"] > rows["query"]["metrics"]["bm25"]["nDCG@10"]
     assert (rows[str(trained)]["stage"], rows[str(trained)]["trained_on"]) == ("after RL", "bm25")
     assert "(after RL)" in printed
@@ -204,7 +204,7 @@ def test_errors_are_one_line_with_exit_code_2(tmp_path):
     ("change", "message"),
     [
         (["--policy", "qurey"], "did you mean 'query'"),
-        (["--policy", "x" * 5000], "is neither"),
+        (["--policy", "x" * 5000], "is none of them"),
         (["--temperature", "nan"], "--temperature"),
         (["--max-new-tokens", "0"], "--max-new-tokens"),
         (["--retrievers", ","], "at least one name"),

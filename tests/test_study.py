@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import study
+from _intervals import mean_interval
 from _study import accuracy, cells, numbers, plan, tables
 from _study.plan import Cell
 from _study.processes import read_cell, train
@@ -72,11 +73,11 @@ class TestNumbers:
         covered = 0
         for seed in range(60):
             drawn = np.random.default_rng(seed).normal(size=30)
-            found = numbers.mean_interval(drawn)
+            found = mean_interval(drawn)
             covered += found.low <= 0 <= found.high
             assert found.low <= found.value <= found.high
         assert 50 <= covered < 60  # about 95 %
-        assert numbers.mean_interval(drawn) == found
+        assert mean_interval(drawn) == found
 
     def test_rollouts_to_reach(self):
         rollouts = np.array([0.0, 100.0, 200.0])

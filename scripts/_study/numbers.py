@@ -1,69 +1,19 @@
 """Numbers of the study from its finished runs: means over seeds, intervals, paired differences. Pure functions."""
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
-
 import numpy as np
+from _intervals import Interval, interval
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 __all__ = [
-    "Interval",
     "area_under_roc",
     "area_within_groups",
-    "interval",
-    "mean_interval",
     "rollouts_to_reach",
     "share_of_rollouts",
     "transfer",
 ]
 
-_RESAMPLES = 10_000
-
-
-class Interval(NamedTuple):
-    """A value and its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        """``value [low, high]``, three decimals.
-
-        >>> str(Interval(0.25, 0.2, float("inf")))
-        '0.250 [0.200, inf]'
-        """
-        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
-
-
-def interval(statistic: Callable[[NDArray[np.int64]], float], seeds: int, resamples: int = _RESAMPLES) -> Interval:
-    """A statistic of the runs with the percentile bootstrap's 95 % interval over seeds.
-
-    Quantiles are values that occurred, so that infinity among the resamples needs no arithmetic.
-
-    Args:
-        statistic: Takes rows of runs, int64 (S,), with repetitions.
-        seeds: Number of seeds S, at least 1.
-        resamples: How many times seeds are drawn again, with a seed of its own.
-    """
-    drawn = np.random.default_rng(0).integers(seeds, size=(resamples, seeds))
-    values = np.sort([statistic(rows) for rows in drawn])
-    low, high = (float(values[round(share * (resamples - 1))]) for share in (0.025, 0.975))
-    return Interval(statistic(np.arange(seeds)), low, high)
-
-
-def mean_interval(values: Sequence[float]) -> Interval:
-    """Mean over seeds with its interval.
-
-    Args:
-        values: One a seed, at least one.
-
-    >>> mean_interval([1.0, 1.0])
-    Interval(value=1.0, low=1.0, high=1.0)
-    """
-    array = np.asarray(values, dtype=np.float64)
-    return interval(lambda rows: float(array[rows].mean()), len(array))
+_CURVE_RESAMPLES = 2_000
 
 
 def rollouts_to_reach(rollouts: NDArray[np.float64], curve: NDArray[np.float64], level: float) -> float:
@@ -100,7 +50,7 @@ def share_of_rollouts(
         level = float(baseline[rows, -1].mean())
         return rollouts_to_reach(rollouts, curves[rows].mean(axis=0), level) / float(rollouts[-1])
 
-    return interval(ratio, len(curves), _RESAMPLES // 5)
+    return interval(ratio, len(curves), _CURVE_RESAMPLES)
 
 
 def transfer(seen: NDArray[np.float64], unseen: NDArray[np.float64]) -> Interval:

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 from _cli import open_task
+from _intervals import mean_interval
 from numpy.typing import NDArray
 
-from _study.numbers import mean_interval, share_of_rollouts, transfer
+from _study.numbers import share_of_rollouts, transfer
 from _study.plan import ABLATIONS, METRIC, TASKS, TRAINED_ON
 
 __all__ = ["ablations", "accuracy", "curves", "differences", "judge", "markdown", "out_of_distribution", "references"]

@@ -1,0 +1,128 @@
+"""Stored rewrites: written once, and judged again by any retriever without asking the policy again."""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+
+from envs_data.prepared import write_atomically
+from ospo_env.env import RewriteEnv
+from ospo_env.errors import TaskError
+from ospo_env.retrievers.registry import RetrieverSpec
+from ospo_env.task import RetrievalTask
+
+__all__ = ["Rewrites", "read_rewrites", "rescore", "write_rewrites"]
+
+_KIND = "ospo rewrites"
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Rewrites:
+    """What a policy wrote for some prompts, and for which task.
+
+    Attributes:
+        env_id: The environment.
+        data: Its prepared directory; none means the embedded sample.
+        fingerprint: Digest of the data set, so that rewrites are not judged on another one.
+        policy: What wrote them, for tables.
+        prompt_ids: B ids.
+        texts: B rewrites.
+        notes: JSON-able facts about the policy, such as the retriever it was trained on.
+    """
+
+    env_id: str
+    data: str | None
+    fingerprint: str
+    policy: str
+    prompt_ids: tuple[str, ...]
+    texts: tuple[str, ...]
+    notes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if len(self.prompt_ids) != len(self.texts):
+            raise TaskError(f"expected one rewrite a prompt; got {len(self.prompt_ids)} ids, {len(self.texts)} texts")
+
+
+def write_rewrites(path: str | Path, rewrites: Rewrites) -> None:
+    """Write JSON Lines: a header, then one object a rewrite; all of it or nothing."""
+    header = dataclasses.asdict(rewrites)
+    rows = zip(header.pop("prompt_ids"), header.pop("texts"), strict=True)
+    lines: list[Any] = [{"kind": _KIND, "version": _VERSION, **header}]
+    lines += [{"prompt_id": prompt_id, "text": text} for prompt_id, text in rows]
+    write_atomically(Path(path), "".join(json.dumps(line) + "\n" for line in lines).encode())
+
+
+def read_rewrites(path: str | Path) -> Rewrites:
+    """Read what :func:`write_rewrites` wrote.
+
+    Raises:
+        TaskError: The file is not of that kind, or a line is not what it should be.
+        OSError: It cannot be read.
+    """
+    lines = Path(path).read_text(encoding="utf-8").splitlines()
+    header = _parsed(path, 1, lines[0] if lines else "")
+    if header.pop("kind", None) != _KIND or header.pop("version", None) != _VERSION:
+        raise TaskError(f"{path}: expected rewrites of version {_VERSION}, as evaluate.py --rewrites stores them")
+    rows = [_parsed(path, number, line) for number, line in enumerate(lines[1:], start=2)]
+    for number, row in enumerate(rows, start=2):
+        if not all(isinstance(row.get(name), str) for name in ("prompt_id", "text")):
+            raise TaskError(f"{path}, line {number}: expected strings prompt_id and text")
+    try:
+        return Rewrites(
+            **header,
+            prompt_ids=tuple(row["prompt_id"] for row in rows),
+            texts=tuple(row["text"] for row in rows),
+        )
+    except TypeError as error:
+        raise TaskError(f"{path}, line 1: {error}") from error
+
+
+def rescore(
+    rewrites: Rewrites,
+    retriever: RetrieverSpec,
+    metrics: Sequence[str] | None = None,
+    *,
+    task: RetrievalTask | None = None,
+) -> dict[str, NDArray[np.float64]]:
+    """Judge stored rewrites by a retriever; nothing is generated.
+
+    Args:
+        rewrites: What to judge.
+        retriever: A registered name, ``module:attribute``, a retriever or a factory.
+        metrics: Names; by default the environment's own metric and :data:`ospo_env.task.DEFAULT_METRICS`.
+        task: A task on that retriever that is open already; by default it is made.
+
+    Returns:
+        For each metric float64 (B,), in [0, 1].
+
+    Raises:
+        TaskError: The data set is not the one that the rewrites are for, or a name is unknown.
+        RetrieverError: The retriever failed.
+    """
+    if task is None:
+        env = gymnasium.make(rewrites.env_id, data=rewrites.data, retriever=retriever)
+        assert isinstance(env.unwrapped, RewriteEnv)
+        task = env.unwrapped.task
+    if task.data.fingerprint != rewrites.fingerprint:
+        raise TaskError(
+            f"the rewrites of {rewrites.policy} are for the data set {rewrites.fingerprint[:16]}; "
+            f"got {task.data.fingerprint[:16]}: name the directory that they were made on"
+        )
+    return task.evaluate(rewrites.prompt_ids, rewrites.texts, metrics)
+
+
+def _parsed(path: str | Path, number: int, line: str) -> dict[str, Any]:
+    try:
+        found = json.loads(line)
+    except ValueError as error:
+        raise TaskError(f"{path}, line {number}: expected a JSON object; {error}") from error
+    if not isinstance(found, dict):
+        raise TaskError(f"{path}, line {number}: expected a JSON object, got {type(found).__name__}")
+    return found

@@ -1,0 +1,169 @@
+"""Stored rewrites judged again, and rankings in TREC files that another tool measures alike."""
+
+import dataclasses
+import json
+import warnings
+
+import evaluate
+import gymnasium as gym
+import numpy as np
+import pytest
+from _intervals import mean_interval
+
+import ospo_env
+from agents import AgentError
+from ospo_env import Rewrites, TaskError, read_rewrites, rescore, write_rewrites
+from ospo_env.trec import full_level, gain_scale, qrels_lines, run_lines
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # of its providers' imports
+    import ir_measures
+
+STRANGE = ['"quoted", {braces}', "line\nbreak", "\u2028 separator", "née 靴 👟", "\ud800 lone"]
+
+
+@pytest.fixture(scope="module")
+def task():
+    return gym.make("OSPO-ESCI-v0", split="validation").unwrapped.task
+
+
+@pytest.fixture(scope="module")
+def rewrites(task):
+    ids, prompts = task.prompts("validation")
+    texts = [prompt if row % 3 else "red" for row, prompt in enumerate(prompts)]
+    return Rewrites(
+        "OSPO-ESCI-v0", None, task.data.fingerprint, "mine", tuple(ids), tuple(texts), {"trained_on": "lsa"}
+    )
+
+
+def test_stored_and_read_again(tmp_path, rewrites):
+    texts = (*STRANGE, *rewrites.texts[len(STRANGE) :])
+    written = dataclasses.replace(rewrites, texts=texts)
+    write_rewrites(tmp_path / "r.jsonl", written)
+    assert read_rewrites(tmp_path / "r.jsonl") == written
+
+
+@pytest.mark.parametrize("retriever", ["bm25", "lsa"])
+def test_rescoring_is_evaluating(rewrites, retriever):
+    other = gym.make("OSPO-ESCI-v0", retriever=retriever).unwrapped.task
+    expected = other.evaluate(rewrites.prompt_ids, rewrites.texts)
+    for found in (rescore(rewrites, retriever), rescore(rewrites, retriever, task=other)):
+        assert found.keys() == expected.keys()
+        assert all((found[name] == expected[name]).all() for name in expected)
+    assert list(rescore(rewrites, retriever, ["R@5"])) == ["R@5"]
+
+
+def test_rewrites_of_another_data_set_are_refused(rewrites):
+    with pytest.raises(TaskError, match="name the directory that they were made on"):
+        rescore(dataclasses.replace(rewrites, fingerprint="0" * 64), "bm25")
+    with pytest.raises(TaskError, match="one rewrite a prompt"):
+        dataclasses.replace(rewrites, texts=("red",))
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ([], "line 1: expected a JSON object"),
+        (["[1]"], "line 1: expected a JSON object, got list"),
+        (['{"kind": "other"}'], "expected rewrites of version 1"),
+        (['{"kind": "ospo rewrites", "version": 2}'], "expected rewrites of version 1"),
+        (['{"kind": "ospo rewrites", "version": 1}'], "line 1: .*missing"),
+        ([None, '{"prompt_id": "q"}'], "line 2: expected strings"),
+        ([None, "{"], "line 2: expected a JSON object"),
+    ],
+)
+def test_broken_files(tmp_path, rewrites, lines, message):
+    write_rewrites(tmp_path / "good.jsonl", rewrites)
+    header = (tmp_path / "good.jsonl").read_text().splitlines()[0]
+    (tmp_path / "r.jsonl").write_text("\n".join(header if line is None else line for line in lines))
+    with pytest.raises(TaskError, match=message):
+        read_rewrites(tmp_path / "r.jsonl")
+
+
+@pytest.mark.parametrize("retriever", ["bm25", "lsa"])
+def test_trec_files_measure_alike(tmp_path, retriever):
+    """nDCG, RR, R and AP of the files, as ir-measures reads them, are ours to 1e-12."""
+    given = ["--env", "OSPO-ESCI-v0", "--split", "validation", "--policy", "query", "random", "--retrievers", retriever]
+    evaluate.main([*given, "--trec", str(tmp_path), "--json", str(tmp_path / "eval.json")])
+    task = gym.make("OSPO-ESCI-v0", retriever=retriever).unwrapped.task
+    ids, prompts = task.prompts("validation")
+    scale = gain_scale(gain for *_, gain in task.judgements(ids))
+    assert scale == 100  # the sample has gains of 1, 0.1 and 0.01
+    rel = full_level(scale)
+    theirs = {
+        "nDCG@10": ir_measures.nDCG @ 10,
+        "RR": ir_measures.RR(rel=rel),
+        "R@10": ir_measures.R(rel=rel) @ 10,
+        "AP": ir_measures.AP(rel=rel),
+    }
+    qrels = list(ir_measures.read_trec_qrels(str(tmp_path / "qrels.txt")))
+    for policy in ("query", "random"):
+        run = list(ir_measures.read_trec_run(str(tmp_path / f"{policy}.{retriever}.run")))
+        assert len(run) > len(ids)
+        ours = task.evaluate(ids, ospo_env.make_reference_policy(policy, task)(ids, prompts))
+        found = {
+            (str(v.measure), v.query_id): v.value for v in ir_measures.iter_calc(list(theirs.values()), qrels, run)
+        }
+        for name, measure in theirs.items():
+            values = np.array([found.get((str(measure), query), 0.0) for query in ids])
+            np.testing.assert_allclose(ours[name], values, rtol=0, atol=1e-12)
+            written = json.loads((tmp_path / "eval.json").read_text())["policies"][policy]
+            assert written["metrics"][retriever][name] == pytest.approx(values.mean(), abs=1e-12)
+
+
+def test_trec_lines_refuse_what_they_cannot_hold():
+    assert gain_scale([0.0, 1.0]) == 1
+    assert gain_scale([0.5]) == 10
+    with pytest.raises(TaskError, match="six decimals"):
+        gain_scale([1 / 3])
+    with pytest.raises(TaskError, match="without white space"):
+        qrels_lines([("q 1", "d", 1.0)], 1)
+    with pytest.raises(TaskError, match="white space"):
+        run_lines(["q"], [["d 1"]], "tag")
+    assert run_lines(["q"], [["d"]], "two words")[0].endswith(" two_words")
+
+
+class TestEvaluate:
+    """Stored rewrites in the program: no generation, the same numbers."""
+
+    def command(self, policies, tmp_path, *more):
+        given = ["--env", "OSPO-ESCI-v0", "--split", "validation", "--retrievers", "bm25,lsa"]
+        return [*given, "--policy", *policies, "--json", str(tmp_path / "eval.json"), *more]
+
+    def test_a_file_of_rewrites_is_a_policy(self, tmp_path, rewrites, capsys):
+        write_rewrites(tmp_path / "mine.jsonl", rewrites)
+        stored = str(tmp_path / "mine.jsonl")
+        evaluate.main(self.command(["query", stored], tmp_path, "--plot", str(tmp_path / "matrix.png")))
+        row = json.loads((tmp_path / "eval.json").read_text())["policies"][stored]
+        assert row["trained_on"] == "lsa"
+        for retriever in ("bm25", "lsa"):
+            values = rescore(rewrites, retriever)["nDCG@10"]
+            assert row["metrics"][retriever]["nDCG@10"] == values.mean()
+            low, high = row["intervals"][retriever]["nDCG@10"][1:]
+            assert low < values.mean() < high
+        assert (tmp_path / "matrix.png").read_bytes().startswith(b"\x89PNG")
+        printed = capsys.readouterr().out
+        assert "Gain over the raw query, nDCG@10" in printed
+        assert "MRR: mean" in printed
+        assert "R@10: mean" in printed
+
+    def test_gains_are_paired_with_the_raw_query(self, tmp_path, rewrites):
+        evaluate.main(self.command(["query", "oracle"], tmp_path))
+        rows = json.loads((tmp_path / "eval.json").read_text())["policies"]
+        assert rows["query"]["gains"]["bm25"]["nDCG@10"] == [0.0, 0.0, 0.0]
+        gain = rows["oracle"]["gains"]["bm25"]["nDCG@10"]
+        means = [rows[name]["metrics"]["bm25"]["nDCG@10"] for name in ("oracle", "query")]
+        assert gain[0] == pytest.approx(means[0] - means[1])
+        assert gain[1] < gain[0] < gain[2]
+
+    def test_rewrites_of_another_split_are_refused(self, tmp_path, rewrites):
+        write_rewrites(tmp_path / "mine.jsonl", rewrites)
+        with pytest.raises(AgentError, match=r"expected rewrites of the .* prompts of --split test"):
+            evaluate.main(["--env", "OSPO-ESCI-v0", "--policy", str(tmp_path / "mine.jsonl")])
+
+
+def test_intervals_of_many_queries_are_near_the_normal_ones():
+    values = np.random.default_rng(1).normal(size=400)
+    found = mean_interval(values, 2000)
+    half = 1.96 * values.std() / 20
+    assert found.high - found.low == pytest.approx(2 * half, rel=0.15)
