@@ -28,7 +28,7 @@ from agents import AgentError
 
 # What a part does where the command line says nothing.
 _DEFAULTS: dict[str, dict[str, Any]] = {
-    "learning": {"tasks": ["shopping", "fashion"], "methods": ["grpo", "ospo"], "seeds": 10, "steps": 200},
+    "learning": {"tasks": ["shopping", "fashion"], "methods": ["grpo", "ospo"], "seeds": 10, "steps": 100},
     "accuracy": {"tasks": ["shopping", "fashion"], "methods": [], "seeds": 3, "steps": 1},
     "ablations": {"tasks": ["shopping"], "methods": list(ABLATIONS), "seeds": 3, "steps": 100},
     "real": {"tasks": ["hm"], "methods": ["grpo", "ospo"], "seeds": 3, "steps": 100},
