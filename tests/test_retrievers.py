@@ -11,6 +11,7 @@ import bm25s
 import numpy as np
 import pytest
 from hypothesis import given
+from scipy import sparse
 from shop import SETTINGS, EachWordOnce, all_coalitions, cut_texts, documents
 
 from ospo_env.coalitions import coalition_text
@@ -135,7 +136,7 @@ class LastOfTies:
 def test_candidates_grow_until_they_hold_the_best():
     texts = ["w1 w2"] * 300 + ["w1 w3", "w3 w4", "w4 w2 w5"] * 20  # more ties than candidates
     retriever = LSARetriever(texts, "x")
-    index = retriever._index = LastOfTies(retriever._documents)
+    index = retriever._index = LastOfTies(retriever._vectors["documents"])
     pool = np.arange(len(texts), dtype=np.int32)
     for text in ("w1 w2", "w3", "w1 w1 w5"):
         scores = retriever.score_pools([text], pool[None])[0]
@@ -179,15 +180,17 @@ def test_hash_seed_and_threads_change_nothing(name):
     assert printed == [RETRIEVERS[name].fingerprint, hashlib.sha256(here.tobytes()).hexdigest()]
 
 
-def test_bm25_weights_are_those_of_the_library():
+@pytest.mark.parametrize(("k1", "b"), [(1.5, 0.75), (0.9, 0.4), (2.0, 0.0)])
+def test_bm25_weights_are_those_of_the_library(k1, b):
     ids = {}
     corpus = [[ids.setdefault(token, len(ids)) for token in tokens(document)] for document in DOCUMENTS]
-    library = bm25s.BM25(k1=1.5, b=0.75, method="lucene", dtype="float64")
+    library = bm25s.BM25(k1=k1, b=b, method="lucene", dtype="float64")
     library.index((corpus, ids), create_empty_token=False, show_progress=False)
-    for text in ("red wool coat", "the linen", "shoe shoe blue"):
-        expected = library.get_scores(tokens(text))
-        ours = whole(RETRIEVERS["bm25"], text)[0]
-        np.testing.assert_allclose(np.where(ours > -np.inf, ours, 0) / 2**16, expected, atol=1e-4)
+    scores = library.scores
+    exact = sparse.csc_matrix((scores["data"], scores["indices"], scores["indptr"]), shape=(len(corpus), len(ids)))
+    expected = np.rint(exact.toarray() * 2**16)
+    ours = whole(BM25Retriever(DOCUMENTS, "x", k1=k1, b=b), *ids).T
+    np.testing.assert_array_equal(np.where(ours > -np.inf, ours, 0), expected)
 
 
 def test_latent_scores_are_cosines_times_one_factor():

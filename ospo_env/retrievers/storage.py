@@ -4,11 +4,12 @@ import json
 import re
 import shutil
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -18,10 +19,11 @@ from envs_data.cache import CACHE_VARIABLE, cache_directory
 from envs_data.errors import one_line
 from ospo_env.errors import RetrieverError
 
-__all__ = ["StoredArrays", "stored_arrays"]
+__all__ = ["ArrayFile", "StoredArrays", "index_arrays", "stored_arrays"]
 
 _MANIFEST = "index.json"
 _KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+_STORED_FROM = 20_000  # documents; below, building takes about as long as opening what was built
 _PATIENCE = 2.0  # seconds of waiting for another process before that is said
 
 
@@ -80,6 +82,62 @@ def stored_arrays(key: str, build: Callable[[Path], None], *, label: str) -> dic
                 "a directory that can be written"
             ) from error
     return StoredArrays(directory)
+
+
+def index_arrays(key: str, build: Callable[[Path], None], *, documents: int, label: str) -> Mapping[str, NDArray[Any]]:
+    """The arrays of an index: on disk from 20,000 documents on, built anew in memory for fewer.
+
+    Building for fewer takes a second or two, and what is small should leave nothing behind.
+
+    Args:
+        key: As for :func:`stored_arrays`.
+        build: Likewise.
+        documents: Size of the corpus.
+        label: As for :func:`stored_arrays`.
+
+    Returns:
+        The arrays by name, not to be written to.
+
+    Raises:
+        RetrieverError: As from :func:`stored_arrays`.
+    """
+    if documents >= _STORED_FROM:
+        return stored_arrays(key, build, label=label)
+    with tempfile.TemporaryDirectory(prefix="ospo-") as directory:
+        build(Path(directory))
+        return {path.stem: np.load(path) for path in sorted(Path(directory).iterdir())}
+
+
+class ArrayFile:
+    """A one-dimensional ``.npy`` file that is appended to until the ``with`` block ends.
+
+    Args:
+        path: The file to make.
+        dtype: Of its numbers.
+    """
+
+    def __init__(self, path: Path, dtype: type[np.generic]) -> None:
+        self._dtype = np.dtype(dtype)
+        self._size = 0
+        self._stream = path.open("wb")
+        self._write_header()
+
+    def append(self, values: NDArray[Any]) -> None:
+        """Put numbers (n,) at the end."""
+        self._stream.write(np.ascontiguousarray(values, dtype=self._dtype).data)
+        self._size += len(values)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        with self._stream:
+            self._stream.seek(0)
+            self._write_header()  # which NumPy pads, so that it keeps its length when the array grows
+
+    def _write_header(self) -> None:
+        about = {"descr": self._dtype.str, "fortran_order": False, "shape": (self._size,)}
+        np.lib.format.write_array_header_1_0(self._stream, about)
 
 
 @contextmanager
