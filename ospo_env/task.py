@@ -15,7 +15,7 @@ from ospo_env.errors import TaskError
 from ospo_env.metrics import parse_metric, ranking
 from ospo_env.pools import CandidatePools
 from ospo_env.retrievers.base import Retriever
-from ospo_env.retrievers.registry import RetrieverSpec, corpus_digest, make_retriever
+from ospo_env.retrievers.registry import RetrieverSpec, make_retriever
 from ospo_env.scorer import PoolScorer
 from ospo_env.text import cap_words, clean_text
 
@@ -78,9 +78,8 @@ class RetrievalTask:
         if not isinstance(max_words, int) or isinstance(max_words, bool) or not 1 <= max_words <= _MOST_WORDS:
             raise TaskError(f"expected max_words as an integer in 1 .. {_MOST_WORDS}; got {max_words!r}")
         parsed = parse_metric(metric)
-        documents = data.documents["text"].to_list()
         self.data = data
-        self.retriever: Retriever = make_retriever(retriever, documents, corpus_digest(documents))
+        self.retriever: Retriever = make_retriever(retriever, data.documents.texts, data.documents.digest)
         self.metric = str(parsed)
         self.max_words = max_words
         self._row_of = {query_id: row for row, query_id in enumerate(data.queries["query_id"])}
@@ -112,7 +111,7 @@ class RetrievalTask:
         """
         yield from self.prompts("train")[1]
         yield from self.data.demonstrations["text"]
-        yield from self.data.documents["text"].head(_TOKENIZER_DOCUMENTS)
+        yield from self.data.documents.texts[:_TOKENIZER_DOCUMENTS]
 
     def rewards(self, prompt_ids: Sequence[str], texts: Sequence[str]) -> NDArray[np.float64]:
         """The metric of each text's ranking, as ``env.step`` returns it.

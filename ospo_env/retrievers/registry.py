@@ -1,6 +1,5 @@
 """Retrievers by name: one table for environments, training and evaluation."""
 
-import hashlib
 import importlib
 import threading
 from collections.abc import Callable, Sequence
@@ -9,6 +8,7 @@ from typing import TypeAlias
 from cachetools import LRUCache
 
 from envs_data import unknown_name
+from envs_data.documents import corpus_digest
 from envs_data.errors import one_line
 from ospo_env.errors import RetrieverError, TaskError
 from ospo_env.retrievers.base import Retriever
@@ -51,7 +51,8 @@ def make_retriever(spec: RetrieverSpec, documents: Sequence[str], corpus: str) -
 
     Args:
         spec: What to make; an object that is a retriever already comes back as it is.
-        documents: The texts of all documents, in row order.
+        documents: The texts of all documents, in row order. Those of a large data set are read as they are asked for:
+            in slices, or in turn.
         corpus: Their digest, as :func:`corpus_digest` gives it.
 
     Returns:
@@ -73,15 +74,6 @@ def make_retriever(spec: RetrieverSpec, documents: Sequence[str], corpus: str) -
                 _made[found, corpus] = made
         return made
     return found
-
-
-def corpus_digest(documents: Sequence[str]) -> str:
-    """Hex digest of texts and their order."""
-    digest = hashlib.sha256()
-    for document in documents:
-        content = document.encode("utf-8", "surrogatepass")
-        digest.update(len(content).to_bytes(8, "little") + content)
-    return digest.hexdigest()
 
 
 def _resolve(spec: str) -> RetrieverFactory | Retriever:
