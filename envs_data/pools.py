@@ -233,7 +233,8 @@ def _running_total(amounts: Ints, groups: Ints) -> Ints:
 def _sorted_once(numbers: Ints) -> Ints:
     """Each number once, ascending; ``np.unique``, which hashes, takes ten times as long."""
     ordered = np.sort(numbers)
-    return ordered[np.diff(ordered, prepend=ordered[:1] - 1) != 0]
+    once: Ints = ordered[np.diff(ordered, prepend=ordered[:1] - 1) != 0]
+    return once
 
 
 def _contains(ordered: Ints, wanted: Ints) -> NDArray[np.bool_]:

@@ -14,6 +14,7 @@ __all__ = ["write_hm"]
 
 _ARTICLES, _CUSTOMERS, _TRANSACTIONS = 105_542, 1_371_980, 31_788_324
 _FIRST_DAY, _DAYS = datetime.date(2018, 9, 20), 734
+_BLOCK = 1_000_000  # purchases in memory at once
 _BASKET = 3.5  # articles that a customer buys on one day, on average
 _NAMED = {  # attribute: the column of its code, if it has one, and how many values there are
     "product_type_name": ("product_type_no", 131),
@@ -104,22 +105,27 @@ def _write_transactions(
     path: Path, n: int, articles: pl.Series, customers: pl.Series, rng: np.random.Generator
 ) -> None:
     """Purchases by day, a few of a customer together; some customers and articles come far more often than others."""
-    per_day = rng.multinomial(n, np.full(_DAYS, 1 / _DAYS))
+    dates = pl.Series([(_FIRST_DAY + datetime.timedelta(days=day)).isoformat() for day in range(_DAYS)])
     activity = np.cumsum(rng.gamma(0.6, size=len(customers)))
     popularity = rng.permutation(len(articles))
+    blocks = -(-n // _BLOCK)
     with path.open("wb") as stream:
-        for day, rows in enumerate(per_day.tolist()):
-            baskets = max(1, round(rows / _BASKET))
-            buyer = np.searchsorted(activity, np.sort(rng.random(baskets)) * activity[-1])
-            basket = 1 + rng.multinomial(max(0, rows - baskets), np.full(baskets, 1 / baskets))
+        for block in range(blocks):
+            rows = min(_BLOCK, n - block * _BLOCK)
+            baskets = round(rows / _BASKET)
+            day = ((block + rng.random(baskets)) / blocks * _DAYS).astype(np.int64)
+            buyer = np.searchsorted(activity, rng.random(baskets) * activity[-1])
+            order = np.lexsort((buyer, day))
+            sizes = 1 + rng.multinomial(rows - baskets, np.full(baskets, 1 / baskets))
+            basket = np.repeat(order, sizes)
             bought = popularity[(len(articles) * rng.random(rows) ** 2.5).astype(np.int64)]
             frame = pl.DataFrame(
                 {
-                    "t_dat": [(_FIRST_DAY + datetime.timedelta(days=day)).isoformat()] * rows,
-                    "customer_id": customers.gather(np.repeat(buyer, basket)[:rows]),
+                    "t_dat": dates.gather(day[basket]),
+                    "customer_id": customers.gather(buyer[basket]),
                     "article_id": articles.gather(bought),
                     "price": np.rint(rng.gamma(3.0, 10.0, rows) + 2) / 1_000,
-                    "sales_channel_id": rng.choice([1, 2], rows, p=[0.3, 0.7]),
+                    "sales_channel_id": 2 - (rng.random(rows) < 0.3),
                 }
             )
-            frame.write_csv(stream, include_header=day == 0)
+            frame.write_csv(stream, include_header=block == 0)

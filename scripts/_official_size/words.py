@@ -33,7 +33,7 @@ class Lexicon:
         self.words = pl.Series([_spelt(rank, syllables) for rank in range(size)])
         share = (np.arange(size) + _SHIFT) ** -_EXPONENT
         bounds = np.cumsum(share / share.sum())
-        self._table = np.searchsorted(bounds[:-1], rng.random(_TABLE)).astype(np.int32)
+        self._table = np.searchsorted(bounds[:-1], (np.arange(_TABLE) + rng.random(_TABLE)) / _TABLE).astype(np.int32)
         lengths = rng.integers(5, 18, min(_SENTENCES, size))
         self._sentence_words = lengths.mean()
         self._sentences = self.texts(lengths, rng).str.to_titlecase() + "."
