@@ -15,7 +15,7 @@ from ospo_env.retrievers import storage, terms
 from ospo_env.retrievers import vocabulary as tables
 from ospo_env.retrievers.bm25 import BM25Retriever
 from ospo_env.retrievers.lsa import LSARetriever
-from ospo_env.retrievers.terms import term_counts
+from ospo_env.retrievers.terms import count_matrix, term_counts
 from ospo_env.retrievers.vocabulary import Vocabulary, vocabulary_arrays
 from ospo_env.text import tokens
 
@@ -76,6 +76,7 @@ def test_counts_are_those_of_the_tokens():
     for document in listed:
         for token in document:
             ids.setdefault(token, len(ids))
+    assert Vocabulary(counted).tokens() == list(ids)
     word_ids = counted["word_ids"].tolist()
     bounds = counted["word_starts"].tolist()
     spelt = [counted["words"][a:b].tobytes().decode() for a, b in itertools.pairwise(bounds)]
@@ -85,6 +86,9 @@ def test_counts_are_those_of_the_tokens():
         found = dict(zip(counted["terms"][cells].tolist(), counted["counts"][cells].tolist(), strict=True))
         assert found == Counter(ids[token] for token in document)
         assert list(found) == sorted(found)
+    matrix = count_matrix(counted)
+    assert matrix.shape == (len(DOCUMENTS), len(ids))
+    assert matrix.sum() == sum(map(len, listed))
     occurring, counts = Vocabulary(counted).counts(["red zzz red", "coat"])
     assert sorted(occurring.tolist()) == sorted([ids["red"], ids["coat"]])
     assert sorted(counts.sum(axis=1).tolist()) == [1.0, 2.0]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from ospo_env.retrievers.base import best_rows, equal_pools, make_fingerprint
-from ospo_env.retrievers.storage import index_arrays
+from ospo_env.retrievers.storage import ArrayFile, index_arrays
 from ospo_env.retrievers.terms import document_blocks, term_counts
 from ospo_env.retrievers.vocabulary import Vocabulary
 from ospo_env.text import cuts_between_words
@@ -110,14 +110,12 @@ def _weigh(terms: Mapping[str, NDArray[Any]], k1: float, b: float, directory: Pa
     mean = max(length, 1) / total  # documents without any word have no cell to weigh
     each, place = np.unique(frequencies, return_inverse=True)
     idf = np.array([math.log(1 + (total - df + 0.5) / (df + 0.5)) for df in each.tolist()])[place]
-    weights = np.lib.format.open_memmap(
-        directory / "weights.npy", mode="w+", dtype=np.int32, shape=terms["terms"].shape
-    )
-    for rows, cells in document_blocks(starts, "bm25: weights"):
-        sizes = np.diff(starts[rows.start : rows.stop + 1])
-        counts = terms["counts"][cells].astype(np.float64)
-        document = np.repeat(np.arange(len(sizes)), sizes)
-        lengths = np.bincount(document, weights=counts, minlength=len(sizes))
-        saturation = k1 * ((1 - b) + b * lengths / mean)
-        exact = idf[terms["terms"][cells]] * (counts / (saturation[document] + counts))
-        weights[cells] = np.maximum(np.rint(exact * _UNIT), 1)
+    with ArrayFile(directory / "weights.npy", np.int32) as weights:
+        for rows, cells in document_blocks(starts, "bm25: weights"):
+            sizes = np.diff(starts[rows.start : rows.stop + 1])
+            counts = terms["counts"][cells].astype(np.float64)
+            document = np.repeat(np.arange(len(sizes)), sizes)
+            lengths = np.bincount(document, weights=counts, minlength=len(sizes))
+            saturation = k1 * ((1 - b) + b * lengths / mean)
+            exact = idf[terms["terms"][cells]] * (counts / (saturation[document] + counts))
+            weights.append(np.maximum(np.rint(exact * _UNIT), 1))

@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from ospo_env.errors import TaskError
 from ospo_env.retrievers.base import best_rows, equal_pools, make_fingerprint
 from ospo_env.retrievers.storage import index_arrays
-from ospo_env.retrievers.terms import term_counts
+from ospo_env.retrievers.terms import count_matrix, term_counts
 from ospo_env.retrievers.vocabulary import Vocabulary
 from ospo_env.text import cuts_between_words
 
@@ -116,8 +115,7 @@ def _decompose(terms: Mapping[str, NDArray[Any]], dimensions: int, seed: int, di
     from sklearn.utils.extmath import randomized_svd
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-    shape = (len(terms["starts"]) - 1, len(terms["word_ids"]))
-    weights = sparse.csr_matrix((terms["counts"].astype(np.float64), terms["terms"], terms["starts"]), shape=shape)
+    weights = count_matrix(terms)
     with threadpool_limits(limits=1):
         transformer = TfidfTransformer(norm="l2", sublinear_tf=False).fit(weights)
         weights = transformer.transform(weights, copy=False)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 from tqdm import tqdm
 
 from ospo_env.retrievers.base import make_fingerprint
@@ -15,7 +16,7 @@ from ospo_env.retrievers.storage import ArrayFile, index_arrays
 from ospo_env.retrievers.vocabulary import vocabulary_arrays
 from ospo_env.text import tokens
 
-__all__ = ["document_blocks", "term_counts"]
+__all__ = ["count_matrix", "document_blocks", "term_counts"]
 
 _VERSION = 1  # goes up with the analyser
 _BLOCK = 8_192  # documents in memory at once
@@ -37,6 +38,12 @@ def term_counts(documents: Sequence[str], corpus: str) -> Mapping[str, NDArray[A
     """
     key = make_fingerprint("terms", _VERSION, {}, corpus)
     return index_arrays(key, partial(_count, documents), documents=len(documents), label="token counts")
+
+
+def count_matrix(terms: Mapping[str, NDArray[Any]]) -> sparse.csr_matrix:
+    """The counts as float64 (D, V), not to be changed but for ``data``: the rest lies where ``terms`` has it."""
+    shape = (len(terms["starts"]) - 1, len(terms["word_ids"]))
+    return sparse.csr_matrix((terms["counts"].astype(np.float64), terms["terms"], terms["starts"]), shape=shape)
 
 
 def document_blocks(starts: NDArray[np.int64], label: str) -> Iterator[tuple[slice, slice]]:

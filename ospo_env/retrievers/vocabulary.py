@@ -48,6 +48,14 @@ class Vocabulary:
     def __reduce__(self) -> tuple[type["Vocabulary"], tuple[Mapping[str, NDArray[Any]]]]:
         return Vocabulary, (self._arrays,)
 
+    def tokens(self) -> list[str]:
+        """The V tokens by id."""
+        words = _Words(self._arrays)
+        found = [""] * len(self)
+        for place, number in enumerate(self._arrays["word_ids"].tolist()):
+            found[number] = words[place].decode()
+        return found
+
     def counts(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """How often the known tokens stand in each text.
 

@@ -112,7 +112,7 @@ def _write_transactions(
     with path.open("wb") as stream:
         for block in range(blocks):
             rows = min(_BLOCK, n - block * _BLOCK)
-            baskets = round(rows / _BASKET)
+            baskets = max(1, round(rows / _BASKET))
             day = ((block + rng.random(baskets)) / blocks * _DAYS).astype(np.int64)
             buyer = np.searchsorted(activity, rng.random(baskets) * activity[-1])
             order = np.lexsort((buyer, day))
