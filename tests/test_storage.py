@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ospo_env.errors import RetrieverError
-from ospo_env.retrievers.storage import stored_arrays
+from ospo_env.retrievers.storage import ArrayFile, stored_arrays
 
 ROOT = Path(__file__).parents[1]
 
@@ -160,3 +160,14 @@ def test_a_killed_build_leaves_nothing_that_counts(cache):
     assert not (cache / "kind-0a").exists()
     assert "rows" in stored_arrays("kind-0a", write, label="an index")  # not held up by the dead process's lock
     assert sorted(path.name for path in cache.iterdir()) == [".kind-0a.lock", "kind-0a"]
+
+
+@pytest.mark.parametrize("sizes", [[], [0], [3, 0, 9, 100_000]])
+def test_an_array_that_grows(tmp_path, sizes):
+    parts = [np.arange(size) - 2 for size in sizes]
+    with ArrayFile(tmp_path / "grown.npy", np.int32) as file:
+        for part in parts:
+            file.append(part)
+    found = np.load(tmp_path / "grown.npy", mmap_mode="r")
+    assert found.dtype == np.int32
+    np.testing.assert_array_equal(found, np.concatenate([np.empty(0, dtype=np.int64), *parts]))
