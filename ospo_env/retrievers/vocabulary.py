@@ -1,7 +1,7 @@
 """The tokens of a corpus as a table that can lie on disk, and texts as counts of them."""
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -56,6 +56,11 @@ class Vocabulary:
             found[number] = words[place].decode()
         return found
 
+    def known(self, texts: Sequence[str]) -> list[list[int]]:
+        """Ids of the known tokens of each text, as often as they stand."""
+        look_up = self._ids.__getitem__
+        return [[number for number in map(look_up, tokens(text)) if number >= 0] for text in texts]
+
     def counts(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """How often the known tokens stand in each text.
 
@@ -65,16 +70,13 @@ class Vocabulary:
         Returns:
             Ids of the U tokens that occur, ascending (U,), and their counts (B, U). Unknown tokens are left out.
         """
-        known = [self._known(tokens(text)) for text in texts]
+        known = self.known(texts)
         lengths = [len(ids) for ids in known]
         flat = np.fromiter((token for ids in known for token in ids), dtype=np.int64, count=sum(lengths))
         occurring, columns = np.unique(flat, return_inverse=True)
         cells = np.repeat(np.arange(len(texts)), lengths) * len(occurring) + columns
         counts = np.bincount(cells, minlength=len(texts) * len(occurring)).astype(np.float64)
         return occurring, counts.reshape(len(texts), len(occurring))
-
-    def _known(self, found: Iterable[str]) -> list[int]:
-        return [number for number in map(self._ids.__getitem__, found) if number >= 0]
 
 
 class _Ids(dict[str, int]):
