@@ -13,6 +13,7 @@ from envs_data.errors import one_line
 from ospo_env.errors import RetrieverError, TaskError
 from ospo_env.retrievers.base import Retriever
 from ospo_env.retrievers.bm25 import BM25Retriever
+from ospo_env.retrievers.chargram import CharGramRetriever
 from ospo_env.retrievers.lsa import LSARetriever
 
 __all__ = ["RetrieverFactory", "RetrieverSpec", "corpus_digest", "make_retriever", "register_retriever"]
@@ -23,7 +24,7 @@ RetrieverFactory: TypeAlias = Callable[[Sequence[str], str], Retriever]
 RetrieverSpec: TypeAlias = str | Retriever | RetrieverFactory
 """A registered name, ``module:attribute`` (a factory or a retriever), a retriever, or a factory."""
 
-_FACTORIES: dict[str, RetrieverFactory] = {"bm25": BM25Retriever, "lsa": LSARetriever}
+_FACTORIES: dict[str, RetrieverFactory] = {"bm25": BM25Retriever, "chargram": CharGramRetriever, "lsa": LSARetriever}
 _MEMBERS = ("name", "fingerprint", "linear", "score_pools", "rank_corpus", "cuts_cleanly")
 _made: LRUCache[tuple[RetrieverFactory, str], Retriever] = LRUCache(maxsize=4)
 _lock = threading.RLock()
