@@ -16,7 +16,14 @@ from ospo_env.retrievers.bm25 import BM25Retriever
 from ospo_env.retrievers.chargram import CharGramRetriever
 from ospo_env.retrievers.lsa import LSARetriever
 
-__all__ = ["RetrieverFactory", "RetrieverSpec", "corpus_digest", "make_retriever", "register_retriever"]
+__all__ = [
+    "RetrieverFactory",
+    "RetrieverSpec",
+    "corpus_digest",
+    "make_retriever",
+    "register_retriever",
+    "resolve_retriever",
+]
 
 RetrieverFactory: TypeAlias = Callable[[Sequence[str], str], Retriever]
 """Makes a retriever of the texts of all documents and their digest."""
@@ -62,10 +69,8 @@ def make_retriever(spec: RetrieverSpec, documents: Sequence[str], corpus: str) -
     Raises:
         TaskError: The name is unknown, the import failed, or what was found neither is a retriever nor makes one.
     """
-    found = _resolve(spec) if isinstance(spec, str) else spec
+    found = resolve_retriever(spec)
     if isinstance(found, type) or not isinstance(found, Retriever):
-        if not callable(found):
-            raise TaskError(_not_a_retriever(spec, found))
         with _lock:
             made = _made.get((found, corpus))
             if made is None:
@@ -77,7 +82,19 @@ def make_retriever(spec: RetrieverSpec, documents: Sequence[str], corpus: str) -
     return found
 
 
-def _resolve(spec: str) -> RetrieverFactory | Retriever:
+def resolve_retriever(spec: RetrieverSpec) -> RetrieverFactory | Retriever:
+    """What a specification names: a retriever as it is, or what makes one.
+
+    Raises:
+        TaskError: The name is unknown, the import failed, or what was found neither is a retriever nor makes one.
+    """
+    found = _named(spec) if isinstance(spec, str) else spec
+    if not callable(found) and not isinstance(found, Retriever):
+        raise TaskError(_not_a_retriever(spec, found))
+    return found
+
+
+def _named(spec: str) -> RetrieverFactory | Retriever:
     if spec in _FACTORIES:
         return _FACTORIES[spec]
     module_name, colon, attribute = spec.partition(":")
