@@ -15,6 +15,7 @@ from ospo_env.retrievers.base import Retriever
 from ospo_env.retrievers.bm25 import BM25Retriever
 from ospo_env.retrievers.chargram import CharGramRetriever
 from ospo_env.retrievers.lsa import LSARetriever
+from ospo_env.retrievers.specs import Kind, named_factory
 
 __all__ = [
     "RetrieverFactory",
@@ -29,27 +30,36 @@ RetrieverFactory: TypeAlias = Callable[[Sequence[str], str], Retriever]
 """Makes a retriever of the texts of all documents and their digest."""
 
 RetrieverSpec: TypeAlias = str | Retriever | RetrieverFactory
-"""A registered name, ``module:attribute`` (a factory or a retriever), a retriever, or a factory."""
+"""A registered name (``kind``, ``kind:argument``, ``kind:argument?setting=value``), ``module:attribute`` (a factory or
+a retriever), a retriever, or a factory. Before a colon, a registered kind goes before a module of that name."""
 
-_FACTORIES: dict[str, RetrieverFactory] = {"bm25": BM25Retriever, "chargram": CharGramRetriever, "lsa": LSARetriever}
+_KINDS: dict[str, Kind] = {
+    "bm25": Kind(BM25Retriever),
+    "chargram": Kind(CharGramRetriever),
+    "lsa": Kind(LSARetriever),
+}
+_SIGNS = ":?,+"
 _MEMBERS = ("name", "fingerprint", "linear", "score_pools", "rank_corpus", "cuts_cleanly")
 _made: LRUCache[tuple[RetrieverFactory, str], Retriever] = LRUCache(maxsize=4)
 _lock = threading.RLock()
 
 
-def register_retriever(name: str, factory: RetrieverFactory) -> None:
+def register_retriever(name: str, factory: Callable[..., Retriever], *, argument: str | None = None) -> None:
     """Make a name mean a retriever, in this process; ``module:attribute`` reaches other processes too.
 
     Args:
         name: What environments, training and evaluation will call it. A known name gets the new meaning.
-        factory: Called with the texts of all documents and their digest.
+        factory: Called with the texts of all documents and their digest. Its keyword-only parameters can be set behind
+            a question mark, as in ``name?depth=3``.
+        argument: What has to stand after ``name:``, in words for messages, such as ``"a directory"``; the factory gets
+            it as third argument. ``None`` if nothing stands there.
 
     Raises:
-        TaskError: The name is empty or holds a colon, which is for ``module:attribute``.
+        TaskError: The name is empty or holds a sign that has a meaning in specifications.
     """
-    if not name or ":" in name:
-        raise TaskError(f"expected a retriever's name without a colon; got {name!r}")
-    _FACTORIES[name] = factory
+    if not name or set(name) & set(_SIGNS):
+        raise TaskError(f"expected a retriever's name without a colon or another of {_SIGNS!r}; got {name!r}")
+    _KINDS[name] = Kind(factory, argument)
 
 
 def make_retriever(spec: RetrieverSpec, documents: Sequence[str], corpus: str) -> Retriever:
@@ -95,20 +105,21 @@ def resolve_retriever(spec: RetrieverSpec) -> RetrieverFactory | Retriever:
 
 
 def _named(spec: str) -> RetrieverFactory | Retriever:
-    if spec in _FACTORIES:
-        return _FACTORIES[spec]
+    found = named_factory(spec, _KINDS)
+    if found is not None:
+        return found
     module_name, colon, attribute = spec.partition(":")
     if not (module_name and colon and attribute):
-        raise TaskError(unknown_name("retriever", spec, _FACTORIES) + "; or name it module:attribute")
+        raise TaskError(unknown_name("retriever", spec, _KINDS) + "; or name it module:attribute")
     try:
         module = importlib.import_module(module_name)
     except Exception as error:  # a module may fail in any way while it is executed
         raise TaskError(f"cannot import the module of the retriever {spec!r}: {_reason(error)}") from error
     try:
-        found: RetrieverFactory | Retriever = getattr(module, attribute)
+        of_module: RetrieverFactory | Retriever = getattr(module, attribute)
     except AttributeError as error:
         raise TaskError(unknown_name(f"attribute of the module {module_name}", attribute, vars(module))) from error
-    return found
+    return of_module
 
 
 def _make(factory: RetrieverFactory, spec: RetrieverSpec, documents: Sequence[str], corpus: str) -> Retriever:
