@@ -14,6 +14,7 @@ from ospo_env.errors import RetrieverError, TaskError
 from ospo_env.retrievers.base import Retriever
 from ospo_env.retrievers.bm25 import BM25Retriever
 from ospo_env.retrievers.chargram import CharGramRetriever
+from ospo_env.retrievers.dense import DenseRetriever
 from ospo_env.retrievers.lsa import LSARetriever
 from ospo_env.retrievers.specs import Kind, named_factory
 
@@ -36,6 +37,7 @@ a retriever), a retriever, or a factory. Before a colon, a registered kind goes 
 _KINDS: dict[str, Kind] = {
     "bm25": Kind(BM25Retriever),
     "chargram": Kind(CharGramRetriever),
+    "dense": Kind(DenseRetriever, "a directory or hub id of a sentence-transformers model"),
     "lsa": Kind(LSARetriever),
 }
 _SIGNS = ":?,+"
