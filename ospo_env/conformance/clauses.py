@@ -48,13 +48,13 @@ def scores(case: Case, rng: np.random.Generator) -> str | None:
 
 def padding(case: Case, rng: np.random.Generator) -> str | None:
     """The row -1 scores -inf, and changes no score beside it."""
-    pools = np.array([[1, 0, -1], [1, -1, -1], [-1, -1, -1]], dtype=np.int32)
-    for text in case.texts:
-        found = np.concatenate([case.retriever.score_pools([text], pool[None].copy()) for pool in pools])
-        alone = case.retriever.score_pools([text], pools[:1, :2].copy())[0]
-        expected = np.array([[*alone, -np.inf], [alone[0], -np.inf, -np.inf], [-np.inf] * 3])
+    for text, pool in itertools.product(case.texts, ([1, 0], [1], [])):
+        padded = np.array([pool + [-1] * (3 - len(pool))], dtype=np.int32)
+        found = case.retriever.score_pools([text], padded.copy())[0]
+        alone = case.retriever.score_pools([text], np.array([pool], dtype=np.int32))[0]
+        expected = np.concatenate([alone, np.full(3 - len(pool), -np.inf)])
         if first_difference(found, expected, case.tolerance) is not None:
-            return f"{spoken(text)} scores {found.tolist()} on the pools {pools.tolist()}; expected {expected.tolist()}"
+            return f"{spoken(text)} scores {found.tolist()} on the pool {padded[0].tolist()}, {alone} on {pool}"
     return None
 
 
@@ -65,10 +65,15 @@ def batch(case: Case, rng: np.random.Generator) -> str | None:
 
 
 def order(case: Case, rng: np.random.Generator) -> str | None:
-    """The order of texts and of a pool's documents, and repeated texts, change nothing; the pools are only read."""
+    """The order of texts and of a pool's documents, and repeated texts, change nothing; the pools are only read.
+
+    Nor do the other documents of a pool, unless the retriever says with ``depends_on_pool = True`` that they do.
+    """
     expected = case.scores(*case.texts)
     rows = rng.permutation(np.repeat(np.arange(len(case.texts)), 2))
-    kinds = [rng.permutation(expected.shape[1])[: max(2, expected.shape[1] // 2)] for _ in range(3)]
+    documents = expected.shape[1]
+    size = documents if getattr(case.retriever, "depends_on_pool", False) else max(2, documents // 2)
+    kinds = [rng.permutation(documents)[:size] for _ in range(3)]
     pools = np.stack(kinds)[rng.integers(len(kinds), size=len(rows))].astype(np.int32)
     given = pools.copy()
     found = case.retriever.score_pools([case.texts[row] for row in rows], given)

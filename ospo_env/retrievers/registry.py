@@ -4,6 +4,7 @@ import importlib
 import threading
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
+from urllib.parse import unquote
 
 from cachetools import LRUCache
 
@@ -15,6 +16,7 @@ from ospo_env.retrievers.base import Retriever
 from ospo_env.retrievers.bm25 import BM25Retriever
 from ospo_env.retrievers.chargram import CharGramRetriever
 from ospo_env.retrievers.dense import DenseRetriever
+from ospo_env.retrievers.fusion import FusionRetriever
 from ospo_env.retrievers.lsa import LSARetriever
 from ospo_env.retrievers.specs import Kind, named_factory
 
@@ -34,10 +36,24 @@ RetrieverSpec: TypeAlias = str | Retriever | RetrieverFactory
 """A registered name (``kind``, ``kind:argument``, ``kind:argument?setting=value``), ``module:attribute`` (a factory or
 a retriever), a retriever, or a factory. Before a colon, a registered kind goes before a module of that name."""
 
+
+def _fusion(
+    documents: Sequence[str], corpus: str, parts: str, *, method: str = "reciprocal_rank", weights: str = ""
+) -> Retriever:
+    """Fusion of the retrievers of several specifications; in each, ``%3F`` stands for its own question mark."""
+    retrievers = [make_retriever(unquote(part), documents, corpus) for part in parts.split("+")]
+    try:
+        numbers = [float(weight) for weight in weights.split("+")] if weights else None
+    except ValueError:
+        raise TaskError(f"expected the weights of a fusion as numbers joined by +; got {weights!r}") from None
+    return FusionRetriever(retrievers, method=method, weights=numbers)
+
+
 _KINDS: dict[str, Kind] = {
     "bm25": Kind(BM25Retriever),
     "chargram": Kind(CharGramRetriever),
     "dense": Kind(DenseRetriever, "a directory or hub id of a sentence-transformers model"),
+    "fusion": Kind(_fusion, "two or more retrievers joined by +"),
     "lsa": Kind(LSARetriever),
 }
 _SIGNS = ":?,+"
