@@ -11,9 +11,10 @@ from ospo_env.errors import TaskError
 from ospo_env.retrievers import make_retriever
 
 
-def broken(case):
-    """The clauses that a case breaks."""
-    return [name for name, clause in CLAUSES.items() if clause(case, np.random.default_rng(0)) is not None]
+def broken(case, *but):
+    """The clauses that a case breaks, of all but some."""
+    checked = {name: clause for name, clause in CLAUSES.items() if name not in but}
+    return [name for name, clause in checked.items() if clause(case, np.random.default_rng(0)) is not None]
 
 
 @pytest.mark.parametrize("name", ["bm25", "chargram", "lsa"])
@@ -28,7 +29,8 @@ def test_a_right_one_conforms_however_it_is_named(retriever):
 
 @pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: wrong.__name__)
 def test_a_wrong_one_breaks_its_clause_and_no_other(wrong):
-    assert broken(make_case(wrong)) == [WRONG[wrong]]
+    slow = () if WRONG[wrong] in ("processes", "pickles", "fingerprint") else ("processes",)
+    assert broken(make_case(wrong), *slow) == [WRONG[wrong]]
 
 
 def test_every_clause_is_broken_by_something_and_says_what_it_asks():
@@ -76,12 +78,12 @@ class Noisy(Right):
 
 
 def test_a_tolerance_forgives_that_much_and_no_more():
-    assert "batch" in broken(make_case(Noisy))
-    assert broken(make_case(Noisy, tolerance=1e-6)) == []
-    assert "batch" in broken(make_case(wrong_retrievers.Batch, tolerance=1e-6))
+    assert "batch" in broken(make_case(Noisy), "processes")
+    assert broken(make_case(Noisy, tolerance=1e-6), "processes") == []
+    assert "batch" in broken(make_case(wrong_retrievers.Batch, tolerance=1e-6), "processes")
 
 
 def test_texts_of_your_own():
     silent = make_case(wrong_retrievers.Unknown, unknown=())
-    assert broken(silent) == []
+    assert broken(silent, "processes") == []
     assert make_case("bm25", texts=["red"]).texts == ("red",)

@@ -18,6 +18,7 @@ from ospo_env.retrievers.chargram import CharGramRetriever
 from ospo_env.retrievers.dense import DenseRetriever
 from ospo_env.retrievers.fusion import FusionRetriever
 from ospo_env.retrievers.lsa import LSARetriever
+from ospo_env.retrievers.rerank import RerankRetriever
 from ospo_env.retrievers.specs import Kind, named_factory
 
 __all__ = [
@@ -49,12 +50,39 @@ def _fusion(
     return FusionRetriever(retrievers, method=method, weights=numbers)
 
 
+def _rerank(
+    documents: Sequence[str],
+    corpus: str,
+    model: str,
+    *,
+    first: str = "bm25",
+    depth: int = 100,
+    dtype: str = "float32",
+    device: str | None = None,
+    revision: str | None = None,
+    hub: bool = False,
+) -> Retriever:
+    """A cross-encoder; ``first`` names the retriever that finds the candidates in the whole corpus."""
+    return RerankRetriever(
+        documents,
+        corpus,
+        model,
+        first=lambda: make_retriever(first, documents, corpus),
+        depth=depth,
+        dtype=dtype,
+        device=device,
+        revision=revision,
+        hub=hub,
+    )
+
+
 _KINDS: dict[str, Kind] = {
     "bm25": Kind(BM25Retriever),
     "chargram": Kind(CharGramRetriever),
     "dense": Kind(DenseRetriever, "a directory or hub id of a sentence-transformers model"),
     "fusion": Kind(_fusion, "two or more retrievers joined by +"),
     "lsa": Kind(LSARetriever),
+    "rerank": Kind(_rerank, "a directory or hub id of a cross-encoder of sentence-transformers"),
 }
 _SIGNS = ":?,+"
 _MEMBERS = ("name", "fingerprint", "linear", "score_pools", "rank_corpus", "cuts_cleanly")
