@@ -134,6 +134,13 @@ def test_document_vectors_are_computed_once(retriever, monkeypatch):
     dense(query_prompt="query: ")  # which is no business of the documents
 
 
+def test_it_is_pickled_as_a_place(retriever):
+    retriever.rank_corpus("red", 1)
+    content = pickle.dumps(retriever)
+    assert len(content) < 4000 < retriever._vectors.nbytes
+    np.testing.assert_array_equal(whole(pickle.loads(content), *QUERIES), whole(retriever, *QUERIES))
+
+
 def test_prompts_stand_before_texts(retriever):
     prompted = dense(query_prompt="the coat: ", document_prompt="")
     np.testing.assert_array_equal(whole(prompted, "red"), whole(retriever, "the coat: red"))

@@ -1,12 +1,17 @@
 """Character n-grams inside words with fixed-point weights: exact, hence linear, and forgiving of misspellings."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
 from ospo_env.retrievers.base import best_rows, equal_pools, make_fingerprint
+from ospo_env.retrievers.storage import ArrayFile, index_arrays
+from ospo_env.retrievers.terms import document_blocks, term_counts
 from ospo_env.retrievers.vocabulary import Vocabulary
 from ospo_env.text import cuts_between_words, tokens
 
@@ -17,7 +22,7 @@ _SIZES = (3, 5)  # fewest and most characters of an n-gram
 _BUCKETS = 2**31 - 1  # of the 32-bit hash: the most that its library has, so that collisions are rare
 _GRAM_UNIT = 2**4
 _WORD_UNIT = 2**16
-_CHUNK = 4096  # documents whose n-grams are held at once
+_SCANNED = 2**16  # documents of the corpus that are summed at once
 
 
 class CharGramRetriever:
@@ -33,8 +38,10 @@ class CharGramRetriever:
     token's weight in a document); sums are exact in texts of up to 2^22 characters. A document matches a text that
     shares an n-gram with it. Words, not n-grams, are stored a document, so that it takes no more room than ``bm25``.
 
+    The index of a large corpus is kept on disk and mapped (:func:`~ospo_env.retrievers.storage.index_arrays`).
+
     Args:
-        documents: Their texts, at least one.
+        documents: Their texts, at least one; read only where there is no index of them yet.
         corpus: Digest of the documents, for the fingerprint.
     """
 
@@ -44,13 +51,10 @@ class CharGramRetriever:
     def __init__(self, documents: Sequence[str], corpus: str) -> None:
         settings = {"sizes": _SIZES, "units": [_GRAM_UNIT, _WORD_UNIT]}
         self.fingerprint = make_fingerprint("chargram", _VERSION, settings, corpus)
-        vocabulary = Vocabulary()
-        counts = _word_counts(vocabulary.learn(documents), len(vocabulary))
-        hashed = _hashed_grams(list(vocabulary.ids))
-        self._hashes, columns = np.unique(hashed.indices, return_inverse=True)
-        shape = (len(vocabulary), len(self._hashes))
-        self._word_grams = sparse.csr_matrix((hashed.data, columns, hashed.indptr), shape=shape)
-        self._gram_weights, self._documents = _fixed_point_weights(counts, self._word_grams)
+        self._terms = term_counts(documents, corpus)
+        self._index = index_arrays(
+            self.fingerprint, partial(_weigh, self._terms), documents=len(documents), label="chargram index"
+        )
 
     def score_pools(self, texts: Sequence[str], pools: NDArray[np.int32]) -> NDArray[np.float64]:
         """As :meth:`Retriever.score_pools`: finite scores are integers of at least 1."""
@@ -66,7 +70,9 @@ class CharGramRetriever:
 
     def rank_corpus(self, text: str, k: int) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
         """As :meth:`Retriever.rank_corpus`."""
-        sums = self._documents @ (self._word_grams @ self._query_grams([text])).toarray()[:, 0]
+        alike = (self._word_grams @ self._query_grams([text])).toarray()[:, 0]
+        blocks = range(0, self._documents.shape[0], _SCANNED)
+        sums = np.concatenate([self._documents[start : start + _SCANNED] @ alike for start in blocks])
         scores = np.where(sums > 0, sums, -np.inf)
         rows = best_rows(scores, k)
         return rows, scores[rows]
@@ -75,16 +81,33 @@ class CharGramRetriever:
         """Whether no word is cut."""
         return cuts_between_words(text, offsets)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key not in ("_documents", "_word_grams")}
+
+    @cached_property
+    def _documents(self) -> sparse.csr_matrix:
+        """Weight of each word in each document (D, V)."""
+        shape = (len(self._terms["starts"]) - 1, len(self._terms["word_ids"]))
+        return sparse.csr_matrix((self._index["weights"], self._terms["terms"], self._terms["starts"]), shape=shape)
+
+    @cached_property
+    def _word_grams(self) -> sparse.csr_matrix:
+        """How often each n-gram stands in each word (V, G)."""
+        cells = (self._index["gram_counts"], self._index["grams"], self._index["gram_starts"])
+        return sparse.csr_matrix(cells, shape=(len(self._terms["word_ids"]), len(self._index["gram_hashes"])))
+
     def _query_grams(self, texts: Sequence[str]) -> sparse.csc_matrix:
         """Weights (G, B) of the known n-grams of each text, times how often they stand in it."""
         words: dict[str, int] = {}
         word_ids = [[words.setdefault(token, len(words)) for token in tokens(text)] for text in texts]
         hashed = _hashed_grams(list(words))
         rows = np.repeat(np.arange(len(words)), np.diff(hashed.indptr))
-        places = np.searchsorted(self._hashes, hashed.indices)
-        known = np.flatnonzero(np.append(self._hashes, -1)[places] == hashed.indices)
-        weights = hashed.data[known] * self._gram_weights[places[known]]
-        grams = sparse.csc_matrix((weights, (places[known], rows[known])), shape=(len(self._hashes), len(words)))
+        hashes = self._index["gram_hashes"]
+        places = np.searchsorted(hashes, hashed.indices)
+        known = np.flatnonzero(places < len(hashes))
+        known = known[hashes[places[known]] == hashed.indices[known]]
+        weights = hashed.data[known] * self._index["gram_weights"][places[known]]
+        grams = sparse.csc_matrix((weights, (places[known], rows[known])), shape=(len(hashes), len(words)))
         return grams @ _word_counts(word_ids, len(words)).T
 
 
@@ -114,19 +137,30 @@ def _hashed_grams(words: Sequence[str]) -> sparse.csr_matrix:
     return vectorizer.transform(words)
 
 
-def _fixed_point_weights(
-    counts: sparse.csr_matrix, word_grams: sparse.csr_matrix
-) -> tuple[NDArray[np.float64], sparse.csr_matrix]:
-    """Whole numbers: the squared idf of each n-gram (G,), and the weight of each word in each document (D, V)."""
-    documents = counts.copy()
-    documents.data = 1.0 + np.log(documents.data)
-    chunks = [documents[start : start + _CHUNK] for start in range(0, documents.shape[0], _CHUNK)]
-    occurs = np.zeros(word_grams.shape[1])
-    for chunk in chunks:
-        occurs += np.bincount((chunk @ word_grams).indices, minlength=len(occurs))
-    idf = np.log((1.0 + documents.shape[0]) / (1.0 + occurs)) + 1.0
-    weighed = word_grams @ sparse.diags_array(idf)
-    lengths = np.concatenate([sparse.linalg.norm(chunk @ weighed, axis=1) for chunk in chunks])
-    documents.data /= np.repeat(lengths, np.diff(documents.indptr))
-    documents.data = np.maximum(np.rint(documents.data * _WORD_UNIT), 1).astype(np.int32)
-    return np.maximum(np.rint(idf**2 * _GRAM_UNIT), 1), documents
+def _weigh(terms: Mapping[str, NDArray[Any]], directory: Path) -> None:
+    """Write the n-grams of each word, and whole-numbered weights of n-grams and of each cell of the token counts."""
+    hashed = _hashed_grams(Vocabulary(terms).tokens())
+    hashes, columns = np.unique(hashed.indices, return_inverse=True)
+    grams = sparse.csr_matrix((hashed.data, columns, hashed.indptr), shape=(hashed.shape[0], len(hashes)))
+    total = len(terms["starts"]) - 1
+    occurs = np.zeros(len(hashes))
+    for documents in _word_weights(terms, hashed.shape[0], "chargram: document frequencies"):
+        occurs += np.bincount((documents @ grams).indices, minlength=len(occurs))
+    idf = np.log((1.0 + total) / (1.0 + occurs)) + 1.0
+    weighed = grams @ sparse.diags_array(idf)
+    with ArrayFile(directory / "weights.npy", np.int32) as weights:
+        for documents in _word_weights(terms, hashed.shape[0], "chargram: weights"):
+            lengths = np.repeat(sparse.linalg.norm(documents @ weighed, axis=1), np.diff(documents.indptr))
+            weights.append(np.maximum(np.rint(documents.data / lengths * _WORD_UNIT), 1))
+    arrays = {"gram_hashes": hashes, "gram_weights": np.maximum(np.rint(idf**2 * _GRAM_UNIT), 1).astype(np.int32)}
+    arrays |= {"gram_counts": grams.data.astype(np.int32), "grams": grams.indices, "gram_starts": grams.indptr}
+    for name, array in arrays.items():
+        np.save(directory / f"{name}.npy", array)
+
+
+def _word_weights(terms: Mapping[str, NDArray[Any]], words: int, label: str) -> Iterator[sparse.csr_matrix]:
+    """For consecutive blocks of documents, 1 + ln of how often each word stands in each document (block, V)."""
+    for rows, cells in document_blocks(terms["starts"], label):
+        starts = terms["starts"][rows.start : rows.stop + 1] - terms["starts"][rows.start]
+        weights = 1.0 + np.log(terms["counts"][cells])
+        yield sparse.csr_matrix((weights, terms["terms"][cells], starts), shape=(len(starts) - 1, words))

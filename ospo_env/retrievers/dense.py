@@ -78,7 +78,7 @@ class DenseRetriever:
         self._stored = stored_arrays(
             key, lambda directory: self._build(documents, directory), label=f"vectors of {model}"
         )
-        self._index = VectorIndex(self._stored["vectors"], index, UNIT, key)
+        self._index = VectorIndex(self._stored, index, UNIT, key)
 
     def score_pools(self, texts: Sequence[str], pools: NDArray[np.int32]) -> NDArray[np.float64]:
         """As :meth:`Retriever.score_pools`: finite scores are cosines in [-1, 1], whole multiples of 2^-48."""

@@ -1,5 +1,6 @@
 """The nearest of many vectors: exact, or through an approximate FAISS index, and always ranked by exact products."""
 
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,21 +23,21 @@ _FEWEST = 64  # candidates
 _LINKS = 32  # of a vector in the graph
 _BUILD_DEPTH = 200
 _SEARCH_DEPTH = 256
-_SEARCHED = 16  # one cell of so many is searched
+_SEARCHED = 8  # one cell of so many is searched
 
 
 class VectorIndex:
     """Finds the vectors with the largest inner products.
 
     Args:
-        vectors: float32 (D, d), whole numbers.
+        stored: Holds the vectors under ``"vectors"``: float32 (D, d), whole numbers.
         kind: One of :data:`INDEX_KINDS`.
         length: Of each vector, at most, but for rounding.
         key: Digest of the vectors, under which an index of them is kept on disk.
     """
 
-    def __init__(self, vectors: NDArray[np.float32], kind: str, length: float, key: str) -> None:
-        self._vectors = vectors
+    def __init__(self, stored: Mapping[str, NDArray[Any]], kind: str, length: float, key: str) -> None:
+        self._stored = stored  # which is pickled as a place on disk
         self._kind = kind
         self._length = length
         self._key = f"{key}-{kind}-{_VERSION}"
@@ -59,6 +60,10 @@ class VectorIndex:
             if self._kind != "flat" or wanted == total or exact[best[-1]] > products[-1] + slack:
                 return candidates[best].astype(np.int32), exact[best]
             wanted = min(total, 4 * wanted)
+
+    @property
+    def _vectors(self) -> NDArray[np.float32]:
+        return self._stored["vectors"]
 
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in self.__dict__.items() if key != "_index"}
