@@ -13,6 +13,7 @@ it was computed in, and the best order has nDCG exactly 1.
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeAlias
 
 import numpy as np
@@ -21,13 +22,16 @@ from numpy.typing import NDArray
 from envs_data import unknown_name
 from ospo_env.errors import TaskError
 
-__all__ = ["FULL_GAIN", "Metric", "parse_metric", "ranked_gains", "ranking"]
+__all__ = ["FULL_GAIN", "Metric", "Scores", "parse_metric", "ranked_gains", "ranking"]
 
 FULL_GAIN = 1.0
 """The gain from which a document counts as relevant for RR, R and AP."""
 
 Array: TypeAlias = NDArray[np.float64]
+Scores: TypeAlias = NDArray[np.float32] | NDArray[np.float64]
+"""Scores of documents: whole numbers need no more than float32."""
 
+_BYTE = 255
 _FORMS = ("nDCG@k", "RR", "RR@k", "R@k", "AP")
 
 
@@ -46,20 +50,36 @@ class Metric:
     def __str__(self) -> str:
         return self.measure if self.cutoff is None else f"{self.measure}@{self.cutoff}"
 
-    def __call__(self, scores: Array, columns: NDArray[np.int64], gains: Array, judged: Array) -> Array:
+    def __call__(
+        self, scores: Scores, columns: NDArray[np.int64], gains: Array, judged: Array, floor: float = -np.inf
+    ) -> Array:
         """The metric of each ranking.
 
         Args:
-            scores: Finite, or -inf where a document is not ranked (B, P).
-            columns: Where the documents that have a gain stand, (B, R), padded with any column.
-            gains: Their gains, >= 0, (B, R), padded with 0.
-            judged: Gains of all judged documents of the query in descending order, (B, J), padded with 0.
+            scores: float32 or float64 (B, P).
+            columns: Where the documents that have a gain stand, (B, R), padded with any column; (1, R) where all
+                rankings are of one pool.
+            gains: Their gains, >= 0, like the columns, padded with 0.
+            judged: Gains of all judged documents of the query in descending order, (B, J) or (1, J), padded with 0.
+            floor: Documents that score no more are not ranked.
 
         Returns:
             float64 (B,), in [0, 1]; 0 where nothing is ranked.
         """
         depth = min(self.cutoff or scores.shape[1], scores.shape[1])
-        return _MEASURES[self.measure](ranked_gains(scores, columns, gains, depth), judged, self.cutoff)
+        return self.of_ranked(ranked_gains(scores, columns, gains, depth, floor), judged)
+
+    def of_ranked(self, ranked: Array, judged: Array) -> Array:
+        """The metric of rankings whose gains are known: several metrics need them only once.
+
+        Args:
+            ranked: As :func:`ranked_gains` returns it, as deep as the cut-off or the pool.
+            judged: As when called.
+
+        Returns:
+            float64 (B,), in [0, 1].
+        """
+        return _MEASURES[self.measure](ranked[:, : self.cutoff], judged, self.cutoff)
 
 
 def parse_metric(name: str) -> Metric:
@@ -82,16 +102,20 @@ def parse_metric(name: str) -> Metric:
     raise TaskError(f"{unknown_name('metric', name, known)} (k is a positive integer)")
 
 
-def ranked_gains(scores: Array, columns: NDArray[np.int64], gains: Array, depth: int) -> Array:
+def ranked_gains(scores: Scores, columns: NDArray[np.int64], gains: Array, depth: int, floor: float = -np.inf) -> Array:
     """Gains of the documents at ranks 1 to ``depth``, ranked by (-score, column).
 
     Nothing is sorted: only documents that have a gain need a rank, one more than the number of those ahead of them.
+    That is counted a document at a time, for all rankings at once: fastest for one pool, and where the scores of a
+    document lie next to each other (column-major).
 
     Args:
-        scores: (B, P); -inf is not ranked.
-        columns: Where the documents that have a gain stand, (B, R), padded with any column.
-        gains: Their gains, (B, R), padded with 0.
+        scores: float32 or float64 (B, P).
+        columns: Where the documents that have a gain stand, (B, R), padded with any column; (1, R) where all rankings
+            are of one pool.
+        gains: Their gains, like the columns, padded with 0.
         depth: Ranks wanted, in 1 .. P.
+        floor: Documents that score no more are not ranked.
 
     Returns:
         float64 (B, depth); 0 where a document without gain or none stands at that rank.
@@ -99,16 +123,37 @@ def ranked_gains(scores: Array, columns: NDArray[np.int64], gains: Array, depth:
     >>> ranked_gains(np.array([[5.0, 7.0, 7.0, -np.inf]]), np.array([[2, 3]]), np.array([[0.1, 1.0]]), 3)
     array([[0. , 0.1, 0. ]])
     """
-    ranked = np.zeros((len(scores), depth))
-    rows = np.arange(len(scores))
-    position = np.arange(scores.shape[1])
+    one_pool = len(columns) == 1
+    if one_pool:
+        columns, gains = columns[:, gains[0] > 0], gains[:, gains[0] > 0]
+    by_document = scores.T if scores.strides[0] == scores.itemsize else np.ascontiguousarray(scores.T)
+    batch = by_document.shape[1]
+    rows = np.arange(batch)
+    ahead = np.empty(by_document.shape, dtype=np.bool_)
+    ranked = np.zeros((depth + 1, batch))  # the last row takes those that rank lower, or not at all
+    cells = ranked.reshape(-1)
     for column, gain in zip(columns.T, gains.T, strict=True):
-        own = scores[rows, column]
-        ahead = (scores > own[:, None]) | ((scores == own[:, None]) & (position < column[:, None]))
-        place = np.count_nonzero(ahead, axis=1)
-        counts = np.flatnonzero((place < depth) & (own > -np.inf) & (gain > 0))
-        ranked[counts, place[counts]] = gain[counts]
-    return ranked
+        if one_pool:
+            own = by_document[column[0]]
+            np.greater_equal(by_document[: column[0]], own, out=ahead[: column[0]])
+            np.greater(by_document[column[0] :], own, out=ahead[column[0] :])
+        else:
+            own = by_document[column, rows]
+            np.greater(by_document, own, out=ahead)
+            ahead |= (by_document == own) & (np.arange(len(by_document))[:, None] < column)
+        place = np.minimum(_count(ahead), depth).astype(np.intp)
+        place[own <= floor if one_pool else (own <= floor) | (gain <= 0)] = depth
+        place *= batch
+        place += rows
+        cells[place] = gain[0] if one_pool else gain
+    return ranked[:depth].T
+
+
+def _count(marks: NDArray[np.bool_]) -> NDArray[np.uint8] | NDArray[np.intp]:
+    """How many marks each column of (P, B) holds: (B,). Up to 255 rows are added in a byte, which is fastest."""
+    parts = [marks[first : first + _BYTE].view(np.uint8) for first in range(0, len(marks), _BYTE)]
+    counts: list[NDArray[np.uint8]] = [np.add.reduce(part, axis=0, dtype=np.uint8) for part in parts]
+    return counts[0] if len(counts) == 1 else np.stack(counts).sum(axis=0, dtype=np.intp)
 
 
 def ranking(scores: Array) -> NDArray[np.intp]:
@@ -119,9 +164,14 @@ def ranking(scores: Array) -> NDArray[np.intp]:
 
 def _dcg(ranked: Array) -> Array:
     total = np.zeros(len(ranked))
-    for rank, gain in enumerate(ranked.T, start=1):
-        total += gain / np.log2(rank + 1)
+    for gain in (ranked / _discounts(ranked.shape[1])).T:
+        total += gain
     return total
+
+
+@lru_cache(maxsize=64)
+def _discounts(depth: int) -> Array:
+    return np.array([np.log2(rank + 1) for rank in range(1, depth + 1)])
 
 
 def _ndcg(ranked: Array, judged: Array, cutoff: int | None) -> Array:

@@ -210,7 +210,7 @@ class RetrievalTask:
         parsed = [parse_metric(name) for name in dict.fromkeys(metrics or (self.metric, *DEFAULT_METRICS))]
         rows, capped = self._admit(prompt_ids, texts)
         scores = self._scorer.scores(rows, capped)
-        return {str(metric): self._scorer.measure(rows, scores, metric) for metric in parsed}
+        return dict(zip(map(str, parsed), self._scorer.measure(rows, scores, parsed), strict=True))
 
     def rankings(self, prompt_ids: Sequence[str], texts: Sequence[str]) -> list[tuple[str, ...]]:
         """For each text the ids of the documents of the pool that it matches, best first."""
