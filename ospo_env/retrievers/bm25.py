@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from ospo_env.retrievers.base import best_rows, equal_pools, make_fingerprint
+from ospo_env.retrievers.base import best_rows, make_fingerprint
+from ospo_env.retrievers.pool_sums import pool_sums
 from ospo_env.retrievers.storage import ArrayFile, index_arrays
 from ospo_env.retrievers.terms import document_blocks, term_counts
 from ospo_env.retrievers.vocabulary import Vocabulary
@@ -18,6 +19,7 @@ from ospo_env.text import cuts_between_words
 
 __all__ = ["BM25Retriever"]
 
+_BATCH = 1024  # texts scored at once; it changes no value
 _VERSION = 1
 _UNIT = 2**16  # a weight's last bit is 1.5e-5 of BM25's unit
 _SCANNED = 2**16  # documents of the corpus that are summed at once
@@ -53,14 +55,12 @@ class BM25Retriever:
 
     def score_pools(self, texts: Sequence[str], pools: NDArray[np.int32]) -> NDArray[np.float64]:
         """As :meth:`Retriever.score_pools`: finite scores are integers of at least 1."""
-        scores = np.full(pools.shape, -np.inf)
-        column_of = np.zeros(len(self._vocabulary), dtype=np.int32)  # of a token, from 1; pages never read cost nothing
-        for rows, pool in equal_pools(pools):
-            occurring, counts = self._vocabulary.counts([texts[row] for row in rows])
-            column_of[occurring] = np.arange(1, len(occurring) + 1)
-            sums = counts @ self._pool_weights(pool, column_of, len(occurring))
-            column_of[occurring] = 0
-            scores[rows] = np.where(sums > 0, sums, -np.inf)
+        scores = np.empty(pools.shape)
+        cells = (self._terms["starts"], self._terms["terms"], self._index["weights"])
+        for first in range(0, len(texts), _BATCH):
+            batch = slice(first, first + _BATCH)
+            sums = pool_sums(self._vocabulary.known(texts[batch]), pools[batch], *cells)
+            scores[batch] = np.where(sums > 0, sums, -np.inf)
         return scores
 
     def rank_corpus(self, text: str, k: int) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
@@ -83,20 +83,6 @@ class BM25Retriever:
     def cuts_cleanly(self, text: str, offsets: Sequence[int]) -> bool:
         """Whether no word is cut."""
         return cuts_between_words(text, offsets)
-
-    def _pool_weights(
-        self, pool: NDArray[np.int32], column_of: NDArray[np.int32], occurring: int
-    ) -> NDArray[np.float64]:
-        """Weights (U, P) of the occurring tokens in the documents of a pool; 0 where absent or padded."""
-        bounds, terms, weights = self._terms["starts"], self._terms["terms"], self._index["weights"]
-        starts, lengths = bounds[pool], np.where(pool < 0, 0, bounds[pool + 1] - bounds[pool])
-        before = np.cumsum(lengths) - lengths
-        cells = np.arange(lengths.sum()) + np.repeat(starts - before, lengths)
-        columns = column_of[terms[cells]]
-        hits = np.flatnonzero(columns)
-        found = np.zeros((occurring, len(pool)))
-        found[columns[hits] - 1, np.repeat(np.arange(len(pool)), lengths)[hits]] = weights[cells[hits]]
-        return found
 
 
 def _weigh(terms: Mapping[str, NDArray[Any]], k1: float, b: float, directory: Path) -> None:
