@@ -101,6 +101,7 @@ class RewriteEnv(gym.Env[str, str]):
         self._prompt_ids, self._prompts = self.task.prompts(split)
         if not self._prompt_ids:
             raise TaskError(f"the data set has no queries in split {split!r}; choose another split or prepare it again")
+        self._queries = self.task.data.queries.filter(pl.col("split") == split)["query"].to_list()
         self._row_of = {prompt_id: row for row, prompt_id in enumerate(self._prompt_ids)}
         self.observation_space = FreeText()
         self.action_space = FreeText()
@@ -249,8 +250,12 @@ class RewriteEnv(gym.Env[str, str]):
         return self._row
 
     def _info(self) -> dict[str, Any]:
-        query = self.task.query(self.prompt_id)
-        return {"query_id": self.prompt_id, "query": query.query, "synthetic": self.task.data.synthetic}
+        row = self._current()
+        return {
+            "query_id": self._prompt_ids[row],
+            "query": self._queries[row],
+            "synthetic": self.task.data.synthetic,
+        }
 
     def _described(self, doc_ids: Sequence[str]) -> list[RankedDocument]:
         """The documents of those ids, all of them in the current pool, with title and gain."""

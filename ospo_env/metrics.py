@@ -11,7 +11,7 @@ it was computed in, and the best order has nDCG exactly 1.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeAlias
@@ -32,6 +32,7 @@ Scores: TypeAlias = NDArray[np.float32] | NDArray[np.float64]
 """Scores of documents: whole numbers need no more than float32."""
 
 _BYTE = 255
+_COMPARED = 2**18  # pairs of documents compared at once; it changes no value
 _FORMS = ("nDCG@k", "RR", "RR@k", "R@k", "AP")
 
 
@@ -106,8 +107,8 @@ def ranked_gains(scores: Scores, columns: NDArray[np.int64], gains: Array, depth
     """Gains of the documents at ranks 1 to ``depth``, ranked by (-score, column).
 
     Nothing is sorted: only documents that have a gain need a rank, one more than the number of those ahead of them.
-    That is counted a document at a time, for all rankings at once: fastest for one pool, and where the scores of a
-    document lie next to each other (column-major).
+    On one pool that is counted a document at a time for all rankings: fastest where the scores of a document lie
+    next to each other (column-major).
 
     Args:
         scores: float32 or float64 (B, P).
@@ -123,43 +124,59 @@ def ranked_gains(scores: Scores, columns: NDArray[np.int64], gains: Array, depth
     >>> ranked_gains(np.array([[5.0, 7.0, 7.0, -np.inf]]), np.array([[2, 3]]), np.array([[0.1, 1.0]]), 3)
     array([[0. , 0.1, 0. ]])
     """
-    one_pool = len(columns) == 1
-    if one_pool:
-        columns, gains = columns[:, gains[0] > 0], gains[:, gains[0] > 0]
-    by_document = scores.T if scores.strides[0] == scores.itemsize else np.ascontiguousarray(scores.T)
-    batch = by_document.shape[1]
+    batch = len(scores)
     rows = np.arange(batch)
-    ahead = np.empty(by_document.shape, dtype=np.bool_)
     ranked = np.zeros((depth + 1, batch))  # the last row takes those that rank lower, or not at all
     cells = ranked.reshape(-1)
-    for column, gain in zip(columns.T, gains.T, strict=True):
-        if one_pool:
-            own = by_document[column[0]]
-            np.greater_equal(by_document[: column[0]], own, out=ahead[: column[0]])
-            np.greater(by_document[column[0] :], own, out=ahead[column[0] :])
-        else:
-            own = by_document[column, rows]
-            np.greater(by_document, own, out=ahead)
-            ahead |= (by_document == own) & (np.arange(len(by_document))[:, None] < column)
-        place = np.minimum(_count(ahead), depth).astype(np.intp)
-        place[own <= floor if one_pool else (own <= floor) | (gain <= 0)] = depth
-        place *= batch
-        place += rows
-        cells[place] = gain[0] if one_pool else gain
+    if len(columns) == 1 and batch > 1:
+        for (own, place), gain in zip(_ahead_in_one_pool(scores, columns[0]), gains[0].tolist(), strict=True):
+            if gain > 0:
+                place[own <= floor] = depth
+                cells[np.minimum(place, depth) * batch + rows] = gain
+    else:
+        places = np.minimum(_ahead(scores, columns), depth)
+        places[np.less_equal(np.take_along_axis(scores, columns, axis=1), floor) | (gains <= 0)] = depth
+        cells[places * batch + rows[:, None]] = gains
     return ranked[:depth].T
 
 
-def _count(marks: NDArray[np.bool_]) -> NDArray[np.uint8] | NDArray[np.intp]:
+def _ahead(scores: Scores, columns: NDArray[np.int64]) -> NDArray[np.intp]:
+    """How many documents rank ahead of those in the columns (B, R): (B, R)."""
+    ahead = np.empty(columns.shape, dtype=np.intp)
+    position = np.arange(scores.shape[1])
+    block = max(1, _COMPARED // max(1, columns.shape[1] * scores.shape[1]))
+    for first in range(0, len(scores), block):
+        some = slice(first, first + block)
+        every, own = scores[some, None, :], np.take_along_axis(scores[some], columns[some], axis=1)[..., None]
+        before = np.greater(every, own) | (np.equal(every, own) & (position < columns[some, :, None]))
+        ahead[some] = np.count_nonzero(before, axis=2)
+    return ahead
+
+
+def _ahead_in_one_pool(scores: Scores, columns: NDArray[np.int64]) -> Iterator[tuple[Scores, NDArray[np.intp]]]:
+    """For each of the columns (R,) its scores (B,), and how many documents rank ahead of it (B,)."""
+    by_document = scores.T if scores.strides[0] == scores.itemsize else np.ascontiguousarray(scores.T)
+    marks = np.empty(by_document.shape, dtype=np.bool_)
+    for column in columns.tolist():
+        own: Scores = by_document[column]
+        np.greater_equal(by_document[:column], own, out=marks[:column])
+        np.greater(by_document[column:], own, out=marks[column:])
+        yield own, _count(marks)
+
+
+def _count(marks: NDArray[np.bool_]) -> NDArray[np.intp]:
     """How many marks each column of (P, B) holds: (B,). Up to 255 rows are added in a byte, which is fastest."""
-    parts = [marks[first : first + _BYTE].view(np.uint8) for first in range(0, len(marks), _BYTE)]
-    counts: list[NDArray[np.uint8]] = [np.add.reduce(part, axis=0, dtype=np.uint8) for part in parts]
-    return counts[0] if len(counts) == 1 else np.stack(counts).sum(axis=0, dtype=np.intp)
+    counts = np.zeros(marks.shape[1], dtype=np.intp)
+    for first in range(0, len(marks), _BYTE):
+        counts += np.add.reduce(marks[first : first + _BYTE].view(np.uint8), axis=0, dtype=np.uint8)
+    return counts
 
 
-def ranking(scores: Array) -> NDArray[np.intp]:
-    """Columns of one row of scores (P,), best first, ties in the order of the columns, without those of -inf."""
-    order = np.argsort(-scores, kind="stable")
-    return order[: np.count_nonzero(scores > -np.inf)]
+def ranking(scores: Array) -> list[NDArray[np.intp]]:
+    """Columns of each row of scores (B, P), best first, ties in the order of the columns, without those of -inf."""
+    order = np.argsort(-scores, axis=1, kind="stable")
+    sizes = np.count_nonzero(scores > -np.inf, axis=1)
+    return [row[:size] for row, size in zip(order, sizes.tolist(), strict=True)]
 
 
 def _dcg(ranked: Array) -> Array:
@@ -188,12 +205,9 @@ def _recall(ranked: Array, judged: Array, cutoff: int | None) -> Array:
 
 
 def _average_precision(ranked: Array, judged: Array, cutoff: int | None) -> Array:
-    found = np.zeros(len(ranked))
-    total = np.zeros(len(ranked))
-    for rank, relevant in enumerate((ranked >= FULL_GAIN).T, start=1):
-        found += relevant
-        total += relevant * found / rank
-    return _share(total, _relevant(judged))
+    relevant = ranked >= FULL_GAIN
+    precisions = relevant * np.cumsum(relevant, axis=1) / np.arange(1, ranked.shape[1] + 1)
+    return _share(np.add.accumulate(precisions, axis=1)[:, -1], _relevant(judged))
 
 
 def _relevant(gains: Array) -> Array:
