@@ -24,7 +24,7 @@ from envs_data.errors import DataError
 from envs_data.esci_files import EXAMPLES, PRODUCTS, read_documents, read_examples
 from envs_data.pools import SharedValues, build_pools, check_pool_size, shared_values
 from envs_data.prepared import PreparedData, write_prepared
-from envs_data.sources import source_file, source_hashes
+from envs_data.sources import is_synthetic, source_file, source_hashes
 from envs_data.splits import random_stream, shuffle_within_splits, split_labels
 from envs_data.words import words
 
@@ -92,7 +92,7 @@ def prepare_esci(
             "demonstrations": demonstrations,
         },
         dataset="esci",
-        synthetic=False,
+        synthetic=is_synthetic(Path(source)),
         arguments={"locale": locale, "version": version, "pool_size": pool_size, "seed": seed},
         sources=source_hashes(paths),
         counts={

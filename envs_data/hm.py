@@ -27,7 +27,7 @@ from envs_data.errors import DataError
 from envs_data.hm_files import ARTICLES, CUSTOMERS, TRANSACTIONS, Purchases, read_documents, read_purchases
 from envs_data.pools import SharedValues, build_pools, check_pool_size, shared_values
 from envs_data.prepared import PreparedData, write_prepared
-from envs_data.sources import source_file, source_hashes
+from envs_data.sources import is_synthetic, source_file, source_hashes
 from envs_data.splits import check_whole_number, random_stream, shuffle_within_splits, split_labels
 from envs_data.words import words
 
@@ -101,7 +101,7 @@ def prepare_hm(
             "demonstrations": demonstrations,
         },
         dataset="hm",
-        synthetic=False,
+        synthetic=is_synthetic(source),
         arguments={"pool_size": pool_size, "seed": seed, "max_queries": max_queries},
         sources=source_hashes(paths),
         counts={

@@ -1,7 +1,7 @@
 """The five tables of a prepared directory: their columns, and what must hold in them and between them."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import polars as pl
 
@@ -27,14 +27,18 @@ TABLES: Mapping[str, Mapping[str, Any]] = {
 """Each table's columns and their types; ``envs_data.prepared`` says what they mean."""
 
 
-def cast_table(name: str, frame: pl.DataFrame) -> pl.DataFrame:
+_Frame = TypeVar("_Frame", pl.DataFrame, pl.LazyFrame)
+
+
+def cast_table(name: str, frame: _Frame) -> _Frame:
     """The columns of a table, in order and of their types; others are dropped.
 
     Raises:
-        DataError: A column is missing or holds what its type cannot.
+        DataError: A column is missing or holds what its type cannot; a lazy frame says the latter when collected.
     """
     schema = TABLES[name]
-    missing = [column for column in schema if column not in frame.columns]
+    present = frame.collect_schema().names()
+    missing = [column for column in schema if column not in present]
     if missing:
         raise DataError(f"table {name}: expected columns {', '.join(schema)}; missing {', '.join(missing)}")
     try:
@@ -43,22 +47,30 @@ def cast_table(name: str, frame: pl.DataFrame) -> pl.DataFrame:
         raise DataError(f"table {name}: {one_line(error)}") from error
 
 
-def check_tables(tables: Mapping[str, pl.DataFrame]) -> None:
-    """Check what a task relies on, at about 20 ns a pooled document.
+def check_tables(documents: pl.LazyFrame, tables: Mapping[str, pl.DataFrame]) -> None:
+    """Check what a task relies on, at about 20 ns a pooled document; of the documents only the ids are held.
 
     Args:
-        tables: All five, as ``cast_table`` returns them.
+        documents: The documents, as ``cast_table`` returns them.
+        tables: The other four, likewise.
 
     Raises:
         DataError: A value is missing, an id comes twice or names nothing, or a query cannot be answered in its pool.
     """
-    documents, queries, pools, qrels = (tables[name] for name in ("documents", "queries", "pools", "qrels"))
-    for name in ("documents", "queries"):
-        if tables[name].is_empty():
+    queries, pools, qrels = (tables[name] for name in ("queries", "pools", "qrels"))
+    found = documents.select(
+        pl.len().alias("rows"), pl.col("doc_id").n_unique().alias("ids"), pl.all().null_count().name.suffix(" null")
+    )
+    about = found.collect(engine="streaming").row(0, named=True)
+    n_documents = about["rows"]
+    for name, height in (("documents", n_documents), ("queries", queries.height)):
+        if not height:
             raise DataError(f"no {name} are left after filtering; check the source and the filters")
+    for column in TABLES["documents"]:
+        _check_count("documents", column, about[f"{column} null"])
     for name, frame in tables.items():
         _check_nulls(name, frame)
-    if documents["doc_id"].n_unique() != documents.height:
+    if about["ids"] != n_documents:
         raise DataError("doc_id must be unique among the documents")
     if queries["query_id"].n_unique() != queries.height:
         raise DataError("query_id must be unique among the queries, over all splits")
@@ -66,8 +78,8 @@ def check_tables(tables: Mapping[str, pl.DataFrame]) -> None:
         raise DataError(f"split must be one of {', '.join(SPLITS)}; got {queries['split'].unique().sort().to_list()}")
     if not pools["query_id"].equals(queries["query_id"]):
         raise DataError("pools must have the queries' ids in the queries' order")
-    _check_pools(pools, documents.height)
-    _check_qrels(qrels, pools, documents.height)
+    _check_pools(pools, n_documents)
+    _check_qrels(qrels, pools, n_documents)
     training = queries.filter(pl.col("split") == "train")
     if tables["demonstrations"].join(training, on="query_id", how="anti").height:
         raise DataError("demonstrations must come from training queries only")
@@ -78,8 +90,12 @@ def _check_nulls(name: str, frame: pl.DataFrame) -> None:
         nulls = column.null_count()
         if column.dtype == pl.List:
             nulls += int(column.list.len().sum()) - column.explode().count()
-        if nulls:
-            raise DataError(f"table {name}: expected a value in every row of {column.name}; {nulls:,} are null")
+        _check_count(name, column.name, nulls)
+
+
+def _check_count(name: str, column: str, nulls: int) -> None:
+    if nulls:
+        raise DataError(f"table {name}: expected a value in every row of {column}; {nulls:,} are null")
 
 
 def _check_pools(pools: pl.DataFrame, n_documents: int) -> None:

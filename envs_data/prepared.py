@@ -15,13 +15,16 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import polars as pl
 
+from envs_data.cache import FileIdentity, recall, remember
+from envs_data.documents import Documents, open_documents
 from envs_data.errors import DataError, one_line
 from envs_data.layout import SPLITS, TABLES, cast_table, check_tables
 
@@ -38,8 +41,11 @@ __all__ = [
 
 FORMAT_VERSION = 1
 
+_CHECKS = 1  # goes up with what is checked when a directory is opened
+
 _MANIFEST = "manifest.json"
 _FILES = {f"{name}.parquet": name for name in TABLES}
+_DOCUMENTS = "documents.parquet"
 _MANIFEST_FIELDS: Mapping[str, type] = {
     "format_version": int,
     "dataset": str,
@@ -50,10 +56,12 @@ _MANIFEST_FIELDS: Mapping[str, type] = {
     "files": dict,
 }
 
+_Table = TypeVar("_Table")
+
 
 @dataclass(frozen=True)
 class PreparedData:
-    """A data set in memory, in the tables that the module's docstring lists.
+    """A data set, in the tables that the module's docstring lists; the texts of many documents may be on disk.
 
     Attributes:
         documents: One row a document.
@@ -64,7 +72,7 @@ class PreparedData:
         manifest: Where the data came from; JSON-able.
     """
 
-    documents: pl.DataFrame
+    documents: Documents
     queries: pl.DataFrame
     pools: pl.DataFrame
     qrels: pl.DataFrame
@@ -123,7 +131,7 @@ def write_prepared(
     """
     check_replaceable(out)
     checked = {name: cast_table(name, tables[name]) for name in TABLES}
-    check_tables(checked)
+    check_tables(checked["documents"].lazy(), {name: table for name, table in checked.items() if name != "documents"})
     with _writing_to(out):
         out = out.resolve()  # the directory itself is replaced, not a link to it
         partial = out.parent / f".{out.name}.partial-{os.getpid()}"
@@ -146,7 +154,7 @@ def write_prepared(
             _put(partial, out)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
-    return PreparedData(**checked, manifest=manifest)
+    return PreparedData(Documents(checked.pop("documents")), **checked, manifest=manifest)
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -160,7 +168,12 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def load_prepared(path: str | Path) -> PreparedData:
-    """Read a prepared directory, after checking that it is whole.
+    """Open a prepared directory, after checking that it is whole.
+
+    All bytes are read and all tables checked the first time. That is remembered in the cache directory
+    (``$OSPO_CACHE_DIR``, or the user's) under the manifest and the size, time of change, inode and device of each
+    file; while these stay as they are, the directory is opened without checking again. The texts of a large corpus
+    are left on disk until they are asked for.
 
     Args:
         path: A directory that ``write_prepared`` made.
@@ -175,14 +188,24 @@ def load_prepared(path: str | Path) -> PreparedData:
     path = Path(path)
     try:
         manifest = _read_manifest(path)
-        tables = {name: _read(path / file, name, manifest["files"].get(file)) for file, name in _FILES.items()}
+        identities = [_identity(path / file) for file in _FILES]
+        about = f"prepared {_CHECKS} {manifest['files']}"
+        corpus = recall(about, identities)
+        if corpus is None:
+            for file in _FILES:
+                _check_digest(path / file, manifest["files"].get(file))
+        documents = _read(path / _DOCUMENTS, partial(open_documents, digest=corpus))
+        rest = {name: file for file, name in _FILES.items() if file != _DOCUMENTS}
+        tables = {name: _read(path / file, partial(_read_table, name)) for name, file in rest.items()}
     except OSError as error:
         raise DataError(f"cannot read the prepared directory {path}: {one_line(error)}") from error
-    try:
-        check_tables(tables)
-    except DataError as error:
-        raise DataError(f"{path}: {error}; run scripts/prepare.py again") from error
-    return PreparedData(**tables, manifest=manifest)
+    if corpus is None:
+        try:
+            check_tables(documents.lazy(), tables)
+        except (pl.exceptions.PolarsError, DataError) as error:
+            raise DataError(f"{path}: {one_line(error)}; run scripts/prepare.py again") from error
+        remember(about, identities, documents.digest)
+    return PreparedData(documents, **tables, manifest=manifest)
 
 
 def check_replaceable(out: Path, source: Path | None = None) -> None:
@@ -271,15 +294,26 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     return manifest
 
 
-def _read(path: Path, name: str, digest: object) -> pl.DataFrame:
-    if not path.is_file():
-        raise DataError(f"expected the file {path.name} in {path.parent}; run scripts/prepare.py again")
-    if file_sha256(path) != digest:
-        raise DataError(f"{path} is not the file that {_MANIFEST} lists (other digest); run scripts/prepare.py again")
+def _identity(file: Path) -> FileIdentity:
+    if not file.is_file():
+        raise DataError(f"expected the file {file.name} in {file.parent}; run scripts/prepare.py again")
+    return FileIdentity.of(file)
+
+
+def _check_digest(file: Path, digest: object) -> None:
+    if file_sha256(file) != digest:
+        raise DataError(f"{file} is not the file that {_MANIFEST} lists (other digest); run scripts/prepare.py again")
+
+
+def _read_table(name: str, file: Path) -> pl.DataFrame:
+    return cast_table(name, pl.read_parquet(file))
+
+
+def _read(file: Path, read: Callable[[Path], _Table]) -> _Table:
     try:
-        return cast_table(name, pl.read_parquet(path))
+        return read(file)
     except (pl.exceptions.PolarsError, DataError) as error:
-        raise DataError(f"{path} cannot be read ({one_line(error)}); run scripts/prepare.py again") from error
+        raise DataError(f"{file} cannot be read ({one_line(error)}); run scripts/prepare.py again") from error
 
 
 def _manifest_bytes(manifest: Mapping[str, Any]) -> bytes:

@@ -101,6 +101,7 @@ class RewriteEnv(gym.Env[str, str]):
         self._prompt_ids, self._prompts = self.task.prompts(split)
         if not self._prompt_ids:
             raise TaskError(f"the data set has no queries in split {split!r}; choose another split or prepare it again")
+        self._queries = self.task.data.queries.filter(pl.col("split") == split)["query"].to_list()
         self._row_of = {prompt_id: row for row, prompt_id in enumerate(self._prompt_ids)}
         self.observation_space = FreeText()
         self.action_space = FreeText()
@@ -249,15 +250,19 @@ class RewriteEnv(gym.Env[str, str]):
         return self._row
 
     def _info(self) -> dict[str, Any]:
-        query = self.task.query(self.prompt_id)
-        return {"query_id": self.prompt_id, "query": query.query, "synthetic": self.task.data.synthetic}
+        row = self._current()
+        return {
+            "query_id": self._prompt_ids[row],
+            "query": self._queries[row],
+            "synthetic": self.task.data.synthetic,
+        }
 
     def _described(self, doc_ids: Sequence[str]) -> list[RankedDocument]:
         """The documents of those ids, all of them in the current pool, with title and gain."""
         of_query = pl.col("query_id") == self.prompt_id
         data = self.task.data
-        pool = data.documents[data.pools.filter(of_query)["doc_rows"].item()]
+        pool = data.pools.filter(of_query)["doc_rows"].item()
         judged = data.qrels.filter(of_query)
         gains = dict(zip(data.documents["doc_id"].gather(judged["doc_row"]), judged["gain"], strict=True))
-        titles = dict(zip(pool["doc_id"], pool["title"], strict=True))
+        titles = dict(zip(*(data.documents[name].gather(pool) for name in ("doc_id", "title")), strict=True))
         return [RankedDocument(doc_id, titles[doc_id], gains.get(doc_id, 0.0)) for doc_id in doc_ids]

@@ -1,53 +1,57 @@
-"""One text's coalitions as work for a retriever: which texts it has to score, and scores of coalitions from those."""
+"""One text's coalitions as work for a retriever: which texts it has to score, and what adds up from those scores."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ospo_env.coalitions import coalition_text
+from ospo_env.metrics import Scores
 
-__all__ = ["CHUNK", "Block", "Game", "coalition_scores", "plan_game"]
+__all__ = ["Game", "Sums", "added_scores", "plan_game", "plan_sums"]
 
-CHUNK = 4096
-"""Coalitions held in memory at once; it changes no value."""
+_CHUNK_BYTES = 2**21  # of scores at once, about what a core's own cache holds; it changes no value
+_EXACT_FLOAT32 = 2**24  # whole numbers up to this are float32 numbers
 
 
 class Game(NamedTuple):
-    """The coalitions of one text, sorted by what their worths need.
+    """The coalitions of one text, sorted by what their worths need; those that keep no character are worth 0.
 
     Attributes:
         query: Whose pool is ranked.
-        text: The whole text, capped.
-        grand: Places of the coalitions that keep every character.
-        proper: Places of those that keep some; all others are empty, and worth 0.
-        parts: The texts that the proper coalitions need: one a segment if linear, else one a distinct coalition.
-        masks: If linear, bool (len(proper), len(parts)); else empty.
-        part_of: If not linear, for each proper coalition its part; else empty.
-        linear: Whether the scores of a coalition are sums over segments.
+        texts: Texts whose own rankings are worths: the whole text if a coalition keeps every character and, unless
+            scores are sums, one for each distinct coalition that keeps some.
+        places: Places of the coalitions that are worth one of those (T,).
+        text_of: For each of them, which (T,).
+        segments: Texts of the segments whose scores add up to those of the other coalitions; none where there is no
+            other.
+        members: Of each segment, which coalitions it is in: bool (len(segments), C).
     """
 
     query: int
-    text: str
-    grand: NDArray[np.intp]
-    proper: NDArray[np.intp]
-    parts: list[str]
-    masks: NDArray[np.bool_]
-    part_of: NDArray[np.intp]
-    linear: bool
-
-    @property
-    def texts(self) -> list[str]:
-        """All texts that have to be scored."""
-        return [self.text, *self.parts] if len(self.grand) else self.parts
-
-
-class Block(NamedTuple):
-    """Scores (c, P) of some coalitions of a game, and the places (c,) of these among all of its coalitions."""
-
+    texts: list[str]
     places: NDArray[np.intp]
-    scores: NDArray[np.float64]
+    text_of: NDArray[np.intp]
+    segments: list[str]
+    members: NDArray[np.bool_]
+
+
+class Sums(NamedTuple):
+    """Scores of a game's coalitions as a matrix product.
+
+    Attributes:
+        members: Of each summand, which coalitions it is in: bool (N, C).
+        summands: Scores of N segments (N, P), 0 where a document does not match: float32 where that is enough digits
+            for every sum of them, in any order of summation, else float64.
+        floor: Documents whose sum is no more do not match: 0 where all scores are positive, else -inf.
+        matched: bool (N, P), where a sum does not tell by itself whether a document matches; else ``None``.
+    """
+
+    members: NDArray[np.bool_]
+    summands: Scores
+    floor: float
+    matched: NDArray[np.bool_] | None
 
 
 def plan_game(query: int, text: str, spans: NDArray[np.int64], coalitions: NDArray[np.bool_], linear: bool) -> Game:
@@ -61,42 +65,77 @@ def plan_game(query: int, text: str, spans: NDArray[np.int64], coalitions: NDArr
         linear: Whether the retriever is linear and no cut lies inside one of its units.
     """
     filled = spans[:, 1] > spans[:, 0]
-    spans, coalitions = spans[filled], coalitions[:, filled]
-    sizes = coalitions.sum(axis=1)
-    grand = np.flatnonzero((sizes == len(spans)) & (sizes > 0))
-    proper = np.flatnonzero((sizes < len(spans)) & (sizes > 0))
-    masks = coalitions[proper]
+    if not filled.all():
+        spans, coalitions = spans[filled], coalitions[:, filled]
+    members = np.ascontiguousarray(coalitions.T)
+    sizes = np.add.reduce(members, axis=0, dtype=np.intp)
+    grand = np.flatnonzero(sizes == len(spans)) if len(spans) else np.empty(0, dtype=np.intp)
+    texts = [text] if len(grand) else []
+    text_of = np.zeros(len(grand), dtype=np.intp)
     if linear:
-        used = masks.any(axis=0)
-        parts = [text[start:end] for start, end in spans[used].tolist()]
-        return Game(query, text, grand, proper, parts, masks[:, used], np.empty(0, np.intp), linear=True)
-    masks, part_of = np.unique(masks, axis=0, return_inverse=True)
-    parts = [coalition_text(text, spans, mask) for mask in masks]
-    return Game(query, text, grand, proper, parts, np.empty((0, 0), np.bool_), part_of.reshape(-1), linear=False)
+        used = (members & (sizes < len(spans))).any(axis=1)
+        segments = [text[start:end] for start, end in spans[used].tolist()]
+        return Game(query, texts, grand, text_of, segments, members if used.all() else members[used])
+    proper = np.flatnonzero((sizes < len(spans)) & (sizes > 0))
+    masks, part_of = np.unique(coalitions[proper], axis=0, return_inverse=True)
+    places, text_of = np.concatenate([grand, proper]), np.concatenate([text_of, len(texts) + part_of.reshape(-1)])
+    texts.extend(coalition_text(text, spans, mask) for mask in masks)
+    return Game(query, texts, places, text_of, [], members[:0])
 
 
-def coalition_scores(game: Game, rows: Mapping[str, NDArray[np.float64]]) -> Iterator[Block]:
-    """Scores of all coalitions that are not empty, at most :data:`CHUNK` at a time.
+def plan_sums(game: Game, rows: Mapping[str, NDArray[np.float64]]) -> Sums:
+    """The matrix product of a game's sums.
 
     Args:
-        game: The game.
-        rows: For each of ``game.texts`` its scores (P,) on the game's pool.
+        game: The game, with at least one segment.
+        rows: For each of ``game.segments`` its scores (P,) on the game's pool.
     """
-    if len(game.grand):
-        row = rows[game.text]
-        yield Block(game.grand, np.broadcast_to(row, (len(game.grand), len(row))))
-    if not len(game.proper):
-        return
-    parts = np.stack([rows[part] for part in game.parts])
+    members, parts = game.members, np.stack([rows[segment] for segment in game.segments])
     matched = parts > -np.inf
-    summands = np.where(matched, parts, 0.0)
-    positive = bool((summands[matched] > 0).all())  # then a sum tells by itself whether anything matched
-    for first in range(0, len(game.proper), CHUNK):
-        chunk = slice(first, first + CHUNK)
-        if game.linear:
-            kept = game.masks[chunk].astype(np.float64)
-            sums = kept @ summands
-            scores = np.where(sums > 0 if positive else kept @ matched > 0, sums, -np.inf)
-        else:
-            scores = parts[game.part_of[chunk]]
-        yield Block(game.proper[chunk], scores)
+    if not matched.all():
+        matching = matched.any(axis=1)  # the others change no coalition
+        members, parts, matched = members[matching], parts[matching], matched[matching]
+    if matched.all():
+        return Sums(members, _narrowed(parts), -np.inf, None)
+    positive = bool((parts[matched] > 0).all())
+    summands = _narrowed(np.where(matched, parts, 0.0))
+    return Sums(members, summands, *((0.0, None) if positive else (-np.inf, matched)))
+
+
+def added_scores(sums: Sequence[Sums]) -> Iterator[Scores]:
+    """Scores of coalitions of one or several games on one pool, some at a time.
+
+    Args:
+        sums: Of those games, with equal floors and summands of one dtype.
+
+    Yields:
+        (c, P), column-major, of all coalitions in order; the next one takes its place in memory.
+    """
+    documents, itemsize = sums[0].summands.shape[1], sums[0].summands.itemsize
+    wanted = min(_CHUNK_BYTES // (documents * itemsize), sum(one.members.shape[1] for one in sums))
+    width = wanted // 32 * 32 + 16  # rows whose length is a power of two would fall on one another in the cache
+    buffer = np.empty((documents, width), dtype=sums[0].summands.dtype)
+    filled = 0
+    for one in sums:
+        first = 0
+        while first < one.members.shape[1]:
+            chunk = one.members[:, first : first + width - filled]
+            out = buffer[:, filled : filled + chunk.shape[1]]
+            np.matmul(one.summands.T, chunk.astype(out.dtype), out=out)
+            if one.matched is not None:
+                out[~(one.matched.T @ chunk)] = -np.inf
+            elif one.floor < 0:
+                out[:, ~chunk.any(axis=0)] = -np.inf
+            first += chunk.shape[1]
+            filled += chunk.shape[1]
+            if filled == width:
+                yield buffer.T
+                filled = 0
+    if filled:
+        yield buffer[:, :filled].T
+
+
+def _narrowed(summands: NDArray[np.float64]) -> Scores:
+    """As float32 if they are whole numbers whose sums are at most 2^24, whichever are added; else as they are."""
+    exact = np.abs(summands).max(axis=1).sum() <= _EXACT_FLOAT32 and (np.rint(summands) == summands).all()
+    return summands.astype(np.float32) if exact else summands

@@ -11,8 +11,9 @@ it was computed in, and the best order has nDCG exactly 1.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeAlias
 
 import numpy as np
@@ -21,13 +22,17 @@ from numpy.typing import NDArray
 from envs_data import unknown_name
 from ospo_env.errors import TaskError
 
-__all__ = ["FULL_GAIN", "Metric", "parse_metric", "ranked_gains", "ranking"]
+__all__ = ["FULL_GAIN", "Metric", "Scores", "parse_metric", "ranked_gains", "ranking"]
 
 FULL_GAIN = 1.0
 """The gain from which a document counts as relevant for RR, R and AP."""
 
 Array: TypeAlias = NDArray[np.float64]
+Scores: TypeAlias = NDArray[np.float32] | NDArray[np.float64]
+"""Scores of documents: whole numbers need no more than float32."""
 
+_BYTE = 255
+_COMPARED = 2**18  # pairs of documents compared at once; it changes no value
 _FORMS = ("nDCG@k", "RR", "RR@k", "R@k", "AP")
 
 
@@ -46,20 +51,36 @@ class Metric:
     def __str__(self) -> str:
         return self.measure if self.cutoff is None else f"{self.measure}@{self.cutoff}"
 
-    def __call__(self, scores: Array, columns: NDArray[np.int64], gains: Array, judged: Array) -> Array:
+    def __call__(
+        self, scores: Scores, columns: NDArray[np.int64], gains: Array, judged: Array, floor: float = -np.inf
+    ) -> Array:
         """The metric of each ranking.
 
         Args:
-            scores: Finite, or -inf where a document is not ranked (B, P).
-            columns: Where the documents that have a gain stand, (B, R), padded with any column.
-            gains: Their gains, >= 0, (B, R), padded with 0.
-            judged: Gains of all judged documents of the query in descending order, (B, J), padded with 0.
+            scores: float32 or float64 (B, P).
+            columns: Where the documents that have a gain stand, (B, R), padded with any column; (1, R) where all
+                rankings are of one pool.
+            gains: Their gains, >= 0, like the columns, padded with 0.
+            judged: Gains of all judged documents of the query in descending order, (B, J) or (1, J), padded with 0.
+            floor: Documents that score no more are not ranked.
 
         Returns:
             float64 (B,), in [0, 1]; 0 where nothing is ranked.
         """
         depth = min(self.cutoff or scores.shape[1], scores.shape[1])
-        return _MEASURES[self.measure](ranked_gains(scores, columns, gains, depth), judged, self.cutoff)
+        return self.of_ranked(ranked_gains(scores, columns, gains, depth, floor), judged)
+
+    def of_ranked(self, ranked: Array, judged: Array) -> Array:
+        """The metric of rankings whose gains are known: several metrics need them only once.
+
+        Args:
+            ranked: As :func:`ranked_gains` returns it, as deep as the cut-off or the pool.
+            judged: As when called.
+
+        Returns:
+            float64 (B,), in [0, 1].
+        """
+        return _MEASURES[self.measure](ranked[:, : self.cutoff], judged, self.cutoff)
 
 
 def parse_metric(name: str) -> Metric:
@@ -82,16 +103,20 @@ def parse_metric(name: str) -> Metric:
     raise TaskError(f"{unknown_name('metric', name, known)} (k is a positive integer)")
 
 
-def ranked_gains(scores: Array, columns: NDArray[np.int64], gains: Array, depth: int) -> Array:
+def ranked_gains(scores: Scores, columns: NDArray[np.int64], gains: Array, depth: int, floor: float = -np.inf) -> Array:
     """Gains of the documents at ranks 1 to ``depth``, ranked by (-score, column).
 
     Nothing is sorted: only documents that have a gain need a rank, one more than the number of those ahead of them.
+    On one pool that is counted a document at a time for all rankings: fastest where the scores of a document lie
+    next to each other (column-major).
 
     Args:
-        scores: (B, P); -inf is not ranked.
-        columns: Where the documents that have a gain stand, (B, R), padded with any column.
-        gains: Their gains, (B, R), padded with 0.
+        scores: float32 or float64 (B, P).
+        columns: Where the documents that have a gain stand, (B, R), padded with any column; (1, R) where all rankings
+            are of one pool.
+        gains: Their gains, like the columns, padded with 0.
         depth: Ranks wanted, in 1 .. P.
+        floor: Documents that score no more are not ranked.
 
     Returns:
         float64 (B, depth); 0 where a document without gain or none stands at that rank.
@@ -99,29 +124,71 @@ def ranked_gains(scores: Array, columns: NDArray[np.int64], gains: Array, depth:
     >>> ranked_gains(np.array([[5.0, 7.0, 7.0, -np.inf]]), np.array([[2, 3]]), np.array([[0.1, 1.0]]), 3)
     array([[0. , 0.1, 0. ]])
     """
-    ranked = np.zeros((len(scores), depth))
-    rows = np.arange(len(scores))
+    batch = len(scores)
+    rows = np.arange(batch)
+    ranked = np.zeros((depth + 1, batch))  # the last row takes those that rank lower, or not at all
+    cells = ranked.reshape(-1)
+    if len(columns) == 1 and batch > 1:
+        for (own, place), gain in zip(_ahead_in_one_pool(scores, columns[0]), gains[0].tolist(), strict=True):
+            if gain > 0:
+                place[own <= floor] = depth
+                cells[np.minimum(place, depth) * batch + rows] = gain
+    else:
+        places = np.minimum(_ahead(scores, columns), depth)
+        places[np.less_equal(np.take_along_axis(scores, columns, axis=1), floor) | (gains <= 0)] = depth
+        cells[places * batch + rows[:, None]] = gains
+    return ranked[:depth].T
+
+
+def _ahead(scores: Scores, columns: NDArray[np.int64]) -> NDArray[np.intp]:
+    """How many documents rank ahead of those in the columns (B, R): (B, R)."""
+    ahead = np.empty(columns.shape, dtype=np.intp)
     position = np.arange(scores.shape[1])
-    for column, gain in zip(columns.T, gains.T, strict=True):
-        own = scores[rows, column]
-        ahead = (scores > own[:, None]) | ((scores == own[:, None]) & (position < column[:, None]))
-        place = np.count_nonzero(ahead, axis=1)
-        counts = np.flatnonzero((place < depth) & (own > -np.inf) & (gain > 0))
-        ranked[counts, place[counts]] = gain[counts]
-    return ranked
+    block = max(1, _COMPARED // max(1, columns.shape[1] * scores.shape[1]))
+    for first in range(0, len(scores), block):
+        some = slice(first, first + block)
+        every, own = scores[some, None, :], np.take_along_axis(scores[some], columns[some], axis=1)[..., None]
+        before = np.greater(every, own) | (np.equal(every, own) & (position < columns[some, :, None]))
+        ahead[some] = np.count_nonzero(before, axis=2)
+    return ahead
 
 
-def ranking(scores: Array) -> NDArray[np.intp]:
-    """Columns of one row of scores (P,), best first, ties in the order of the columns, without those of -inf."""
-    order = np.argsort(-scores, kind="stable")
-    return order[: np.count_nonzero(scores > -np.inf)]
+def _ahead_in_one_pool(scores: Scores, columns: NDArray[np.int64]) -> Iterator[tuple[Scores, NDArray[np.intp]]]:
+    """For each of the columns (R,) its scores (B,), and how many documents rank ahead of it (B,)."""
+    by_document = scores.T if scores.strides[0] == scores.itemsize else np.ascontiguousarray(scores.T)
+    marks = np.empty(by_document.shape, dtype=np.bool_)
+    for column in columns.tolist():
+        own: Scores = by_document[column]
+        np.greater_equal(by_document[:column], own, out=marks[:column])
+        np.greater(by_document[column:], own, out=marks[column:])
+        yield own, _count(marks)
+
+
+def _count(marks: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """How many marks each column of (P, B) holds: (B,). Up to 255 rows are added in a byte, which is fastest."""
+    counts = np.zeros(marks.shape[1], dtype=np.intp)
+    for first in range(0, len(marks), _BYTE):
+        counts += np.add.reduce(marks[first : first + _BYTE].view(np.uint8), axis=0, dtype=np.uint8)
+    return counts
+
+
+def ranking(scores: Array) -> list[NDArray[np.intp]]:
+    """Columns of each row of scores (B, P), best first, ties in the order of the columns, without those of -inf."""
+    order = np.argsort(-scores, axis=1, kind="stable")
+    sizes = np.count_nonzero(scores > -np.inf, axis=1)
+    return [row[:size] for row, size in zip(order, sizes.tolist(), strict=True)]
 
 
 def _dcg(ranked: Array) -> Array:
     total = np.zeros(len(ranked))
-    for rank, gain in enumerate(ranked.T, start=1):
-        total += gain / np.log2(rank + 1)
+    for gain in (ranked / _discounts(ranked.shape[1])).T:
+        total += gain
     return total
+
+
+@lru_cache(maxsize=64)
+def _discounts(depth: int) -> Array:
+    return np.array([np.log2(rank + 1) for rank in range(1, depth + 1)])
 
 
 def _ndcg(ranked: Array, judged: Array, cutoff: int | None) -> Array:
@@ -138,12 +205,9 @@ def _recall(ranked: Array, judged: Array, cutoff: int | None) -> Array:
 
 
 def _average_precision(ranked: Array, judged: Array, cutoff: int | None) -> Array:
-    found = np.zeros(len(ranked))
-    total = np.zeros(len(ranked))
-    for rank, relevant in enumerate((ranked >= FULL_GAIN).T, start=1):
-        found += relevant
-        total += relevant * found / rank
-    return _share(total, _relevant(judged))
+    relevant = ranked >= FULL_GAIN
+    precisions = relevant * np.cumsum(relevant, axis=1) / np.arange(1, ranked.shape[1] + 1)
+    return _share(np.add.accumulate(precisions, axis=1)[:, -1], _relevant(judged))
 
 
 def _relevant(gains: Array) -> Array:

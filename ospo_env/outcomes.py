@@ -38,14 +38,10 @@ def judge(task: RetrievalTask, prompt_ids: Sequence[str], texts: Sequence[str]) 
     Raises:
         RetrieverError: The retriever failed.
     """
-    metrics = task.evaluate(prompt_ids, texts)
-    rankings = task.rankings(prompt_ids, texts)  # of the scores that the line above left in the task's cache
+    judged = task.judge(prompt_ids, texts)
+    each = zip(*(values.tolist() for values in judged.metrics.values()), strict=True)
+    metrics = [dict(zip(judged.metrics, values, strict=True)) for values in each]
     return [
-        Outcome(
-            reward=float(metrics[task.metric][row]),
-            ranking=rankings[row],
-            metrics={name: float(values[row]) for name, values in metrics.items()},
-            words_beyond_cap=task.words_beyond_cap(text),
-        )
-        for row, text in enumerate(texts)
+        Outcome(reward=named[task.metric], ranking=ranked, metrics=named, words_beyond_cap=beyond)
+        for named, ranked, beyond in zip(metrics, judged.rankings, judged.words_beyond_cap, strict=True)
     ]

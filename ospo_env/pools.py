@@ -40,7 +40,7 @@ class CandidatePools:
         qrels = qrels.sort("row", "gain", "doc_row", descending=[False, True, False])
         query, gains = qrels["row"].to_numpy().astype(np.int64), qrels["gain"].to_numpy()
         judged = query * documents + qrels["doc_row"].to_numpy().astype(np.int64)
-        if len(np.unique(judged)) != len(judged):
+        if not np.diff(np.sort(judged)).all():
             raise TaskError("expected one judgement a query and document; the qrels hold some twice")
         self._judged = gains
         self._judged_starts = np.searchsorted(query, np.arange(len(sizes) + 1))

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import accumulate, pairwise
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -10,14 +11,15 @@ from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from ospo_env.errors import RetrieverError
-from ospo_env.games import CHUNK, Block, coalition_scores, plan_game
-from ospo_env.metrics import Metric
+from ospo_env.games import Game, Sums, added_scores, plan_game, plan_sums
+from ospo_env.metrics import Metric, ranked_gains
 from ospo_env.pools import CandidatePools
 from ospo_env.retrievers.base import Retriever
 
 __all__ = ["PoolScorer"]
 
 _CACHE_BYTES = 64 * 2**20
+_CHUNK = 4096  # rankings measured at once; it changes no value
 _ENTRY_BYTES = 400  # what Python keeps for a key and a row besides their content
 
 _Key: TypeAlias = tuple[int, str]
@@ -27,12 +29,6 @@ _Scores: TypeAlias = NDArray[np.float64]
 class _Entry(NamedTuple):
     scores: _Scores
     text: str  # of the key, for the size
-
-
-class _Pending(NamedTuple):
-    query: int
-    worth: _Scores  # of all coalitions of the game, to be filled
-    block: Block
 
 
 class PoolScorer:
@@ -73,16 +69,26 @@ class PoolScorer:
         self._counters["asked"] += len(texts)
         keys = list(zip(queries.tolist(), texts, strict=True))
         known = self._score(keys)
-        return _stack([known[key][None] for key in keys])
+        return _stack([known[key] for key in keys])
 
-    def measure(self, queries: NDArray[np.int64], scores: _Scores, metric: Metric | None = None) -> _Scores:
-        """A metric, the scorer's own by default, of B rows of scores (B, P): float64 (B,) in [0, 1]."""
-        gains, judged = self._pools.gain_batch(queries), self._pools.judged_batch(queries)
-        return (metric or self._metric)(scores, *gains, judged)
+    def measure(self, queries: NDArray[np.int64], scores: _Scores, metrics: Sequence[Metric] | None = None) -> _Scores:
+        """M metrics, by default the scorer's own, of B rows of scores (B, P): float64 (M, B) in [0, 1]."""
+        metrics = [self._metric] if metrics is None else metrics
+        pool = scores.shape[1]
+        depth = max(min(metric.cutoff or pool, pool) for metric in metrics)
+        values = np.empty((len(metrics), len(scores)))
+        for first in range(0, len(scores), _CHUNK):
+            chunk = slice(first, first + _CHUNK)
+            ranked = ranked_gains(scores[chunk], *self._pools.gain_batch(queries[chunk]), depth)
+            judged = self._pools.judged_batch(queries[chunk])
+            for metric, value in zip(metrics, values, strict=True):
+                value[chunk] = metric.of_ranked(ranked, judged)
+        return values
 
     def rewards(self, queries: NDArray[np.int64], texts: Sequence[str]) -> _Scores:
         """The metric of each text's ranking: float64 (B,) in [0, 1]."""
-        return self.measure(queries, self.scores(queries, texts))
+        values: _Scores = self.measure(queries, self.scores(queries, texts))[0]
+        return values
 
     def worths(
         self,
@@ -112,18 +118,10 @@ class PoolScorer:
             plan_game(query, text, segments, matrix, linear=self._adds_up(text, segments))
             for query, text, segments, matrix in zip(queries.tolist(), texts, spans, coalitions, strict=True)
         ]
-        known = self._score((game.query, text) for game in games for text in game.texts)
+        known = self._score((game.query, text) for game in games for text in (*game.texts, *game.segments))
         worths = [np.zeros(len(matrix)) for matrix in coalitions]
-        pending: list[_Pending] = []
-        size = 0
-        for game, worth in zip(games, worths, strict=True):
-            for block in coalition_scores(game, {text: known[game.query, text] for text in game.texts}):
-                pending.append(_Pending(game.query, worth, block))
-                size += len(block.scores)
-                if size >= CHUNK:
-                    self._settle(pending)
-                    pending, size = [], 0
-        self._settle(pending)
+        self._settle_sums(games, known, worths)
+        self._settle_texts(games, known, worths)
         return worths
 
     def _adds_up(self, text: str, spans: NDArray[np.int64]) -> bool:
@@ -131,15 +129,28 @@ class PoolScorer:
         with _typed_failure(self._retriever.name, "on the cuts of a text"):
             return self._retriever.linear and self._retriever.cuts_cleanly(text, spans[:, 0].tolist())
 
-    def _settle(self, pending: Sequence[_Pending]) -> None:
-        """Measure blocks of scores together, and put their worths where they belong."""
-        sizes = [len(waiting.block.scores) for waiting in pending]
-        queries = np.repeat(np.array([waiting.query for waiting in pending], dtype=np.int64), sizes)
-        values = self.measure(queries, _stack([waiting.block.scores for waiting in pending]))
-        start = 0
-        for size, (_, worth, block) in zip(sizes, pending, strict=True):
-            worth[block.places] = values[start : start + size]
-            start += size
+    def _settle_sums(self, games: Sequence[Game], known: Mapping[_Key, _Scores], worths: Sequence[_Scores]) -> None:
+        """Fill in the worths of the games whose scores are sums; equal pools are measured together."""
+        alike: dict[tuple[int, str, float], list[tuple[Sums, _Scores]]] = {}
+        for game, worth in zip(games, worths, strict=True):
+            if game.segments:
+                sums = plan_sums(game, {segment: known[game.query, segment] for segment in game.segments})
+                alike.setdefault((game.query, sums.summands.dtype.str, sums.floor), []).append((sums, worth))
+        for (query, _, floor), members in alike.items():
+            row = np.array([query])
+            gains, judged = self._pools.gain_batch(row), self._pools.judged_batch(row)
+            chunks = added_scores([sums for sums, _ in members])
+            values = np.concatenate([self._metric(chunk, *gains, judged, floor) for chunk in chunks])
+            for (_, worth), mine in zip(members, _dealt(values, [len(worth) for _, worth in members]), strict=True):
+                worth[:] = mine
+
+    def _settle_texts(self, games: Sequence[Game], known: Mapping[_Key, _Scores], worths: Sequence[_Scores]) -> None:
+        """Fill in the worths of the coalitions whose texts were scored."""
+        keys = [(game.query, text) for game in games for text in game.texts]
+        queries = np.array([query for query, _ in keys], dtype=np.int64)
+        (values,) = self.measure(queries, _stack([known[key] for key in keys]))
+        for game, worth, mine in zip(games, worths, _dealt(values, [len(game.texts) for game in games]), strict=True):
+            worth[game.places] = mine[game.text_of]
 
     def _score(self, keys: Iterable[_Key]) -> dict[_Key, _Scores]:
         """Score rows (P,) of all distinct keys, in one call of the retriever at most."""
@@ -165,16 +176,17 @@ class PoolScorer:
         return known
 
 
-def _stack(blocks: Sequence[_Scores]) -> _Scores:
-    """Blocks of scores (c, P) on top of each other, narrower ones padded with -inf."""
-    if len(blocks) == 1:
-        return blocks[0]
-    stacked = np.full((sum(map(len, blocks)), max((block.shape[1] for block in blocks), default=0)), -np.inf)
-    row = 0
-    for block in blocks:
-        stacked[row : row + len(block), : block.shape[1]] = block
-        row += len(block)
+def _stack(rows: Sequence[_Scores]) -> _Scores:
+    """Rows of scores (P,) as one matrix, shorter ones padded with -inf."""
+    stacked = np.full((len(rows), max((len(row) for row in rows), default=0)), -np.inf)
+    for place, row in zip(stacked, rows, strict=True):
+        place[: len(row)] = row
     return stacked
+
+
+def _dealt(values: _Scores, sizes: Sequence[int]) -> list[_Scores]:
+    """Consecutive parts of values (sum of sizes,)."""
+    return [values[first:end] for first, end in pairwise([0, *accumulate(sizes)])]
 
 
 def _entry_bytes(entry: _Entry) -> int:

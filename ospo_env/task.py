@@ -1,9 +1,10 @@
 """The task: what ``ospo_env`` offers through the door, and what its own rooms see behind it."""
 
 import difflib
-import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -12,14 +13,14 @@ from numpy.typing import NDArray
 from envs_data import SPLITS, PreparedData, unknown_name
 from ospo_env.coalitions import check_coalitions, check_spans, cut_spans
 from ospo_env.errors import TaskError
-from ospo_env.metrics import parse_metric, ranking
+from ospo_env.metrics import Metric, parse_metric, ranking
 from ospo_env.pools import CandidatePools
 from ospo_env.retrievers.base import Retriever
-from ospo_env.retrievers.registry import RetrieverSpec, corpus_digest, make_retriever
+from ospo_env.retrievers.registry import RetrieverSpec, make_retriever
 from ospo_env.scorer import PoolScorer
 from ospo_env.text import cap_words, clean_text
 
-__all__ = ["DEFAULT_METRICS", "Query", "RetrievalTask"]
+__all__ = ["DEFAULT_METRICS", "Judgement", "Query", "RetrievalTask"]
 
 DEFAULT_METRICS = ("nDCG@10", "RR", "R@10", "AP")
 """What ``evaluate`` computes besides the task's own metric."""
@@ -45,6 +46,20 @@ class Query:
     query: str
     history: tuple[str, ...]
     intent: tuple[str, ...]
+
+
+class Judgement(NamedTuple):
+    """What B rewrites brought.
+
+    Attributes:
+        metrics: The task's own metric and :data:`DEFAULT_METRICS` by name, each float64 (B,) in [0, 1].
+        rankings: Of each, the ids of the documents of the pool that it matches, best first.
+        words_beyond_cap: Words of each that were not scored.
+    """
+
+    metrics: dict[str, NDArray[np.float64]]
+    rankings: list[tuple[str, ...]]
+    words_beyond_cap: list[int]
 
 
 class RetrievalTask:
@@ -78,14 +93,14 @@ class RetrievalTask:
         if not isinstance(max_words, int) or isinstance(max_words, bool) or not 1 <= max_words <= _MOST_WORDS:
             raise TaskError(f"expected max_words as an integer in 1 .. {_MOST_WORDS}; got {max_words!r}")
         parsed = parse_metric(metric)
-        documents = data.documents["text"].to_list()
         self.data = data
-        self.retriever: Retriever = make_retriever(retriever, documents, corpus_digest(documents))
+        self.retriever: Retriever = make_retriever(retriever, data.documents.texts, data.documents.digest)
         self.metric = str(parsed)
         self.max_words = max_words
         self._row_of = {query_id: row for row, query_id in enumerate(data.queries["query_id"])}
         self._pools = CandidatePools(data)
         self._scorer = PoolScorer(self.retriever, self._pools, parsed)
+        self._metrics = [parse_metric(name) for name in dict.fromkeys((self.metric, *DEFAULT_METRICS))]
 
     def prompts(self, split: str) -> tuple[list[str], list[str]]:
         """Ids and texts of a split's prompts, in stored order.
@@ -112,7 +127,7 @@ class RetrievalTask:
         """
         yield from self.prompts("train")[1]
         yield from self.data.demonstrations["text"]
-        yield from self.data.documents["text"].head(_TOKENIZER_DOCUMENTS)
+        yield from self.data.documents.texts[:_TOKENIZER_DOCUMENTS]
 
     def rewards(self, prompt_ids: Sequence[str], texts: Sequence[str]) -> NDArray[np.float64]:
         """The metric of each text's ranking, as ``env.step`` returns it.
@@ -129,7 +144,8 @@ class RetrievalTask:
             TaskError: An id is unknown, or the lengths differ.
             RetrieverError: The retriever failed.
         """
-        return self._scorer.rewards(*self._admit(prompt_ids, texts))
+        rows, capped, _ = self._admit(prompt_ids, texts)
+        return self._scorer.rewards(rows, capped)
 
     def coalition_values(
         self,
@@ -159,7 +175,7 @@ class RetrievalTask:
             TaskError: An id is unknown, lengths differ, spans do not tile their text, or a matrix has another width.
             RetrieverError: The retriever failed.
         """
-        rows, capped = self._admit(prompt_ids, texts)
+        rows, capped, _ = self._admit(prompt_ids, texts)
         if not len(texts) == len(spans) == len(coalitions):
             raise TaskError(
                 f"expected one list of spans and one coalition matrix a text; got {len(texts)} texts, "
@@ -208,21 +224,33 @@ class RetrievalTask:
         Returns:
             For each name, as printed, float64 (B,) in [0, 1].
         """
-        parsed = [parse_metric(name) for name in dict.fromkeys(metrics or (self.metric, *DEFAULT_METRICS))]
-        rows, capped = self._admit(prompt_ids, texts)
-        scores = self._scorer.scores(rows, capped)
-        return {str(metric): self._scorer.measure(rows, scores, metric) for metric in parsed}
+        parsed = self._metrics if metrics is None else [parse_metric(name) for name in dict.fromkeys(metrics)]
+        rows, capped, _ = self._admit(prompt_ids, texts)
+        return self._measured(rows, self._scorer.scores(rows, capped), parsed)
 
     def rankings(self, prompt_ids: Sequence[str], texts: Sequence[str]) -> list[tuple[str, ...]]:
         """For each text the ids of the documents of the pool that it matches, best first."""
-        rows, capped = self._admit(prompt_ids, texts)
+        rows, capped, _ = self._admit(prompt_ids, texts)
+        return self._ranked(rows, self._scorer.scores(rows, capped))
+
+    def judge(self, prompt_ids: Sequence[str], texts: Sequence[str]) -> Judgement:
+        """What a step says of each text, all of it from one scoring.
+
+        Args:
+            prompt_ids: B ids.
+            texts: B texts, any strings.
+
+        Returns:
+            What :meth:`evaluate` and :meth:`rankings` return, and the words that were not scored.
+
+        Raises:
+            TypeError: A text is not a string.
+            TaskError: An id is unknown, or the lengths differ.
+            RetrieverError: The retriever failed.
+        """
+        rows, capped, beyond = self._admit(prompt_ids, texts)
         scores = self._scorer.scores(rows, capped)
-        ranked = [
-            self._pools.documents(row)[ranking(found[: self._pools.size(row)])]
-            for row, found in zip(rows.tolist(), scores, strict=True)
-        ]
-        doc_ids = iter(self.data.documents["doc_id"].gather(np.concatenate([*ranked, np.empty(0, np.int32)])))
-        return [tuple(itertools.islice(doc_ids, len(documents))) for documents in ranked]
+        return Judgement(self._measured(rows, scores, self._metrics), self._ranked(rows, scores), beyond)
 
     def judgements(self, prompt_ids: Sequence[str]) -> list[tuple[str, str, float]]:
         """Query id, document id and gain of all judged documents of some queries, in stored order.
@@ -239,6 +267,19 @@ class RetrievalTask:
         """Words of a text that do not count, since they lie beyond the ``max_words``-th."""
         return cap_words(text, self.max_words)[1]
 
+    def _measured(
+        self, rows: NDArray[np.int64], scores: NDArray[np.float64], metrics: Sequence[Metric]
+    ) -> dict[str, NDArray[np.float64]]:
+        return dict(zip(map(str, metrics), self._scorer.measure(rows, scores, metrics), strict=True))
+
+    def _ranked(self, rows: NDArray[np.int64], scores: NDArray[np.float64]) -> list[tuple[str, ...]]:
+        """Ids of the matched documents of each pool, best first, from scores (B, P)."""
+        places = ranking(scores)
+        ranked = [self._pools.documents(row)[found] for row, found in zip(rows.tolist(), places, strict=True)]
+        doc_ids = self.data.documents["doc_id"][np.concatenate([*ranked, np.empty(0, np.int32)])].to_list()
+        ends = accumulate(map(len, ranked), initial=0)
+        return [tuple(doc_ids[first:end]) for first, end in pairwise(ends)]
+
     def _row(self, prompt_id: str) -> int:
         row = self._row_of.get(prompt_id)
         if row is None:
@@ -247,8 +288,8 @@ class RetrievalTask:
             raise TaskError(f"unknown prompt id {prompt_id!r}: expected a query id of the data set{hint}")
         return row
 
-    def _admit(self, prompt_ids: Sequence[str], texts: Sequence[str]) -> tuple[NDArray[np.int64], list[str]]:
-        """Query rows (B,) and texts as they count: clean and capped."""
+    def _admit(self, prompt_ids: Sequence[str], texts: Sequence[str]) -> tuple[NDArray[np.int64], list[str], list[int]]:
+        """Query rows (B,), texts as they count, clean and capped, and how many words of each lie beyond the cap."""
         for what, given in (("prompt ids", prompt_ids), ("texts", texts)):
             if isinstance(given, str):
                 raise TypeError(f"expected a sequence of {what}; got the single string {given[:60]!r}")
@@ -258,4 +299,5 @@ class RetrievalTask:
             if not isinstance(text, str):
                 raise TypeError(f"expected text {b} to be a string; got {type(text).__name__}")
         rows = np.array([self._row(prompt_id) for prompt_id in prompt_ids], dtype=np.int64)
-        return rows, [cap_words(clean_text(text), self.max_words)[0] for text in texts]
+        capped = [cap_words(clean_text(text), self.max_words) for text in texts]
+        return rows, [text for text, _ in capped], [beyond for _, beyond in capped]

@@ -84,11 +84,10 @@ class RewriteVectorEnv(VectorEnv[_Texts, Sequence[str], _Array]):
         """
         seeds = self._seeds(seed)
         mask, each = self._options(options)
-        infos: dict[str, Any] = {}
-        for index in np.flatnonzero(mask):
-            self._observations[index], info = self._envs[index].reset(seed=seeds[index], options=each[index])
-            infos = self._add_info(infos, info, int(index))
-        return self._texts(), infos
+        infos: dict[int, dict[str, Any]] = {}
+        for index in np.flatnonzero(mask).tolist():
+            self._observations[index], infos[index] = self._envs[index].reset(seed=seeds[index], options=each[index])
+        return self._texts(), self._laid_out(infos)
 
     def step(self, actions: Sequence[str]) -> tuple[_Texts, _Array, _Array, _Array, dict[str, Any]]:
         """Score N rewrites, end N episodes and start the next.
@@ -110,15 +109,14 @@ class RewriteVectorEnv(VectorEnv[_Texts, Sequence[str], _Array]):
         for env in self._envs:
             env.check_running()
         outcomes = judge(self.task, [env.prompt_id for env in self._envs], texts)
-        infos: dict[str, Any] = {}
+        infos: dict[int, dict[str, Any]] = {}
         rewards = np.zeros(self.num_envs, dtype=np.float64)
         for index, (env, text, outcome) in enumerate(zip(self._envs, texts, outcomes, strict=True)):
             final_obs, rewards[index], _, _, final_info = env.conclude(text, outcome)
-            infos = self._add_info(infos, {"final_obs": final_obs, "final_info": final_info}, index)
             self._observations[index], info = env.reset()
-            infos = self._add_info(infos, info, index)
+            infos[index] = {"final_obs": final_obs, "final_info": final_info, **info}
         terminations = np.ones(self.num_envs, dtype=np.bool_)
-        return self._texts(), rewards, terminations, np.zeros_like(terminations), infos
+        return self._texts(), rewards, terminations, np.zeros_like(terminations), self._laid_out(infos)
 
     def render(self) -> tuple[str | None, ...]:  # type: ignore[override]
         """The current episode of each environment as text; after a step these are the new ones."""
@@ -133,6 +131,27 @@ class RewriteVectorEnv(VectorEnv[_Texts, Sequence[str], _Array]):
     def np_random_seed(self) -> tuple[int, ...]:  # type: ignore[override]
         """The N seeds."""
         return tuple(env.np_random_seed for env in self._envs)
+
+    def _laid_out(self, infos: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
+        """The infos of some environments, all with the same keys, as one array a key (``_add_info`` takes a call each).
+
+        Args:
+            infos: By index of the environment.
+        """
+        indices = list(infos)
+        laid: dict[str, Any] = {}
+        for key, first in next(iter(infos.values())).items():
+            values = [info[key] for info in infos.values()]
+            if isinstance(first, dict):
+                laid[key] = self._laid_out(dict(zip(indices, values, strict=True)))
+            else:
+                kind = type(first) if isinstance(first, bool | int | float) else object
+                laid[key] = np.full(self.num_envs, None) if kind is object else np.zeros(self.num_envs, dtype=kind)
+                for index, value in zip(indices, values, strict=True):
+                    laid[key][index] = value
+            laid[f"_{key}"] = np.zeros(self.num_envs, dtype=np.bool_)
+            laid[f"_{key}"][indices] = True
+        return laid
 
     def _texts(self) -> _Texts:
         return tuple(text for text in self._observations if text is not None)

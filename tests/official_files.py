@@ -107,6 +107,11 @@ def write_hm(directory, articles=None, transactions=None, compress=False):
     return directory
 
 
+def table(data, name):
+    """A table of a data set in memory."""
+    return data.documents.frame if name == "documents" else getattr(data, name)
+
+
 def judged_ids(data):
     """(query_id, doc_id) -> gain."""
     ids = data.documents["doc_id"].gather(data.qrels["doc_row"])

@@ -80,7 +80,7 @@ def test_ranked_gains_are_those_of_a_sort(data, pool, batch):
         )
         expected = [*gains[row, order], *[0.0] * (pool - len(order))]
         np.testing.assert_array_equal(found[row], expected)
-        np.testing.assert_array_equal(ranking(scores[row]), order)
+        np.testing.assert_array_equal(ranking(scores)[row], order)
 
 
 def random_runs(seed, queries=20, pool=30):
@@ -111,7 +111,7 @@ def test_agreement_with_ir_measures(name):
         qrels += [ir_measures.Qrel(f"q{query}", f"x{d}", round(100 * g)) for d, g in enumerate(outside[query])]
         run += [
             ir_measures.ScoredDoc(f"q{query}", f"d{d}", float(1000 - rank))
-            for rank, d in enumerate(ranking(scores[query]))
+            for rank, d in enumerate(ranking(scores)[query])
         ]
     expected = {value.query_id: value.value for value in ir_measures.iter_calc([theirs], qrels, run)}
     for query in range(len(scores)):

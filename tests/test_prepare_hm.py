@@ -35,7 +35,7 @@ def test_hm_text_joins_the_attributes(hm):
 
 def test_hm_queries_against_a_plain_reading(hm):
     """Histories, needs and judgements, recomputed customer by customer."""
-    kinds = dict(hm.documents.select("doc_id", pl.col("text").str.split("\n").list.get(1)).rows())
+    kinds = dict(hm.documents.frame.select("doc_id", pl.col("text").str.split("\n").list.get(1)).rows())
     unknown = set(hm_articles().filter(product_type_name="Unknown")["article_id"].str.zfill(10))
     needs = {"Dress": "dress", "Vest top": "vest top", "Leggings/Tights": "leggings tights"}
     judged = {}

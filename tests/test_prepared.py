@@ -5,6 +5,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from official_files import table
 
 from envs_data import DataError, load_prepared, write_prepared
 from envs_data.prepared import check_replaceable, file_sha256
@@ -102,7 +103,7 @@ def test_what_is_written_is_read(tmp_path):
     assert read.manifest == written.manifest
     assert read.fingerprint == written.fingerprint
     for name in NAMES:
-        assert getattr(read, name).equals(getattr(written, name))
+        assert table(read, name).equals(table(written, name))
     seal(tmp_path / "data")  # the negative control of the tests that seal: it changes nothing of what is right
     assert load_prepared(tmp_path / "data").manifest == written.manifest
 

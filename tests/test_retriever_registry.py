@@ -1,12 +1,15 @@
 """Retrievers by name, as objects and as factories: what is made of each, and what is said of what makes none."""
 
+import pickle
+
 import numpy as np
 import pytest
 from shop import documents
 
 from ospo_env.errors import RetrieverError, TaskError
 from ospo_env.retrievers import make_retriever, register_retriever
-from ospo_env.retrievers.registry import _FACTORIES, corpus_digest
+from ospo_env.retrievers.bm25 import BM25Retriever
+from ospo_env.retrievers.registry import _KINDS, corpus_digest, resolve_retriever
 
 DOCUMENTS = documents()
 
@@ -38,7 +41,7 @@ def failing(documents, corpus):
 
 @pytest.fixture
 def _registry(monkeypatch):
-    monkeypatch.setattr("ospo_env.retrievers.registry._FACTORIES", dict(_FACTORIES))
+    monkeypatch.setattr("ospo_env.retrievers.registry._KINDS", dict(_KINDS))
 
 
 @pytest.mark.usefixtures("_registry")
@@ -47,8 +50,58 @@ def test_registering():
     made = make_retriever("constant", DOCUMENTS, "digest")
     assert isinstance(made, Constant)
     assert made.documents is DOCUMENTS
-    with pytest.raises(TaskError, match="colon"):
-        register_retriever("my:retriever", Constant)
+    for name in ("my:retriever", "", "mine?", "a,b", "a+b"):
+        with pytest.raises(TaskError, match="colon"):
+            register_retriever(name, Constant)
+
+
+class Configured(Constant):
+    def __init__(self, documents, corpus, where, *, depth=3, scale=0.5, fast=False, prompt=None):
+        self.given = (where, depth, scale, fast, prompt)
+
+
+@pytest.mark.usefixtures("_registry")
+def test_an_argument_and_settings():
+    register_retriever("configured", Configured, argument="a directory")
+    made = make_retriever("configured:/a b?depth=7&scale=2&fast=true&prompt=query:%20a%26b=c +", DOCUMENTS, "d")
+    assert made.given == ("/a b", 7, 2.0, True, "query: a&b=c +")
+    again = make_retriever("configured:/a b?scale=2&depth=7&prompt=query: a%26b=c +&fast=true", DOCUMENTS, "d")
+    assert again is made
+    assert make_retriever("configured:/a b?depth=8", DOCUMENTS, "d").given == ("/a b", 8, 0.5, False, None)
+    assert make_retriever("configured:x", DOCUMENTS, "d") is not make_retriever("configured:y", DOCUMENTS, "d")
+    factory = resolve_retriever("configured:x?depth=8")
+    assert pickle.loads(pickle.dumps(factory)) == factory
+
+
+def test_settings_change_the_fingerprint():
+    made = make_retriever("bm25?k1=0.9&b=0.4", DOCUMENTS, "d")
+    assert made.fingerprint == BM25Retriever(DOCUMENTS, "d", k1=0.9, b=0.4).fingerprint
+    assert make_retriever("bm25?", DOCUMENTS, "d").fingerprint == make_retriever("bm25", DOCUMENTS, "d").fingerprint
+
+
+@pytest.mark.usefixtures("_registry")
+@pytest.mark.parametrize(
+    ("spec", "match"),
+    [
+        ("configured", "expected a directory after 'configured:'; got 'configured'"),
+        ("configured:", "expected a directory after 'configured:'"),
+        ("configured:?depth=1", "expected a directory after 'configured:'"),
+        ("configured:x?dpeth=1", "unknown setting of the retriever 'configured': 'dpeth'; did you mean 'depth'"),
+        ("configured:x?depth", "expected depth=value"),
+        ("configured:x?depth=1.5", "expected depth of the retriever 'configured' as int; got '1.5'"),
+        ("configured:x?scale=much", "expected scale of the retriever 'configured' as float; got 'much'"),
+        ("configured:x?fast=yes", "expected fast of the retriever 'configured' as true or false; got 'yes'"),
+        ("json:dumps", "the retriever 'json' takes no argument; got 'json:dumps'"),
+        ("bm25:x", "the retriever 'bm25' takes no argument"),
+        ("bm52?k1=1", "unknown retriever 'bm52.k1=1'"),
+    ],
+)
+def test_wrong_arguments_and_settings(spec, match):
+    register_retriever("configured", Configured, argument="a directory")
+    register_retriever("json", Constant)  # from here on it is no module
+    with pytest.raises(TaskError, match=match) as error:
+        make_retriever(spec, DOCUMENTS, "d")
+    assert "\n" not in str(error.value)
 
 
 def test_an_object_a_factory_or_an_import_path():

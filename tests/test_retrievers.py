@@ -11,6 +11,7 @@ import bm25s
 import numpy as np
 import pytest
 from hypothesis import given
+from scipy import sparse
 from shop import SETTINGS, EachWordOnce, all_coalitions, cut_texts, documents
 
 from ospo_env.coalitions import coalition_text
@@ -18,13 +19,14 @@ from ospo_env.errors import TaskError
 from ospo_env.retrievers import Retriever, make_retriever
 from ospo_env.retrievers.base import best_rows, equal_pools, make_fingerprint
 from ospo_env.retrievers.bm25 import BM25Retriever
+from ospo_env.retrievers.chargram import CharGramRetriever
 from ospo_env.retrievers.lsa import LSARetriever
 from ospo_env.retrievers.registry import corpus_digest
 from ospo_env.text import clean_text, tokens
 
 DOCUMENTS = documents()
 EVERYTHING = np.arange(len(DOCUMENTS), dtype=np.int32)
-RETRIEVERS = {name: make_retriever(name, DOCUMENTS, corpus_digest(DOCUMENTS)) for name in ("bm25", "lsa")}
+RETRIEVERS = {name: make_retriever(name, DOCUMENTS, corpus_digest(DOCUMENTS)) for name in ("bm25", "chargram", "lsa")}
 QUERIES = ["red wool coat", "blue", "shoe shoe leather", "赤い", "", "zzz", "...", "Straße 🎉", "the zzz", "café"]
 
 each = pytest.mark.parametrize("retriever", RETRIEVERS.values(), ids=RETRIEVERS)
@@ -135,7 +137,7 @@ class LastOfTies:
 def test_candidates_grow_until_they_hold_the_best():
     texts = ["w1 w2"] * 300 + ["w1 w3", "w3 w4", "w4 w2 w5"] * 20  # more ties than candidates
     retriever = LSARetriever(texts, "x")
-    index = retriever._index = LastOfTies(retriever._documents)
+    index = retriever._index = LastOfTies(retriever._vectors["documents"])
     pool = np.arange(len(texts), dtype=np.int32)
     for text in ("w1 w2", "w3", "w1 w1 w5"):
         scores = retriever.score_pools([text], pool[None])[0]
@@ -179,15 +181,17 @@ def test_hash_seed_and_threads_change_nothing(name):
     assert printed == [RETRIEVERS[name].fingerprint, hashlib.sha256(here.tobytes()).hexdigest()]
 
 
-def test_bm25_weights_are_those_of_the_library():
+@pytest.mark.parametrize(("k1", "b"), [(1.5, 0.75), (0.9, 0.4), (2.0, 0.0)])
+def test_bm25_weights_are_those_of_the_library(k1, b):
     ids = {}
     corpus = [[ids.setdefault(token, len(ids)) for token in tokens(document)] for document in DOCUMENTS]
-    library = bm25s.BM25(k1=1.5, b=0.75, method="lucene", dtype="float64")
+    library = bm25s.BM25(k1=k1, b=b, method="lucene", dtype="float64")
     library.index((corpus, ids), create_empty_token=False, show_progress=False)
-    for text in ("red wool coat", "the linen", "shoe shoe blue"):
-        expected = library.get_scores(tokens(text))
-        ours = whole(RETRIEVERS["bm25"], text)[0]
-        np.testing.assert_allclose(np.where(ours > -np.inf, ours, 0) / 2**16, expected, atol=1e-4)
+    scores = library.scores
+    exact = sparse.csc_matrix((scores["data"], scores["indices"], scores["indptr"]), shape=(len(corpus), len(ids)))
+    expected = np.rint(exact.toarray() * 2**16)
+    ours = whole(BM25Retriever(DOCUMENTS, "x", k1=k1, b=b), *ids).T
+    np.testing.assert_array_equal(np.where(ours > -np.inf, ours, 0), expected)
 
 
 def test_latent_scores_are_cosines_times_one_factor():
@@ -211,23 +215,53 @@ def test_latent_scores_are_cosines_times_one_factor():
         np.testing.assert_allclose(ours / factor, expected, atol=2e-3)
 
 
+def test_chargram_scores_are_cosines_times_one_factor():
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    vectorizer = CountVectorizer(analyzer="char_wb", ngram_range=(3, 5), lowercase=False)
+    words = sorted({token for document in DOCUMENTS for token in tokens(document)})
+    grams = vectorizer.fit_transform(words)
+    counts = np.array([[tokens(document).count(word) for word in words] for document in DOCUMENTS])
+    occurs = np.count_nonzero(counts @ grams, axis=0)
+    idf = np.log((1 + len(DOCUMENTS)) / (1 + occurs)) + 1
+    vectors = (np.where(counts, 1 + np.log(np.maximum(counts, 1)), 0) @ grams) * idf
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
+    for text in ("red wool coat", "shoe shoe leathr", "赤い", "x"):
+        expected = vectors @ (vectorizer.transform([" ".join(tokens(text))]).toarray()[0] * idf)
+        ours = whole(RETRIEVERS["chargram"], text)[0]
+        np.testing.assert_allclose(np.where(ours > -np.inf, ours, 0) / 2**20, expected, rtol=0.02, atol=1e-3)
+        np.testing.assert_array_equal(ours > -np.inf, expected > 0)
+
+
+@pytest.mark.parametrize(("misspelt", "meant"), [("blakc", "black"), ("leathr", "leather"), ("lininn", "linen")])
+def test_a_misspelt_word_is_found_by_its_characters(misspelt, meant):
+    assert len(RETRIEVERS["bm25"].rank_corpus(misspelt, 1)[0]) == 0
+    found, _ = RETRIEVERS["chargram"].rank_corpus(misspelt, 4)
+    assert all(meant in tokens(DOCUMENTS[row]) for row in found)
+    assert len(found) == 4
+
+
 def test_fingerprint_names_kind_settings_corpus_and_version():
     digests = {
         BM25Retriever(DOCUMENTS, "a").fingerprint,
         BM25Retriever(DOCUMENTS, "b").fingerprint,
         BM25Retriever(DOCUMENTS, "a", k1=0.9).fingerprint,
+        CharGramRetriever(DOCUMENTS, "a").fingerprint,
+        CharGramRetriever(DOCUMENTS, "b").fingerprint,
         LSARetriever(DOCUMENTS, "a").fingerprint,
         LSARetriever(DOCUMENTS, "a", dimensions=8).fingerprint,
         make_fingerprint("bm25", 1, {}, "a"),
         make_fingerprint("bm25", 2, {}, "a"),
     }
-    assert len(digests) == 7
+    assert len(digests) == 9
     assert BM25Retriever(DOCUMENTS, "a").fingerprint in digests
 
 
 @pytest.mark.parametrize("texts", [[""], ["", "..."]])
-def test_a_corpus_without_words_matches_nothing(texts):
-    retriever = BM25Retriever(texts, "x")
+@pytest.mark.parametrize("kind", [BM25Retriever, CharGramRetriever])
+def test_a_corpus_without_words_matches_nothing(kind, texts):
+    retriever = kind(texts, "x")
     assert (retriever.score_pools(["red"], np.array([[0]], dtype=np.int32)) == -np.inf).all()
     assert len(retriever.rank_corpus("red", 3)[0]) == 0
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from shop import SETTINGS, EachWordOnce, Wrapped, all_coalitions, cut_texts, shop, task
 
 from agents.protocols import Task
+from envs_data.documents import Documents
 from ospo_env.errors import TaskError
 from ospo_env.task import DEFAULT_METRICS, RetrievalTask
 
@@ -226,7 +227,7 @@ def test_nothing_asked():
 def test_tasks_on_equal_documents_share_a_retriever():
     shared = task("bm25").retriever
     assert task("bm25").retriever is shared
-    changed = replace(shop(), documents=shop().documents.with_columns(text=pl.lit("red")))
+    changed = replace(shop(), documents=Documents(shop().documents.frame.with_columns(text=pl.lit("red"))))
     assert RetrievalTask(changed).retriever is not shared
 
 

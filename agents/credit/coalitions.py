@@ -1,7 +1,7 @@
 """Coalitions as rows of a boolean matrix: made, found again by content, and checked."""
 
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -62,7 +62,12 @@ def all_coalitions(n: int) -> Coalitions:
     >>> all_coalitions(2).astype(int).tolist()
     [[0, 0], [1, 0], [0, 1], [1, 1]]
     """
-    return (np.arange(2**n)[:, None] >> np.arange(n) & 1).astype(bool)
+    coalitions = np.zeros((2**n, n), dtype=bool)
+    for player in range(n):
+        without, joined = coalitions[: 2**player], coalitions[2**player : 2 ** (player + 1)]
+        joined[:] = without
+        joined[:, player] = True
+    return coalitions
 
 
 def partition(unions: Unions, n: int) -> list[NDArray[np.int64]]:
@@ -149,8 +154,12 @@ def evaluate(game: Game, coalitions: Coalitions) -> Worths:
     """Worths of coalitions, float64 (C,); the game is called once, with each distinct coalition once."""
     if not len(coalitions):
         return np.zeros(0)
-    _, first, inverse = np.unique(_keys(coalitions), return_index=True, return_inverse=True)
-    order = np.sort(first)  # the plan's own order, so that a game sees it
+    keys = _keys(coalitions)
+    if (keys[1:] > keys[:-1]).all():
+        first = inverse = order = np.arange(len(keys))
+    else:
+        _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+        order = np.sort(first)  # the plan's own order, so that a game sees it
     worths = np.asarray(game(coalitions[order]), dtype=np.float64)
     if worths.shape != order.shape:
         raise AgentError(f"expected a game that gives {order.shape} worths, but got the shape {worths.shape}")
@@ -158,7 +167,7 @@ def evaluate(game: Game, coalitions: Coalitions) -> Worths:
     return spread
 
 
-def _keys(coalitions: Coalitions) -> NDArray[np.generic]:
+def _keys(coalitions: Coalitions) -> NDArray[Any]:
     """One sortable key a row, (C,): a bit field up to 62 players, bytes beyond."""
     n = coalitions.shape[1]
     if n <= 62:

@@ -17,6 +17,7 @@ from agents.credit.coalitions import (
     all_coalitions,
     check_budget,
     check_players,
+    check_worths,
     evaluate,
 )
 from agents.protocols import Coalitions
@@ -50,9 +51,14 @@ def plan_shapley(n: int, budget: int = EXACT_BUDGET) -> Coalitions:
 
 def solve_shapley(coalitions: Coalitions, worths: Worths) -> Credit:
     """Shapley values, float64 (N,), from the worths of all coalitions in any order."""
+    coalitions, values = check_worths(coalitions, worths)
     n = coalitions.shape[1]
-    table = WorthTable(coalitions, worths)
-    return shapley_of_table(table(all_coalitions(n))) if n else np.zeros(0)
+    if n == 0:
+        return np.zeros(0)
+    every = all_coalitions(n)
+    if np.array_equal(coalitions, every):  # the plan's own order needs no search
+        return shapley_of_table(values)
+    return shapley_of_table(WorthTable(coalitions, values)(every))
 
 
 def shapley_of_table(worths: NDArray[np.float64]) -> Credit:

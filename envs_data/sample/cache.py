@@ -1,15 +1,14 @@
 """The embedded sample as a data set: generated when first needed, kept in the user's cache directory."""
 
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-import platformdirs
 from filelock import FileLock, Timeout
 
+from envs_data.cache import CACHE_VARIABLE, cache_directory
 from envs_data.errors import DataError, unknown_name
 from envs_data.prepared import FORMAT_VERSION, PreparedData, load_prepared, write_prepared
 from envs_data.sample import fashion, shopping
@@ -26,7 +25,6 @@ KINDS: Mapping[str, Callable[[int], Shop]] = MappingProxyType(
 )
 """What can be generated, by name."""
 
-_CACHE_VARIABLE = "OSPO_CACHE_DIR"
 _PATIENCE = 300.0  # seconds to wait for another process that generates; it takes a few
 
 
@@ -64,7 +62,7 @@ def load_sample(kind: str) -> PreparedData:
         DataError: The kind is unknown, or the cache directory cannot be used.
     """
     _check(kind)
-    directory = Path(os.environ.get(_CACHE_VARIABLE) or platformdirs.user_cache_dir("ospo"))
+    directory = cache_directory()
     path = directory / f"sample-{kind}-v{CONTENT_VERSION}.{FORMAT_VERSION}"
     data = _intact(path)
     if data is not None:
@@ -83,7 +81,7 @@ def load_sample(kind: str) -> PreparedData:
         ) from error
     except (OSError, DataError) as error:
         raise DataError(
-            f"cannot keep the embedded sample at {path} ({error}); delete it, or set {_CACHE_VARIABLE} to a directory "
+            f"cannot keep the embedded sample at {path} ({error}); delete it, or set {CACHE_VARIABLE} to a directory "
             "that can be written"
         ) from error
 

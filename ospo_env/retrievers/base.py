@@ -17,6 +17,9 @@ class Retriever(Protocol):
 
     A text that matches nothing scores -inf everywhere: such documents are not ranked and earn nothing. A retriever
     can be pickled. One that fails raises; the task turns that into a ``RetrieverError``, never into a reward.
+
+    One whose scores of a document depend also on which other documents are in the pool, as those of a fusion of
+    rankings do, says so with an attribute ``depends_on_pool = True``.
     """
 
     @property

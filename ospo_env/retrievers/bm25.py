@@ -1,32 +1,42 @@
 """BM25 with fixed-point weights: sums are exact, so that a text's scores are those of its pieces."""
 
-import sys
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from ospo_env.retrievers.base import best_rows, equal_pools, make_fingerprint
+from ospo_env.retrievers.base import best_rows, make_fingerprint
+from ospo_env.retrievers.pool_sums import pool_sums
+from ospo_env.retrievers.storage import ArrayFile, index_arrays
+from ospo_env.retrievers.terms import document_blocks, term_counts
 from ospo_env.retrievers.vocabulary import Vocabulary
 from ospo_env.text import cuts_between_words
 
 __all__ = ["BM25Retriever"]
 
+_BATCH = 1024  # texts scored at once; it changes no value
 _VERSION = 1
-_MANY = 20_000  # documents from which a build takes long enough to show progress
 _UNIT = 2**16  # a weight's last bit is 1.5e-5 of BM25's unit
+_SCANNED = 2**16  # documents of the corpus that are summed at once
 
 
 class BM25Retriever:
     """Lexical retrieval (Robertson and Zaragoza 2009; idf as in Lucene), linear.
 
-    A document's score is the sum, over the tokens of the text as often as they stand, of integer weights: those of
-    the library bm25s times 2^16, rounded, at least 1. A document matches a text that shares a token with it. Sums of
-    fewer than 2^32 tokens are exact in float64.
+    A document's score is the sum, over the tokens of the text as often as they stand, of integer weights: BM25's
+    times 2^16, rounded, at least 1. A document matches a text that shares a token with it. Sums of fewer than 2^32
+    tokens are exact in float64. The weights are to the last bit those of the library bm25s, which would hold all
+    tokens of the corpus in memory.
+
+    The index of a large corpus is kept on disk and mapped (:func:`~ospo_env.retrievers.storage.index_arrays`).
 
     Args:
-        documents: Their texts, at least one.
+        documents: Their texts, at least one; read only where there is no index of them yet.
         corpus: Digest of the documents, for the fingerprint.
         k1: Saturation of a term's frequency, > 0.
         b: Weight of a document's length, in [0, 1].
@@ -37,19 +47,20 @@ class BM25Retriever:
 
     def __init__(self, documents: Sequence[str], corpus: str, *, k1: float = 1.5, b: float = 0.75) -> None:
         self.fingerprint = make_fingerprint("bm25", _VERSION, {"k1": k1, "b": b, "unit": _UNIT}, corpus)
-        self._vocabulary = Vocabulary()
-        self._weights = _fixed_point_weights(self._vocabulary.learn(documents), self._vocabulary, k1, b)
+        self._terms = term_counts(documents, corpus)
+        self._vocabulary = Vocabulary(self._terms)
+        self._index = index_arrays(
+            self.fingerprint, partial(_weigh, self._terms, k1, b), documents=len(documents), label="bm25 index"
+        )
 
     def score_pools(self, texts: Sequence[str], pools: NDArray[np.int32]) -> NDArray[np.float64]:
         """As :meth:`Retriever.score_pools`: finite scores are integers of at least 1."""
-        scores = np.full(pools.shape, -np.inf)
-        column_of = np.full(len(self._vocabulary), -1, dtype=np.int64)
-        for rows, pool in equal_pools(pools):
-            occurring, counts = self._vocabulary.counts([texts[row] for row in rows])
-            column_of[occurring] = np.arange(len(occurring))
-            sums = counts @ self._pool_weights(pool, column_of, len(occurring))
-            column_of[occurring] = -1
-            scores[rows] = np.where(sums > 0, sums, -np.inf)
+        scores = np.empty(pools.shape)
+        cells = (self._terms["starts"], self._terms["terms"], self._index["weights"])
+        for first in range(0, len(texts), _BATCH):
+            batch = slice(first, first + _BATCH)
+            sums = pool_sums(self._vocabulary.known(texts[batch]), pools[batch], *cells)
+            scores[batch] = np.where(sums > 0, sums, -np.inf)
         return scores
 
     def rank_corpus(self, text: str, k: int) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
@@ -57,7 +68,14 @@ class BM25Retriever:
         occurring, counts = self._vocabulary.counts([text])
         query = np.zeros(len(self._vocabulary))
         query[occurring] = counts[0]
-        sums = self._weights @ query
+        starts, terms, weights = self._terms["starts"], self._terms["terms"], self._index["weights"]
+        sums = np.zeros(len(starts) - 1)
+        for low in range(0, len(sums), _SCANNED):
+            bounds = starts[low : low + _SCANNED + 1]
+            cells = slice(bounds[0], bounds[-1])
+            shape = (len(bounds) - 1, len(query))
+            block = sparse.csr_matrix((weights[cells], terms[cells], bounds - bounds[0]), shape=shape)
+            sums[low : low + _SCANNED] = block @ query
         scores = np.where(sums > 0, sums, -np.inf)
         rows = best_rows(scores, k)
         return rows, scores[rows]
@@ -66,30 +84,24 @@ class BM25Retriever:
         """Whether no word is cut."""
         return cuts_between_words(text, offsets)
 
-    def _pool_weights(
-        self, pool: NDArray[np.int32], column_of: NDArray[np.int64], occurring: int
-    ) -> NDArray[np.float64]:
-        """Weights (U, P) of the occurring tokens in the documents of a pool; 0 where absent or padded."""
-        indptr, indices, data = self._weights.indptr, self._weights.indices, self._weights.data
-        starts, lengths = indptr[pool], np.where(pool < 0, 0, indptr[pool + 1] - indptr[pool])
-        before = np.cumsum(lengths) - lengths
-        cells = np.arange(lengths.sum()) + np.repeat(starts - before, lengths)
-        columns = column_of[indices[cells]]
-        hits = np.flatnonzero(columns >= 0)
-        weights = np.zeros((occurring, len(pool)))
-        weights[columns[hits], np.repeat(np.arange(len(pool)), lengths)[hits]] = data[cells[hits]]
-        return weights
 
-
-def _fixed_point_weights(corpus_ids: list[list[int]], vocabulary: Vocabulary, k1: float, b: float) -> sparse.csr_matrix:
-    """Document-major integer weights (D, V)."""
-    import bm25s  # slow to import, and needed only here
-
-    shape = (len(corpus_ids), len(vocabulary))
-    if not len(vocabulary):
-        return sparse.csr_matrix(shape, dtype=np.int32)
-    index = bm25s.BM25(k1=k1, b=b, method="lucene", dtype="float64", csc_backend="scipy")
-    shown = len(corpus_ids) >= _MANY and sys.stderr.isatty()
-    index.index((corpus_ids, vocabulary.ids), create_empty_token=False, show_progress=shown)
-    data = np.maximum(np.rint(index.scores["data"] * _UNIT), 1).astype(np.int32)
-    return sparse.csc_matrix((data, index.scores["indices"], index.scores["indptr"]), shape=shape).tocsr()
+def _weigh(terms: Mapping[str, NDArray[Any]], k1: float, b: float, directory: Path) -> None:
+    """Write the integer weight of each cell of the token counts: idf * tf / (tf + k1 * (1 - b + b * length / mean))."""
+    starts, total = terms["starts"], len(terms["starts"]) - 1
+    frequencies = np.zeros(len(terms["word_ids"]), dtype=np.int64)
+    length = 0
+    for _, cells in document_blocks(starts, "bm25: document frequencies"):
+        frequencies += np.bincount(terms["terms"][cells], minlength=len(frequencies))
+        length += int(terms["counts"][cells].sum())
+    mean = max(length, 1) / total  # documents without any word have no cell to weigh
+    each, place = np.unique(frequencies, return_inverse=True)
+    idf = np.array([math.log(1 + (total - df + 0.5) / (df + 0.5)) for df in each.tolist()])[place]
+    with ArrayFile(directory / "weights.npy", np.int32) as weights:
+        for rows, cells in document_blocks(starts, "bm25: weights"):
+            sizes = np.diff(starts[rows.start : rows.stop + 1])
+            counts = terms["counts"][cells].astype(np.float64)
+            document = np.repeat(np.arange(len(sizes)), sizes)
+            lengths = np.bincount(document, weights=counts, minlength=len(sizes))
+            saturation = k1 * ((1 - b) + b * lengths / mean)
+            exact = idf[terms["terms"][cells]] * (counts / (saturation[document] + counts))
+            weights.append(np.maximum(np.rint(exact * _UNIT), 1))

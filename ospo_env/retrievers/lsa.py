@@ -1,15 +1,17 @@
 """Latent-semantic retrieval in whole numbers: exact, hence linear, and independent of batch and threads."""
 
-from collections.abc import Sequence
-from functools import cached_property
+from collections.abc import Mapping, Sequence
+from functools import cached_property, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from ospo_env.errors import TaskError
 from ospo_env.retrievers.base import best_rows, equal_pools, make_fingerprint
+from ospo_env.retrievers.storage import index_arrays
+from ospo_env.retrievers.terms import count_matrix, term_counts
 from ospo_env.retrievers.vocabulary import Vocabulary
 from ospo_env.text import cuts_between_words
 
@@ -47,21 +49,23 @@ class LSARetriever:
     def __init__(self, documents: Sequence[str], corpus: str, *, dimensions: int = 128, seed: int = 0) -> None:
         settings = {"dimensions": dimensions, "seed": seed, "units": [_DOCUMENT_UNIT, _TOKEN_UNIT]}
         self.fingerprint = make_fingerprint("lsa", _VERSION, settings, corpus)
-        self._vocabulary = Vocabulary()
-        counts = _count_matrix(self._vocabulary.learn(documents), self._vocabulary)
-        if min(counts.shape) < 2:
+        terms = term_counts(documents, corpus)
+        self._vocabulary = Vocabulary(terms)
+        shape = (len(documents), len(self._vocabulary))
+        if min(shape) < 2:
             raise TaskError(
                 "expected at least two documents and two different words for the retriever 'lsa'; "
-                f"got {counts.shape[0]} and {counts.shape[1]}; use 'bm25'"
+                f"got {shape[0]} and {shape[1]}; use 'bm25'"
             )
-        self._documents, self._tokens = _latent_vectors(counts, min(dimensions, min(counts.shape) - 1), seed)
+        build = partial(_decompose, terms, min(dimensions, min(shape) - 1), seed)
+        self._vectors = index_arrays(self.fingerprint, build, documents=len(documents), label="lsa index")
 
     def score_pools(self, texts: Sequence[str], pools: NDArray[np.int32]) -> NDArray[np.float64]:
         """As :meth:`Retriever.score_pools`: finite scores are integers, of either sign."""
         scores = np.full(pools.shape, -np.inf)
         for rows, pool in equal_pools(pools):
             queries, known = self._query_vectors([texts[row] for row in rows])
-            products = queries @ self._documents[pool].astype(np.float64).T
+            products = queries @ self._vectors["documents"][pool].astype(np.float64).T
             scores[rows] = np.where(known[:, None] & (pool >= 0), products, -np.inf)
         return scores
 
@@ -70,14 +74,14 @@ class LSARetriever:
         queries, known = self._query_vectors([text])
         if not known[0]:
             return np.empty(0, dtype=np.int32), np.empty(0)
-        total, dimensions = self._documents.shape
+        total, dimensions = self._vectors["documents"].shape
         # bound on the error of a float32 product of these vectors, rounding of the query included
         slack = (dimensions + 2) * 2.0**-23 * float(np.linalg.norm(queries)) * (_DOCUMENT_UNIT + dimensions)
         wanted = min(total, max(2 * k, 64))
         while True:
             approximate, found = self._index.search(queries.astype(np.float32), wanted)
             candidates = np.sort(found[0])
-            scores = self._documents[candidates].astype(np.float64) @ queries[0]
+            scores = self._vectors["documents"][candidates].astype(np.float64) @ queries[0]
             best = best_rows(scores, k)
             # what FAISS left out scores at most this, so that it cannot belong among the best
             if wanted == total or scores[best[-1]] > approximate[0, -1] + slack:
@@ -94,41 +98,32 @@ class LSARetriever:
     def _query_vectors(self, texts: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Sums of token vectors (B, d), and which texts have a known token (B,)."""
         occurring, counts = self._vocabulary.counts(texts)
-        return counts @ self._tokens[occurring].astype(np.float64), counts.sum(axis=1) > 0
+        return counts @ self._vectors["tokens"][occurring].astype(np.float64), counts.sum(axis=1) > 0
 
     @cached_property
     def _index(self) -> Any:
         import faiss  # needed only for the whole corpus
 
-        index = faiss.IndexFlatIP(self._documents.shape[1])
-        index.add(self._documents)
+        index = faiss.IndexFlatIP(self._vectors["documents"].shape[1])
+        index.add(self._vectors["documents"])
         return index
 
 
-def _count_matrix(corpus_ids: list[list[int]], vocabulary: Vocabulary) -> sparse.csr_matrix:
-    """Counts (D, V) of the tokens of each document."""
-    indptr = np.concatenate([[0], np.cumsum([len(ids) for ids in corpus_ids])])
-    indices = np.fromiter((token for ids in corpus_ids for token in ids), dtype=np.int32, count=int(indptr[-1]))
-    counts = sparse.csr_matrix((np.ones(len(indices)), indices, indptr), shape=(len(corpus_ids), len(vocabulary)))
-    counts.sum_duplicates()
-    return counts
-
-
-def _latent_vectors(
-    counts: sparse.csr_matrix, dimensions: int, seed: int
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Whole-numbered document vectors (D, d) and token vectors (V, d)."""
+def _decompose(terms: Mapping[str, NDArray[Any]], dimensions: int, seed: int, directory: Path) -> None:
+    """Write the whole-numbered vectors of documents (D, d) and tokens (V, d)."""
     from sklearn.feature_extraction.text import TfidfTransformer  # slow to import, and needed only here
     from sklearn.utils.extmath import randomized_svd
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+    weights = count_matrix(terms)
     with threadpool_limits(limits=1):
-        transformer = TfidfTransformer(norm="l2", sublinear_tf=False)
-        weights = transformer.fit_transform(counts)
+        transformer = TfidfTransformer(norm="l2", sublinear_tf=False).fit(weights)
+        weights = transformer.transform(weights, copy=False)
         *_, basis = randomized_svd(weights, dimensions, n_iter=_POWER_ITERATIONS, random_state=seed)
         documents = weights @ basis.T
     lengths = np.linalg.norm(documents, axis=1, keepdims=True)
     documents *= np.divide(_DOCUMENT_UNIT, lengths, out=np.zeros_like(lengths), where=lengths > 0)
+    np.save(directory / "documents.npy", np.rint(documents, out=documents).astype(np.float32))
     tokens = transformer.idf_[:, None] * basis.T
     tokens *= _TOKEN_UNIT / np.linalg.norm(tokens, axis=1).max()
-    return np.rint(documents).astype(np.float32), np.rint(tokens).astype(np.float32)
+    np.save(directory / "tokens.npy", np.rint(tokens, out=tokens).astype(np.float32))

@@ -1,47 +1,111 @@
 """Retrievers by name: one table for environments, training and evaluation."""
 
-import hashlib
 import importlib
 import threading
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
+from urllib.parse import unquote
 
 from cachetools import LRUCache
 
 from envs_data import unknown_name
+from envs_data.documents import corpus_digest
 from envs_data.errors import one_line
 from ospo_env.errors import RetrieverError, TaskError
 from ospo_env.retrievers.base import Retriever
 from ospo_env.retrievers.bm25 import BM25Retriever
+from ospo_env.retrievers.chargram import CharGramRetriever
+from ospo_env.retrievers.dense import DenseRetriever
+from ospo_env.retrievers.fusion import FusionRetriever
 from ospo_env.retrievers.lsa import LSARetriever
+from ospo_env.retrievers.rerank import RerankRetriever
+from ospo_env.retrievers.specs import Kind, named_factory
 
-__all__ = ["RetrieverFactory", "RetrieverSpec", "corpus_digest", "make_retriever", "register_retriever"]
+__all__ = [
+    "RetrieverFactory",
+    "RetrieverSpec",
+    "corpus_digest",
+    "make_retriever",
+    "register_retriever",
+    "resolve_retriever",
+]
 
 RetrieverFactory: TypeAlias = Callable[[Sequence[str], str], Retriever]
 """Makes a retriever of the texts of all documents and their digest."""
 
 RetrieverSpec: TypeAlias = str | Retriever | RetrieverFactory
-"""A registered name, ``module:attribute`` (a factory or a retriever), a retriever, or a factory."""
+"""A registered name (``kind``, ``kind:argument``, ``kind:argument?setting=value``), ``module:attribute`` (a factory or
+a retriever), a retriever, or a factory. Before a colon, a registered kind goes before a module of that name."""
 
-_FACTORIES: dict[str, RetrieverFactory] = {"bm25": BM25Retriever, "lsa": LSARetriever}
+
+def _fusion(
+    documents: Sequence[str], corpus: str, parts: str, *, method: str = "reciprocal_rank", weights: str = ""
+) -> Retriever:
+    """Fusion of the retrievers of several specifications; in each, ``%3F`` stands for its own question mark."""
+    retrievers = [make_retriever(unquote(part), documents, corpus) for part in parts.split("+")]
+    try:
+        numbers = [float(weight) for weight in weights.split("+")] if weights else None
+    except ValueError:
+        raise TaskError(f"expected the weights of a fusion as numbers joined by +; got {weights!r}") from None
+    return FusionRetriever(retrievers, method=method, weights=numbers)
+
+
+def _rerank(
+    documents: Sequence[str],
+    corpus: str,
+    model: str,
+    *,
+    first: str = "bm25",
+    depth: int = 100,
+    dtype: str = "float32",
+    device: str | None = None,
+    revision: str | None = None,
+    hub: bool = False,
+) -> Retriever:
+    """A cross-encoder; ``first`` names the retriever that finds the candidates in the whole corpus."""
+    return RerankRetriever(
+        documents,
+        corpus,
+        model,
+        first=lambda: make_retriever(first, documents, corpus),
+        depth=depth,
+        dtype=dtype,
+        device=device,
+        revision=revision,
+        hub=hub,
+    )
+
+
+_KINDS: dict[str, Kind] = {
+    "bm25": Kind(BM25Retriever),
+    "chargram": Kind(CharGramRetriever),
+    "dense": Kind(DenseRetriever, "a directory or hub id of a sentence-transformers model"),
+    "fusion": Kind(_fusion, "two or more retrievers joined by +"),
+    "lsa": Kind(LSARetriever),
+    "rerank": Kind(_rerank, "a directory or hub id of a cross-encoder of sentence-transformers"),
+}
+_SIGNS = ":?,+"
 _MEMBERS = ("name", "fingerprint", "linear", "score_pools", "rank_corpus", "cuts_cleanly")
 _made: LRUCache[tuple[RetrieverFactory, str], Retriever] = LRUCache(maxsize=4)
 _lock = threading.RLock()
 
 
-def register_retriever(name: str, factory: RetrieverFactory) -> None:
+def register_retriever(name: str, factory: Callable[..., Retriever], *, argument: str | None = None) -> None:
     """Make a name mean a retriever, in this process; ``module:attribute`` reaches other processes too.
 
     Args:
         name: What environments, training and evaluation will call it. A known name gets the new meaning.
-        factory: Called with the texts of all documents and their digest.
+        factory: Called with the texts of all documents and their digest. Its keyword-only parameters can be set behind
+            a question mark, as in ``name?depth=3``.
+        argument: What has to stand after ``name:``, in words for messages, such as ``"a directory"``; the factory gets
+            it as third argument. ``None`` if nothing stands there.
 
     Raises:
-        TaskError: The name is empty or holds a colon, which is for ``module:attribute``.
+        TaskError: The name is empty or holds a sign that has a meaning in specifications.
     """
-    if not name or ":" in name:
-        raise TaskError(f"expected a retriever's name without a colon; got {name!r}")
-    _FACTORIES[name] = factory
+    if not name or set(name) & set(_SIGNS):
+        raise TaskError(f"expected a retriever's name without a colon or another of {_SIGNS!r}; got {name!r}")
+    _KINDS[name] = Kind(factory, argument)
 
 
 def make_retriever(spec: RetrieverSpec, documents: Sequence[str], corpus: str) -> Retriever:
@@ -51,7 +115,8 @@ def make_retriever(spec: RetrieverSpec, documents: Sequence[str], corpus: str) -
 
     Args:
         spec: What to make; an object that is a retriever already comes back as it is.
-        documents: The texts of all documents, in row order.
+        documents: The texts of all documents, in row order. Those of a large data set are read as they are asked for:
+            in slices, or in turn.
         corpus: Their digest, as :func:`corpus_digest` gives it.
 
     Returns:
@@ -60,10 +125,8 @@ def make_retriever(spec: RetrieverSpec, documents: Sequence[str], corpus: str) -
     Raises:
         TaskError: The name is unknown, the import failed, or what was found neither is a retriever nor makes one.
     """
-    found = _resolve(spec) if isinstance(spec, str) else spec
+    found = resolve_retriever(spec)
     if isinstance(found, type) or not isinstance(found, Retriever):
-        if not callable(found):
-            raise TaskError(_not_a_retriever(spec, found))
         with _lock:
             made = _made.get((found, corpus))
             if made is None:
@@ -75,30 +138,34 @@ def make_retriever(spec: RetrieverSpec, documents: Sequence[str], corpus: str) -
     return found
 
 
-def corpus_digest(documents: Sequence[str]) -> str:
-    """Hex digest of texts and their order."""
-    digest = hashlib.sha256()
-    for document in documents:
-        content = document.encode("utf-8", "surrogatepass")
-        digest.update(len(content).to_bytes(8, "little") + content)
-    return digest.hexdigest()
+def resolve_retriever(spec: RetrieverSpec) -> RetrieverFactory | Retriever:
+    """What a specification names: a retriever as it is, or what makes one.
+
+    Raises:
+        TaskError: The name is unknown, the import failed, or what was found neither is a retriever nor makes one.
+    """
+    found = _named(spec) if isinstance(spec, str) else spec
+    if not callable(found) and not isinstance(found, Retriever):
+        raise TaskError(_not_a_retriever(spec, found))
+    return found
 
 
-def _resolve(spec: str) -> RetrieverFactory | Retriever:
-    if spec in _FACTORIES:
-        return _FACTORIES[spec]
+def _named(spec: str) -> RetrieverFactory | Retriever:
+    found = named_factory(spec, _KINDS)
+    if found is not None:
+        return found
     module_name, colon, attribute = spec.partition(":")
     if not (module_name and colon and attribute):
-        raise TaskError(unknown_name("retriever", spec, _FACTORIES) + "; or name it module:attribute")
+        raise TaskError(unknown_name("retriever", spec, _KINDS) + "; or name it module:attribute")
     try:
         module = importlib.import_module(module_name)
     except Exception as error:  # a module may fail in any way while it is executed
         raise TaskError(f"cannot import the module of the retriever {spec!r}: {_reason(error)}") from error
     try:
-        found: RetrieverFactory | Retriever = getattr(module, attribute)
+        of_module: RetrieverFactory | Retriever = getattr(module, attribute)
     except AttributeError as error:
         raise TaskError(unknown_name(f"attribute of the module {module_name}", attribute, vars(module))) from error
-    return found
+    return of_module
 
 
 def _make(factory: RetrieverFactory, spec: RetrieverSpec, documents: Sequence[str], corpus: str) -> Retriever:

@@ -1,0 +1,146 @@
+"""The documents of a data set: small ones in memory, the texts of large ones left on disk until they are asked for."""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import overload
+
+import polars as pl
+
+from envs_data.cache import FileIdentity
+from envs_data.errors import DataError, one_line
+from envs_data.layout import cast_table
+
+__all__ = ["Documents", "corpus_digest", "open_documents"]
+
+_IN_MEMORY = 64 * 2**20  # bytes of a documents file up to which it is read whole
+_BLOCK = 2**14  # texts read at once
+
+
+def corpus_digest(texts: Iterable[str]) -> str:
+    """Hex digest of texts and their order."""
+    digest = hashlib.sha256()
+    for text in texts:
+        content = text.encode("utf-8", "surrogatepass")
+        digest.update(len(content).to_bytes(8, "little") + content)
+    return digest.hexdigest()
+
+
+class Documents:
+    """D documents, named by their rows, with the columns ``doc_id``, ``title`` and ``text``.
+
+    Args:
+        frame: All columns; or, with a file, those that are in memory already, ``doc_id`` at least.
+        file: A Parquet file of all columns, in the same order.
+        digest: That of the texts, where it is known.
+    """
+
+    def __init__(self, frame: pl.DataFrame, file: Path | None = None, digest: str | None = None) -> None:
+        self._columns = {column.name: column for column in frame.iter_columns()}
+        self._file = file
+        self._identity = None if file is None else FileIdentity.of(file)
+        self._digest = digest
+        self.texts: Sequence[str] = _Texts(self)
+
+    @property
+    def height(self) -> int:
+        """D."""
+        return len(self._columns["doc_id"])
+
+    @property
+    def frame(self) -> pl.DataFrame:
+        """All columns in memory."""
+        return pl.DataFrame([self[name] for name in ("doc_id", "title", "text")])
+
+    def lazy(self) -> pl.LazyFrame:
+        """All columns, read when collected."""
+        return pl.LazyFrame(self._columns) if self._file is None else self._scan()
+
+    @cached_property
+    def digest(self) -> str:
+        """:func:`corpus_digest` of the texts."""
+        return self._digest or corpus_digest(self.texts)
+
+    def __getitem__(self, column: str) -> pl.Series:
+        """A column in memory, read on first use; for passing through the texts :attr:`texts` takes less memory.
+
+        Raises:
+            DataError: The file has changed since it was opened.
+        """
+        if column not in self._columns:
+            self._columns[column] = self._read(column, 0, None)
+        return self._columns[column]
+
+    def rows(self, column: str, start: int, count: int) -> pl.Series:
+        """Some rows of a column, which stays on disk if it is there.
+
+        Raises:
+            DataError: The file has changed since it was opened.
+        """
+        if column in self._columns:
+            return self._columns[column].slice(start, count)
+        return self._read(column, start, count)
+
+    def _scan(self) -> pl.LazyFrame:
+        return cast_table("documents", pl.scan_parquet(str(self._file), glob=False))
+
+    def _read(self, column: str, start: int, count: int | None) -> pl.Series:
+        if self._file is None:
+            raise KeyError(column)
+        try:
+            if FileIdentity.of(self._file) != self._identity:
+                raise DataError(f"{self._file} has changed since it was opened; open the data again")
+            return self._scan().select(column).slice(start, count).collect().to_series()
+        except (OSError, pl.exceptions.PolarsError) as error:
+            raise DataError(f"cannot read {self._file}: {one_line(error)}; open the data again") from error
+
+
+def open_documents(file: Path, digest: str | None = None) -> Documents:
+    """The documents of a Parquet file: a small one is read whole, of a large one only the ids.
+
+    Args:
+        file: The file.
+        digest: That of the texts, where it is known.
+
+    Raises:
+        DataError: A column is missing or of another type.
+        OSError, PolarsError: The file cannot be read.
+    """
+    scan = cast_table("documents", pl.scan_parquet(file, glob=False))
+    if file.stat().st_size <= _IN_MEMORY:
+        return Documents(scan.collect(), digest=digest)
+    return Documents(scan.select("doc_id").collect(), file, digest)
+
+
+class _Texts(Sequence[str]):
+    """The texts in row order, read in blocks; the last one is kept for those who ask for single texts."""
+
+    def __init__(self, documents: Documents) -> None:
+        self._documents = documents
+        self._block: tuple[int, list[str]] = (0, [])
+
+    def __len__(self) -> int:
+        return self._documents.height
+
+    def __iter__(self) -> Iterator[str]:
+        for start in range(0, len(self), _BLOCK):
+            yield from self._documents.rows("text", start, _BLOCK)
+
+    @overload
+    def __getitem__(self, rows: int) -> str: ...
+
+    @overload
+    def __getitem__(self, rows: slice) -> list[str]: ...
+
+    def __getitem__(self, rows: int | slice) -> str | list[str]:
+        asked = range(len(self))[rows]
+        if isinstance(asked, int):
+            start, block = self._block
+            if not start <= asked < start + len(block):
+                start = asked - asked % _BLOCK
+                self._block = start, block = start, self._documents.rows("text", start, _BLOCK).to_list()
+            return block[asked - start]
+        if asked.step == 1:
+            return self._documents.rows("text", asked.start, len(asked)).to_list()
+        return [self[row] for row in asked]

@@ -1,0 +1,150 @@
+"""What a check looks at: a retriever, its documents, and texts to score."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ospo_env.errors import TaskError
+from ospo_env.retrievers.base import Retriever
+from ospo_env.retrievers.registry import (
+    RetrieverFactory,
+    RetrieverSpec,
+    corpus_digest,
+    make_retriever,
+    resolve_retriever,
+)
+
+__all__ = ["UNKNOWN_TEXTS", "Case", "make_case"]
+
+UNKNOWN_TEXTS = ("ᚠᚢᚦ", "ᛗᛟᛞ ᛇᛒ")
+"""Runes, which hardly any vocabulary holds."""
+
+_DOCUMENTS = (
+    "red wool coat for women",
+    "Blue leather shoe, size 42",
+    "",
+    "black linen dress with pockets",
+    "red wool coat for women",  # a twin: equal documents score alike
+    "waterproof hiking jacket for children",
+    "Größe XL, straße café naïve",
+    "stainless steel kitchen knife set of six",
+    "赤い靴 レザー",
+    "the the the red red bag",
+    "wireless mouse rain-proof 3000mAh",
+    "cotton bed sheet, king size, ½ price",
+    "!!! ...",
+    "organic green tea in bags",
+    "blue cotton shirt with a small collar",
+    "children's wooden train set",
+)
+_ODD_TEXTS = (
+    "RED   wool,coat",
+    "the the shoe shoe shoe",
+    "レザー zzz 靴",
+    "Straße 🎉",
+    "x" * 300,
+    "½-price; naïve\tcafe",
+)
+_GAPS = (" ", ", ", " - ", "\n")
+_DRAWN = 14
+_MOST_DOCUMENTS = 200  # in a pool
+
+
+@dataclass(frozen=True)
+class Case:
+    """What the clauses look at.
+
+    Attributes:
+        retriever: Under test.
+        documents: What it was made of.
+        factory: Makes it again, or ``None`` if it came made.
+        texts: B texts that may match.
+        unknown: Texts that must match nothing, besides blank ones.
+        tolerance: What scores that ought to be equal may differ by.
+    """
+
+    retriever: Retriever
+    documents: tuple[str, ...]
+    factory: RetrieverFactory | None
+    texts: tuple[str, ...]
+    unknown: tuple[str, ...]
+    tolerance: float
+
+    @property
+    def name(self) -> str:
+        """The retriever's, for messages."""
+        return str(getattr(self.retriever, "name", type(self.retriever).__name__))
+
+    def scores(self, *texts: str) -> NDArray[np.float64]:
+        """Scores (B, D) of texts on a pool of the documents, the first 200 at most."""
+        return pool_scores(self.retriever, self.documents, texts)
+
+    def difference(
+        self, found: NDArray[np.float64], expected: NDArray[np.float64], here: str, there: str
+    ) -> str | None:
+        """A counter-example if two matrices of scores (B, D) of all texts differ by more than the tolerance."""
+        place = first_difference(found, expected, self.tolerance)
+        if place is None:
+            return None
+        text = spoken(self.texts[place[0]])
+        return f"{text} scores {found[place]} on document {place[1]} {here}, {expected[place]} {there}"
+
+
+def make_case(
+    retriever: RetrieverSpec,
+    documents: Sequence[str] | None = None,
+    *,
+    texts: Sequence[str] | None = None,
+    unknown: Sequence[str] = UNKNOWN_TEXTS,
+    tolerance: float = 0.0,
+    seed: int = 0,
+) -> Case:
+    """What a check of these arguments looks at; those of :func:`~ospo_env.conformance.check_retriever`."""
+    found = resolve_retriever(retriever)
+    factory = found if isinstance(found, type) or not isinstance(found, Retriever) else None
+    if factory is None and documents is None:
+        raise TaskError("expected the documents of a retriever that is made already; got none; pass documents=...")
+    content = _DOCUMENTS if documents is None else tuple(documents)
+    if len(content) < 2:
+        raise TaskError(f"expected at least two documents to check a retriever with; got {len(content)}")
+    return Case(
+        retriever=make_retriever(retriever, content, corpus_digest(content)),
+        documents=content,
+        factory=factory,
+        texts=_drawn_texts(content, seed) if texts is None else tuple(texts),
+        unknown=tuple(unknown),
+        tolerance=tolerance,
+    )
+
+
+def pool_scores(retriever: Retriever, documents: Sequence[str], texts: Sequence[str]) -> NDArray[np.float64]:
+    """Scores (B, D) of texts on a pool of the documents, the first 200 at most."""
+    pool = np.arange(min(len(documents), _MOST_DOCUMENTS), dtype=np.int32)
+    return retriever.score_pools(texts, np.tile(pool, (len(texts), 1)))
+
+
+def first_difference(
+    found: NDArray[np.float64], expected: NDArray[np.float64], tolerance: float = 0.0
+) -> tuple[int, ...] | None:
+    """Where two arrays of scores first differ by more than a tolerance, or ``None``; -inf equals only itself."""
+    finite = np.isfinite(found) & np.isfinite(expected)
+    distance = np.abs(np.subtract(found, expected, out=np.full(found.shape, np.inf), where=finite))
+    unequal = np.argwhere(~((found == expected) | (distance <= tolerance)))
+    return tuple(unequal[0].tolist()) if len(unequal) else None
+
+
+def spoken(text: str) -> str:
+    """A text as it stands in messages."""
+    return repr(text if len(text) <= 60 else text[:57] + "...")
+
+
+def _drawn_texts(documents: Sequence[str], seed: int) -> tuple[str, ...]:
+    """Words of documents in random number and order, with gaps of several kinds, and odd texts."""
+    rng = np.random.default_rng(seed)
+    words = [word for document in documents[:_MOST_DOCUMENTS] for word in document.split()] or ["word"]
+    drawn = [
+        "".join(f"{rng.choice(words)}{rng.choice(_GAPS)}" for _ in range(1 + place % 7)) for place in range(_DRAWN)
+    ]
+    return tuple(dict.fromkeys([*(text.strip() for text in drawn), *_ODD_TEXTS]))

@@ -1,0 +1,122 @@
+"""Dense retrieval with sentence-transformers: document vectors are computed once and kept on disk."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from ospo_env.retrievers.base import equal_pools, make_fingerprint
+from ospo_env.retrievers.encoder import UNIT, TextEncoder
+from ospo_env.retrievers.models import check_dtype, library_versions, locate_model
+from ospo_env.retrievers.storage import stored_arrays
+from ospo_env.retrievers.vectors import VectorIndex, check_index
+
+__all__ = ["DenseRetriever"]
+
+_VERSION = 1
+_BLOCK = 2**14  # documents whose vectors are computed before they are written
+
+
+class DenseRetriever:
+    """Cosines of the vectors that a sentence-transformers model gives texts and documents (Reimers and Gurevych 2019).
+
+    Vectors are rounded to 24 bits, so that a score depends on the two vectors alone, to the last bit, and equal
+    documents tie. A text that is blank or holds no known token matches nothing; any other matches every document.
+    Whatever a text's vector depends on is in :class:`~ospo_env.retrievers.encoder.TextEncoder`. Not linear.
+
+    Document vectors are computed when first asked for, with progress on a terminal, and kept in the cache directory
+    under a digest of the model's files, the prompt, the numbers, the documents and the versions of the libraries. The
+    model itself is opened when a text has to be encoded. Vectors of one device serve another, whose own may differ by
+    1e-6.
+
+    Args:
+        documents: Their texts, at least one.
+        corpus: Their digest.
+        model: A directory, or a hub id that the local cache of the hub holds.
+        query_prompt: Put before texts, such as ``"query: "`` for E5; ``None`` takes the model's own.
+        document_prompt: Put before documents, such as ``"passage: "``; likewise.
+        dtype: What to compute in, ``"float32"`` or ``"bfloat16"``.
+        device: ``"cpu"``, ``"cuda"``, ...; ``None`` takes an accelerator where there is one.
+        index: How the whole corpus is searched: ``"flat"`` (exact), ``"hnsw"`` or ``"ivf"`` (approximate, faster).
+        revision: Branch, tag or commit of a hub id.
+        hub: Whether a model may be downloaded.
+
+    Raises:
+        TaskError: sentence-transformers is not installed, there is no such model, or a setting is unknown.
+    """
+
+    name = "dense"
+    linear = False
+
+    def __init__(
+        self,
+        documents: Sequence[str],
+        corpus: str,
+        model: str,
+        *,
+        query_prompt: str | None = None,
+        document_prompt: str | None = None,
+        dtype: str = "float32",
+        device: str | None = None,
+        index: str = "flat",
+        revision: str | None = None,
+        hub: bool = False,
+    ) -> None:
+        check_dtype("dense", dtype)
+        check_index("dense", index)
+        files = locate_model("dense", model, revision, hub)
+        shared = {"model": files.digest, "dtype": dtype, "unit": UNIT, "libraries": library_versions()}
+        key = make_fingerprint("dense-documents", _VERSION, shared | {"prompt": document_prompt}, corpus)
+        settings = shared | {"prompts": [query_prompt, document_prompt], "index": index}
+        self.fingerprint = make_fingerprint("dense", _VERSION, settings, corpus)
+        self._opening = (files.directory, dtype, device)
+        self._prompts = {"query": query_prompt, "document": document_prompt}
+        self._stored = stored_arrays(
+            key, lambda directory: self._build(documents, directory), label=f"vectors of {model}"
+        )
+        self._index = VectorIndex(self._stored, index, UNIT, key)
+
+    def score_pools(self, texts: Sequence[str], pools: NDArray[np.int32]) -> NDArray[np.float64]:
+        """As :meth:`Retriever.score_pools`: finite scores are cosines in [-1, 1], whole multiples of 2^-48."""
+        queries, known = self._encoder.encode(texts, "query")
+        scores = np.full(pools.shape, -np.inf)
+        for rows, pool in equal_pools(pools):
+            products = queries[rows].astype(np.float64) @ self._vectors[pool].astype(np.float64).T
+            scores[rows] = np.where(known[rows, None] & (pool >= 0), products / UNIT**2, -np.inf)
+        return scores
+
+    def rank_corpus(self, text: str, k: int) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+        """As :meth:`Retriever.rank_corpus`; with an approximate index, some of the best may be missing."""
+        queries, known = self._encoder.encode([text], "query")
+        if not known[0]:
+            return np.empty(0, dtype=np.int32), np.empty(0)
+        rows, products = self._index.best(queries[0], k)
+        return rows, products / UNIT**2
+
+    def cuts_cleanly(self, text: str, offsets: Sequence[int]) -> bool:
+        """False: a vector is not the sum of its pieces' vectors, wherever the text is cut."""
+        return False
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key != "_encoder"}
+
+    @property
+    def _vectors(self) -> NDArray[np.float32]:
+        return self._stored["vectors"]
+
+    @cached_property
+    def _encoder(self) -> TextEncoder:
+        return TextEncoder(*self._opening, self._prompts)
+
+    def _build(self, documents: Sequence[str], directory: Path) -> None:
+        shape = (len(documents), self._encoder.dimensions)
+        vectors = np.lib.format.open_memmap(directory / "vectors.npy", mode="w+", dtype=np.float32, shape=shape)
+        with tqdm(total=len(documents), desc="encoding documents", unit=" documents", disable=None, delay=1.0) as bar:
+            for start in range(0, len(documents), _BLOCK):
+                block = slice(start, start + _BLOCK)
+                vectors[block] = self._encoder.encode(documents[block], "document", bar.update)[0]
+        vectors.flush()

@@ -1,0 +1,112 @@
+"""The nearest of many vectors: exact, or through an approximate FAISS index, and always ranked by exact products."""
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envs_data import unknown_name
+from ospo_env.errors import TaskError
+from ospo_env.retrievers.base import best_rows
+from ospo_env.retrievers.storage import stored_arrays
+
+__all__ = ["INDEX_KINDS", "VectorIndex", "check_index"]
+
+INDEX_KINDS = ("flat", "hnsw", "ivf")
+"""``flat`` compares with every vector; ``hnsw`` walks a graph of neighbours, ``ivf`` looks into the nearest cells."""
+
+_VERSION = 1
+_FEWEST = 64  # candidates
+_LINKS = 32  # of a vector in the graph
+_BUILD_DEPTH = 200
+_SEARCH_DEPTH = 256
+_SEARCHED = 8  # one cell of so many is searched
+
+
+class VectorIndex:
+    """Finds the vectors with the largest inner products.
+
+    Args:
+        stored: Holds the vectors under ``"vectors"``: float32 (D, d), whole numbers.
+        kind: One of :data:`INDEX_KINDS`.
+        length: Of each vector, at most, but for rounding.
+        key: Digest of the vectors, under which an index of them is kept on disk.
+    """
+
+    def __init__(self, stored: Mapping[str, NDArray[Any]], kind: str, length: float, key: str) -> None:
+        self._stored = stored  # which is pickled as a place on disk
+        self._kind = kind
+        self._length = length
+        self._key = f"{key}-{kind}-{_VERSION}"
+
+    def best(self, query: NDArray[np.float32], k: int) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+        """The best k rows and their products with a query (d,) of whole numbers, by (-product, row).
+
+        ``flat`` finds them all. The other kinds may miss some, but give the right products of those that they find.
+        """
+        total, dimensions = self._vectors.shape
+        # bound on the error of a float32 product, rounding of the vectors included
+        slack = (dimensions + 2) * 2.0**-23 * float(np.linalg.norm(query)) * (self._length + dimensions)
+        wanted = min(total, max(2 * k, _FEWEST))
+        while True:
+            products, rows = self._candidates(query, wanted)
+            candidates = np.sort(rows[rows >= 0])
+            exact = self._vectors[candidates].astype(np.float64) @ query.astype(np.float64)
+            best = best_rows(exact, k)
+            # what was left out scores at most the last candidate, so that it cannot belong among the best
+            if self._kind != "flat" or wanted == total or exact[best[-1]] > products[-1] + slack:
+                return candidates[best].astype(np.int32), exact[best]
+            wanted = min(total, 4 * wanted)
+
+    @property
+    def _vectors(self) -> NDArray[np.float32]:
+        return self._stored["vectors"]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key != "_index"}
+
+    def _candidates(self, query: NDArray[np.float32], wanted: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Approximate products and rows of the nearest vectors, best first, padded with the row -1."""
+        import faiss  # needed only for the whole corpus
+
+        if self._kind == "flat":
+            products, rows = faiss.knn(query[None], self._vectors, wanted, metric=faiss.METRIC_INNER_PRODUCT)
+        else:
+            products, rows = self._index.search(query[None], wanted)
+        return products[0], rows[0]
+
+    @cached_property
+    def _index(self) -> Any:
+        import faiss
+
+        stored = stored_arrays(self._key, self._build, label=f"{self._kind} index")
+        index: Any = faiss.deserialize_index(np.array(stored["index"]))
+        if self._kind == "hnsw":
+            index.hnsw.efSearch = _SEARCH_DEPTH
+        else:
+            index.nprobe = max(1, index.nlist // _SEARCHED)
+        return index
+
+    def _build(self, directory: Path) -> None:
+        import faiss
+
+        index: Any
+        total, dimensions = self._vectors.shape
+        if self._kind == "hnsw":
+            index = faiss.IndexHNSWFlat(dimensions, _LINKS, faiss.METRIC_INNER_PRODUCT)
+            index.hnsw.efConstruction = _BUILD_DEPTH
+        else:
+            cells = max(1, min(int(4 * total**0.5), total // 39))  # FAISS asks for 39 vectors a cell
+            index = faiss.IndexIVFFlat(faiss.IndexFlatIP(dimensions), dimensions, cells, faiss.METRIC_INNER_PRODUCT)
+            index.train(self._vectors)
+        index.add(self._vectors)
+        np.save(directory / "index.npy", faiss.serialize_index(index))
+
+
+def check_index(kind: str, index: str) -> None:
+    """Raise a ``TaskError`` unless there is such a kind of index."""
+    if index not in INDEX_KINDS:
+        raise TaskError(unknown_name(f"index of the retriever {kind!r}:", index, INDEX_KINDS))

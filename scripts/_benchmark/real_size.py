@@ -1,0 +1,136 @@
+"""Time and memory at the official sizes: preparation, index builds, opening an environment and stepping it.
+
+Each part runs in a process of its own, so that the peak of its memory is that of the part alone. As a program this
+module is such a part: ``python real_size.py ENV_ID DATA RETRIEVER`` opens, steps and prints one line of JSON.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+__all__ = ["measure"]
+
+_SCRIPTS = Path(__file__).resolve().parents[1]
+_GIB = 2**30
+_EPISODES = 200
+_ENVIRONMENTS = {"esci": "OSPO-ESCI-v0", "hm": "OSPO-HM-v0"}
+_FILES = {"esci": ["--single-locale"], "hm": []}  # all 1.8 million products in one corpus: the hardest case
+_PREPARATION = {"esci": ["--version", "large"], "hm": []}
+
+
+def measure(
+    directory: Path,
+    *,
+    kinds: Sequence[str] = ("esci", "hm"),
+    scale: float = 1.0,
+    seed: int = 0,
+    retrievers: Sequence[str] = ("bm25",),
+    say: Callable[[str], None] = print,
+) -> list[dict[str, Any]]:
+    """Make official-size files and measure everything on them.
+
+    Takes about a quarter of an hour and 8 GB of disk at full scale. Nothing is read from the user's cache.
+
+    Args:
+        directory: An empty or missing directory; what is made stays there, and may be deleted.
+        kinds: ``"esci"``, ``"hm"``.
+        scale: Share of the official sizes, in (0, 1].
+        seed: Of the files.
+        retrievers: Names of the retrievers to build and to step.
+        say: Told what is under way.
+
+    Returns:
+        Rows ``name``, ``target`` (an upper bound, or ``None``), ``measured``, ``unit`` (``s``, ``GiB`` or ``ms``).
+        ``GiB`` is the peak of the resident memory of that part, pages mapped from files included.
+
+    Raises:
+        RuntimeError: A part failed; the message is the last line that it wrote.
+    """
+    rows: list[dict[str, Any]] = []
+
+    def add(name: str, target: float | None, measured: float, unit: str) -> None:
+        rows.append({"name": name, "target": target, "measured": measured, "unit": unit})
+
+    for kind in kinds:
+        source, data, cache = (directory / f"{kind}-{part}" for part in ("files", "data", "cache"))
+        about = {"OSPO_CACHE_DIR": str(cache)}
+        say(f"{kind}: writing files at {scale:g} of the official size")
+        sized = ["--kind", kind, "--out", str(source), "--scale", str(scale), "--seed", str(seed), *_FILES[kind]]
+        seconds, peak, _ = _timed([str(_SCRIPTS / "make_official_size.py"), *sized], about)
+        add(f"{kind}: writing the files", None, seconds, "s")
+        say(f"{kind}: preparing")
+        asked = [kind, "--source", str(source), "--out", str(data), *_PREPARATION[kind]]
+        seconds, peak, _ = _timed([str(_SCRIPTS / "prepare.py"), *asked], about)
+        add(f"{kind}: prepare.py", 180.0, seconds, "s")
+        add(f"{kind}: prepare.py, peak memory", 6.0, peak, "GiB")
+        for retriever in retrievers:
+            part = [str(Path(__file__).resolve()), _ENVIRONMENTS[kind], str(data), retriever]
+            say(f"{kind}: first gym.make with {retriever}, which checks the data and builds the index")
+            _, peak, said = _timed(part, about)
+            add(f"{kind}: first gym.make, {retriever}, index build included", None, said["make"], "s")
+            add(f"{kind}: first gym.make, {retriever}, peak memory", None, peak, "GiB")
+            say(f"{kind}: gym.make with {retriever} again, and {_EPISODES} episodes")
+            _, peak, said = _timed(part, about)
+            add(f"{kind}: gym.make, {retriever}", 10.0, said["make"], "s")
+            add(f"{kind}: gym.make, {retriever}, peak memory", 4.0, said["peak"], "GiB")
+            add(f"{kind}: reset + step, {retriever}, median", 20.0, said["median"], "ms")
+            add(f"{kind}: reset + step, {retriever}, slowest of {_EPISODES}", None, said["slowest"], "ms")
+            add(f"{kind}: {_EPISODES} episodes, {retriever}, peak memory", None, peak, "GiB")
+        size = sum(path.stat().st_size for path in cache.rglob("*.npy"))
+        add(f"{kind}: indexes on disk", None, size / _GIB, "GiB")
+    return rows
+
+
+def _timed(command: Sequence[str], about: dict[str, str]) -> tuple[float, float, Any]:
+    """Seconds, peak memory in GiB, and the last line said, as JSON where it is."""
+    start = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, *command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(_SCRIPTS.parent), **about},
+    )
+    assert process.stdout is not None
+    with process.stdout:
+        lines = process.stdout.read().strip().splitlines() or [""]
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed with exit code {process.returncode}: {lines[-1]}")
+    said = json.loads(lines[-1]) if lines[-1].startswith("{") else None
+    return time.perf_counter() - start, _gib(usage.ru_maxrss), said
+
+
+def _gib(maxrss: int) -> float:
+    return maxrss * (1 if sys.platform == "darwin" else 1024) / _GIB
+
+
+def _open_and_step(env_id: str, data: str, retriever: str) -> dict[str, float]:
+    import resource
+
+    import gymnasium as gym
+
+    import ospo_env  # noqa: F401 - registers the environments
+
+    start = time.perf_counter()
+    env = gym.make(env_id, data=data, retriever=retriever)
+    made = time.perf_counter() - start
+    peak = _gib(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    taken = []
+    prompt, _ = env.reset(seed=0)
+    for _ in range(_EPISODES):
+        start = time.perf_counter()
+        prompt, _ = env.reset()
+        env.step(prompt)
+        taken.append(1_000 * (time.perf_counter() - start))
+    return {"make": made, "peak": peak, "median": sorted(taken)[_EPISODES // 2], "slowest": max(taken)}
+
+
+if __name__ == "__main__":
+    print(json.dumps(_open_and_step(*sys.argv[1:])))

@@ -1,0 +1,24 @@
+"""The table, as text for a terminal and for a page."""
+
+from collections.abc import Sequence
+
+from _benchmark.rows import Row
+
+__all__ = ["markdown", "spoken"]
+
+
+def spoken(row: Row) -> str:
+    """One line for a terminal."""
+    return f"{'met   ' if row.met else 'MISSED'} {_number(row):>22}  {row.target:<26} {row.work}"
+
+
+def markdown(rows: Sequence[Row], command: str) -> str:
+    """A page's table with the command that made it."""
+    lines = ["| work | target | measured | met |", "|---|---|---|---|"]
+    lines += [f"| {row.work} | {row.target} | {_number(row)} | {'yes' if row.met else 'no'} |" for row in rows]
+    return "\n".join([f"`{command}`", "", *lines, ""])
+
+
+def _number(row: Row) -> str:
+    shown = f"{row.measured:,.0f}" if row.measured >= 1000 else f"{row.measured:.3g}"
+    return f"{shown}{'' if row.unit in ('x', '') else ' '}{row.unit}"

@@ -1,0 +1,61 @@
+"""What a measurement is, and how the clock is read."""
+
+import gc
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+__all__ = ["Row", "interleaved"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table.
+
+    Attributes:
+        work: What was done.
+        target: The number to reach, with its unit and direction.
+        measured: The number reached, in the same unit.
+        unit: That unit; ``x`` is a ratio of two times measured side by side.
+        least: What ``measured`` has to be at least, or ``None``.
+        most: What it may be at most, or ``None``.
+        details: Numbers behind it.
+    """
+
+    work: str
+    target: str
+    measured: float
+    unit: str
+    least: float | None = None
+    most: float | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def met(self) -> bool:
+        """Whether the target is reached."""
+        return (self.least is None or self.measured >= self.least) and (self.most is None or self.measured <= self.most)
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it, JSON-able."""
+        return {**asdict(self), "met": self.met}
+
+
+def interleaved(
+    works: Sequence[Callable[[], object]], repeats: int, clock: Callable[[], float] = time.process_time
+) -> list[float]:
+    """The least seconds that each piece of work took, all of them run in turn ``repeats`` times.
+
+    Args:
+        works: What to time; what one warms up before its first reading is its own business.
+        repeats: Rounds, at least 1.
+        clock: Seconds; of this process by default, so that other processes count little.
+    """
+    best = [float("inf")] * len(works)
+    for _ in range(repeats):
+        for number, work in enumerate(works):
+            gc.collect()
+            start = clock()
+            work()
+            best[number] = min(best[number], clock() - start)
+    return best

@@ -1,0 +1,1 @@
+"""Synthetic files in the official schemas and sizes."""
