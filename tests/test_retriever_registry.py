@@ -68,6 +68,7 @@ def test_an_argument_and_settings():
     again = make_retriever("configured:/a b?scale=2&depth=7&prompt=query: a%26b=c +&fast=true", DOCUMENTS, "d")
     assert again is made
     assert make_retriever("configured:/a b?depth=8", DOCUMENTS, "d").given == ("/a b", 8, 0.5, False, None)
+    assert make_retriever("configured:/a%2Cb%3F", DOCUMENTS, "d").given[0] == "/a,b?"
     assert make_retriever("configured:x", DOCUMENTS, "d") is not make_retriever("configured:y", DOCUMENTS, "d")
     factory = resolve_retriever("configured:x?depth=8")
     assert pickle.loads(pickle.dumps(factory)) == factory

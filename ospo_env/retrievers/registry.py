@@ -4,7 +4,6 @@ import importlib
 import threading
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
-from urllib.parse import unquote
 
 from cachetools import LRUCache
 
@@ -41,8 +40,8 @@ a retriever), a retriever, or a factory. Before a colon, a registered kind goes 
 def _fusion(
     documents: Sequence[str], corpus: str, parts: str, *, method: str = "reciprocal_rank", weights: str = ""
 ) -> Retriever:
-    """Fusion of the retrievers of several specifications; in each, ``%3F`` stands for its own question mark."""
-    retrievers = [make_retriever(unquote(part), documents, corpus) for part in parts.split("+")]
+    """Fusion of the retrievers of several specifications, whose own question marks are written ``%3F``."""
+    retrievers = [make_retriever(part, documents, corpus) for part in parts.split("+")]
     try:
         numbers = [float(weight) for weight in weights.split("+")] if weights else None
     except ValueError:

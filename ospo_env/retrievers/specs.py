@@ -53,8 +53,8 @@ def named_factory(spec: str, kinds: Mapping[str, Kind]) -> Callable[..., Retriev
     """What makes the retriever of a specification, if it starts with a known kind.
 
     The form is ``kind:argument?setting=value&setting=value``; the argument goes with kinds that take one, and settings
-    are the keyword-only parameters of the kind's factory. ``%`` and two hexadecimal digits stand for a character, as in
-    addresses, so that ``%26`` is an ampersand within a value.
+    are the keyword-only parameters of the kind's factory. In the argument and in values, ``%`` and two hexadecimal
+    digits stand for a character, as in addresses: ``%3F`` for a question mark, ``%2C`` for a comma.
 
     Args:
         spec: The specification.
@@ -78,7 +78,7 @@ def named_factory(spec: str, kinds: Mapping[str, Kind]) -> Callable[..., Retriev
     if argument is None and form["settings"] is None:
         return kind.factory
     settings = _settings(form["settings"] or "", name, kind.factory)
-    return NamedFactory(kind.factory, () if argument is None else (argument,), settings)
+    return NamedFactory(kind.factory, () if argument is None else (unquote(argument),), settings)
 
 
 def _settings(listed: str, name: str, factory: Callable[..., Retriever]) -> tuple[tuple[str, Any], ...]:
