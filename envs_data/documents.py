@@ -38,7 +38,7 @@ class Documents:
 
     def __init__(self, frame: pl.DataFrame, file: Path | None = None, digest: str | None = None) -> None:
         self._columns = {column.name: column for column in frame.iter_columns()}
-        self._file = file
+        self._file = None if file is None else file.absolute()
         self._identity = None if file is None else FileIdentity.of(file)
         self._digest = digest
         self.texts: Sequence[str] = _Texts(self)

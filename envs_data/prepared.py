@@ -190,7 +190,7 @@ def load_prepared(path: str | Path) -> PreparedData:
         manifest = _read_manifest(path)
         identities = [_identity(path / file) for file in _FILES]
         about = f"prepared {_CHECKS} {manifest['files']}"
-        corpus = recall(about, identities)
+        corpus = recall(about, identities) or None  # a note that a crash cut short is empty
         if corpus is None:
             for file in _FILES:
                 _check_digest(path / file, manifest["files"].get(file))

@@ -3,6 +3,7 @@
 import os
 import pickle
 import time
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -57,6 +58,13 @@ def test_texts_are_read_when_they_are_asked_for(large, monkeypatch):
     assert read == []
     assert found.texts[3:5] == ["x"]
     assert read == [("text", 3, 2)]
+
+
+def test_the_working_directory_may_change(large, monkeypatch):
+    monkeypatch.chdir(large.parent)
+    found = open_documents(Path(large.name))
+    monkeypatch.chdir("/")
+    assert found.texts[3] == TEXTS[3]
 
 
 def test_a_known_digest_is_taken(large):

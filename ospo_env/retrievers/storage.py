@@ -23,7 +23,7 @@ __all__ = ["ArrayFile", "StoredArrays", "index_arrays", "stored_arrays"]
 
 _MANIFEST = "index.json"
 _KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
-_STORED_FROM = 20_000  # documents; below, building takes about as long as opening what was built
+_STORED_FROM = 20_000  # documents; fewer are indexed in a few seconds at most, and need little memory
 _PATIENCE = 2.0  # seconds of waiting for another process before that is said
 
 
@@ -87,7 +87,7 @@ def stored_arrays(key: str, build: Callable[[Path], None], *, label: str) -> dic
 def index_arrays(key: str, build: Callable[[Path], None], *, documents: int, label: str) -> Mapping[str, NDArray[Any]]:
     """The arrays of an index: on disk from 20,000 documents on, built anew in memory for fewer.
 
-    Building for fewer takes a second or two, and what is small should leave nothing behind.
+    Fewer are indexed in a few seconds at most, and a small corpus, of a test for example, should leave nothing behind.
 
     Args:
         key: As for :func:`stored_arrays`.
