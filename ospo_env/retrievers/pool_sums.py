@@ -40,7 +40,7 @@ def pool_sums(
     for number, (members, _) in enumerate(groups):
         pool_of[members] = number
     text = np.repeat(np.arange(len(tokens)), [len(ids) for ids in tokens])
-    if not len(text):
+    if not text.size or not pools.size:
         return np.zeros(pools.shape)
     occurring, token = np.unique(np.fromiter(chain.from_iterable(tokens), np.int64, len(text)), return_inverse=True)
     wanted = np.zeros((len(groups), len(occurring) + 1), dtype=np.bool_)  # column 0 is for all other tokens
