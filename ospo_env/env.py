@@ -73,6 +73,8 @@ class RewriteEnv(gym.Env[str, str]):
         retriever: A registered name, ``"module:attribute"``, or an object.
         metric: The reward, for example ``"nDCG@10"`` or ``"RR"``.
         max_words: Cap on the words of a rewrite; those beyond it are not scored.
+        candidates: What is ranked: ``"pool"``, the query's candidate pool, or ``"corpus"``, all documents, of which the
+            best 1,000 count.
         render_mode: ``"ansi"`` lets :meth:`render` return the episode as text.
 
     Raises:
@@ -91,12 +93,15 @@ class RewriteEnv(gym.Env[str, str]):
         retriever: RetrieverSpec = "bm25",
         metric: str = "nDCG@10",
         max_words: int = 16,
+        candidates: str = "pool",
         render_mode: str | None = None,
     ) -> None:
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             raise TaskError(unknown_name("render mode", render_mode, self.metadata["render_modes"]))
         self.render_mode = render_mode
-        self.task = RetrievalTask(open_data(sample, data), retriever=retriever, metric=metric, max_words=max_words)
+        self.task = RetrievalTask(
+            open_data(sample, data), retriever=retriever, metric=metric, max_words=max_words, candidates=candidates
+        )
         self.split = split
         self._prompt_ids, self._prompts = self.task.prompts(split)
         if not self._prompt_ids:

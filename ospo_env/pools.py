@@ -42,7 +42,7 @@ class CandidatePools:
         judged = query * documents + qrels["doc_row"].to_numpy().astype(np.int64)
         if not np.diff(np.sort(judged)).all():
             raise TaskError("expected one judgement a query and document; the qrels hold some twice")
-        self._judged = gains
+        self._judged, self._judged_rows = gains, qrels["doc_row"].to_numpy().astype(np.int32)
         self._judged_starts = np.searchsorted(query, np.arange(len(sizes) + 1))
         place = np.searchsorted(pooled, judged)
         inside = (place < len(pooled)) & (pooled[np.minimum(place, len(pooled) - 1)] == judged)
@@ -69,6 +69,11 @@ class CandidatePools:
             _gather(self._columns, self._bearing_starts, queries, 0),
             _gather(self._gains, self._bearing_starts, queries, 0.0),
         )
+
+    def judged_documents(self, query: int) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+        """Rows and gains (J,) of all judged documents of a query, in its pool or not, by descending gain."""
+        cells = slice(self._judged_starts[query], self._judged_starts[query + 1])
+        return self._judged_rows[cells], self._judged[cells]
 
     def judged_batch(self, queries: NDArray[np.int64]) -> NDArray[np.float64]:
         """Gains (B, J) of all judged documents of each query, in its pool or not, descending, padded with 0."""

@@ -1,34 +1,28 @@
 """Scores of texts on their queries' pools, and worths of coalitions: batched, without duplicates, cached."""
 
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import accumulate, pairwise
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
-from cachetools import LRUCache
 from numpy.typing import NDArray
 
 from ospo_env.errors import RetrieverError
 from ospo_env.games import Game, Sums, added_scores, plan_game, plan_sums
-from ospo_env.metrics import Metric, ranked_gains
+from ospo_env.metrics import Metric, ranked_gains, ranking
 from ospo_env.pools import CandidatePools
 from ospo_env.retrievers.base import Retriever
+from ospo_env.text_cache import CACHE_BYTES, Key, TextCache
 
-__all__ = ["PoolScorer"]
+__all__ = ["Judged", "PoolScorer", "dealt", "typed_failure"]
 
-_CACHE_BYTES = 64 * 2**20
 _CHUNK = 4096  # rankings measured at once; it changes no value
-_ENTRY_BYTES = 400  # what Python keeps for a key and a row besides their content
 
-_Key: TypeAlias = tuple[int, str]
 _Scores: TypeAlias = NDArray[np.float64]
 
-
-class _Entry(NamedTuple):
-    scores: _Scores
-    text: str  # of the key, for the size
+Judged: TypeAlias = tuple[_Scores, list[NDArray[np.int32]]]
+"""Values of M metrics (M, B), and for each of B texts the rows of the documents it matches, best first."""
 
 
 class PoolScorer:
@@ -46,13 +40,12 @@ class PoolScorer:
     """
 
     def __init__(
-        self, retriever: Retriever, pools: CandidatePools, metric: Metric, cache_bytes: int = _CACHE_BYTES
+        self, retriever: Retriever, pools: CandidatePools, metric: Metric, cache_bytes: int = CACHE_BYTES
     ) -> None:
         self._retriever = retriever
         self._pools = pools
         self._metric = metric
-        self._cache: LRUCache[_Key, _Entry] = LRUCache(maxsize=cache_bytes, getsizeof=_entry_bytes)
-        self._counters = {"asked": 0, "distinct": 0, "cached": 0}
+        self._known = TextCache(cache_bytes)
 
     @property
     def counters(self) -> Mapping[str, int]:
@@ -62,14 +55,21 @@ class PoolScorer:
         removed within each call; a linear retriever needs those of segments, not of coalitions. ``cached``: those of
         them that were known from earlier calls. So the retriever has scored ``distinct - cached`` texts.
         """
-        return dict(self._counters)
+        return self._known.counters
 
     def scores(self, queries: NDArray[np.int64], texts: Sequence[str]) -> _Scores:
         """Scores of B texts on their queries' pools: float64 (B, P), -inf where not matched or padded."""
-        self._counters["asked"] += len(texts)
+        self._known.ask(len(texts))
         keys = list(zip(queries.tolist(), texts, strict=True))
         known = self._score(keys)
         return _stack([known[key] for key in keys])
+
+    def judged(self, queries: NDArray[np.int64], texts: Sequence[str], metrics: Sequence[Metric]) -> Judged:
+        """Metrics and rankings of B texts, from one scoring."""
+        scores = self.scores(queries, texts)
+        places = ranking(scores)
+        rows = [self._pools.documents(query)[place] for query, place in zip(queries.tolist(), places, strict=True)]
+        return self.measure(queries, scores, metrics), rows
 
     def measure(self, queries: NDArray[np.int64], scores: _Scores, metrics: Sequence[Metric] | None = None) -> _Scores:
         """M metrics, by default the scorer's own, of B rows of scores (B, P): float64 (M, B) in [0, 1]."""
@@ -113,7 +113,7 @@ class PoolScorer:
         Returns:
             B times float64 (C_b,).
         """
-        self._counters["asked"] += sum(map(len, coalitions))
+        self._known.ask(sum(map(len, coalitions)))
         games = [
             plan_game(query, text, segments, matrix, linear=self._adds_up(text, segments))
             for query, text, segments, matrix in zip(queries.tolist(), texts, spans, coalitions, strict=True)
@@ -126,10 +126,10 @@ class PoolScorer:
 
     def _adds_up(self, text: str, spans: NDArray[np.int64]) -> bool:
         """Whether the scores of the text's coalitions are sums over its segments."""
-        with _typed_failure(self._retriever.name, "on the cuts of a text"):
+        with typed_failure(self._retriever.name, "on the cuts of a text"):
             return self._retriever.linear and self._retriever.cuts_cleanly(text, spans[:, 0].tolist())
 
-    def _settle_sums(self, games: Sequence[Game], known: Mapping[_Key, _Scores], worths: Sequence[_Scores]) -> None:
+    def _settle_sums(self, games: Sequence[Game], known: Mapping[Key, _Scores], worths: Sequence[_Scores]) -> None:
         """Fill in the worths of the games whose scores are sums; equal pools are measured together."""
         alike: dict[tuple[int, str, float], list[tuple[Sums, _Scores]]] = {}
         for game, worth in zip(games, worths, strict=True):
@@ -141,39 +141,26 @@ class PoolScorer:
             gains, judged = self._pools.gain_batch(row), self._pools.judged_batch(row)
             chunks = added_scores([sums for sums, _ in members])
             values = np.concatenate([self._metric(chunk, *gains, judged, floor) for chunk in chunks])
-            for (_, worth), mine in zip(members, _dealt(values, [len(worth) for _, worth in members]), strict=True):
+            for (_, worth), mine in zip(members, dealt(values, [len(worth) for _, worth in members]), strict=True):
                 worth[:] = mine
 
-    def _settle_texts(self, games: Sequence[Game], known: Mapping[_Key, _Scores], worths: Sequence[_Scores]) -> None:
+    def _settle_texts(self, games: Sequence[Game], known: Mapping[Key, _Scores], worths: Sequence[_Scores]) -> None:
         """Fill in the worths of the coalitions whose texts were scored."""
         keys = [(game.query, text) for game in games for text in game.texts]
         queries = np.array([query for query, _ in keys], dtype=np.int64)
         (values,) = self.measure(queries, _stack([known[key] for key in keys]))
-        for game, worth, mine in zip(games, worths, _dealt(values, [len(game.texts) for game in games]), strict=True):
+        for game, worth, mine in zip(games, worths, dealt(values, [len(game.texts) for game in games]), strict=True):
             worth[game.places] = mine[game.text_of]
 
-    def _score(self, keys: Iterable[_Key]) -> dict[_Key, _Scores]:
+    def _score(self, keys: Iterable[Key]) -> dict[Key, _Scores]:
         """Score rows (P,) of all distinct keys, in one call of the retriever at most."""
-        known: dict[_Key, _Scores] = {}
-        missing: list[_Key] = []
-        for key in dict.fromkeys(keys):
-            entry = self._cache.get(key)
-            if entry is None:
-                missing.append(key)
-            else:
-                known[key] = entry.scores
-        self._counters["distinct"] += len(known) + len(missing)
-        self._counters["cached"] += len(known)
-        if missing:
+
+        def find(missing: Sequence[Key]) -> Iterator[_Scores]:
             pools = self._pools.document_batch(np.array([query for query, _ in missing]))
             scores = _checked_scores(self._retriever, [text for _, text in missing], pools)
-            for key, row in zip(missing, scores, strict=True):
-                known[key] = row[: self._pools.size(key[0])].copy()
-                known[key].setflags(write=False)
-                entry = _Entry(known[key], key[1])
-                if _entry_bytes(entry) <= self._cache.maxsize:
-                    self._cache[key] = entry
-        return known
+            return (row[: self._pools.size(query)].copy() for (query, _), row in zip(missing, scores, strict=True))
+
+        return self._known.found(keys, find)
 
 
 def _stack(rows: Sequence[_Scores]) -> _Scores:
@@ -184,17 +171,14 @@ def _stack(rows: Sequence[_Scores]) -> _Scores:
     return stacked
 
 
-def _dealt(values: _Scores, sizes: Sequence[int]) -> list[_Scores]:
+def dealt(values: _Scores, sizes: Sequence[int]) -> list[_Scores]:
     """Consecutive parts of values (sum of sizes,)."""
     return [values[first:end] for first, end in pairwise([0, *accumulate(sizes)])]
 
 
-def _entry_bytes(entry: _Entry) -> int:
-    return entry.scores.nbytes + sys.getsizeof(entry.text) + _ENTRY_BYTES
-
-
 @contextmanager
-def _typed_failure(name: str, where: str) -> Iterator[None]:
+def typed_failure(name: str, where: str) -> Iterator[None]:
+    """What a retriever raises becomes a :class:`RetrieverError` that names it."""
     try:
         yield
     except Exception as error:
@@ -205,7 +189,7 @@ def _typed_failure(name: str, where: str) -> Iterator[None]:
 def _checked_scores(retriever: Retriever, texts: Sequence[str], pools: NDArray[np.int32]) -> _Scores:
     """What the retriever returns, if it is scores (B, P): finite or -inf."""
     name = retriever.name
-    with _typed_failure(name, f"on a batch of {len(texts)} texts"):
+    with typed_failure(name, f"on a batch of {len(texts)} texts"):
         scores = np.asarray(retriever.score_pools(texts, pools))
     if scores.shape != pools.shape or scores.dtype.kind not in "fiu":
         raise RetrieverError(

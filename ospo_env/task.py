@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -12,8 +13,9 @@ from numpy.typing import NDArray
 
 from envs_data import SPLITS, PreparedData, unknown_name
 from ospo_env.coalitions import check_coalitions, check_spans, cut_spans
+from ospo_env.corpus_scorer import CorpusScorer
 from ospo_env.errors import TaskError
-from ospo_env.metrics import Metric, parse_metric, ranking
+from ospo_env.metrics import parse_metric
 from ospo_env.pools import CandidatePools
 from ospo_env.retrievers.base import Retriever
 from ospo_env.retrievers.registry import RetrieverSpec, make_retriever
@@ -25,6 +27,9 @@ __all__ = ["DEFAULT_METRICS", "Judgement", "Query", "RetrievalTask"]
 DEFAULT_METRICS = ("nDCG@10", "RR", "R@10", "AP")
 """What ``evaluate`` computes besides the task's own metric."""
 
+_SCORERS: Mapping[str, type[PoolScorer] | type[CorpusScorer]] = MappingProxyType(
+    {"pool": PoolScorer, "corpus": CorpusScorer}
+)
 _TOKENIZER_DOCUMENTS = 20_000
 _MOST_WORDS = 2**16  # sums of integer term weights are exact far beyond
 
@@ -74,32 +79,42 @@ class RetrievalTask:
         retriever: What ranks.
         metric: The printed name of the metric.
         max_words: Words of a text that count.
+        candidates: What is ranked.
 
     Args:
         data: A prepared data set.
         retriever: A registered name, ``module:attribute``, a retriever or a factory.
         metric: A metric's name.
         max_words: In 1 .. 65536.
+        candidates: ``"pool"``, each query's own candidates, or ``"corpus"``, all documents, of which the best 1,000
+            count. The corpus is ranked a text at a time, and no coalition is a sum there.
 
     Raises:
-        TaskError: The retriever or the metric is unknown, or ``max_words`` is out of range.
+        TaskError: The retriever, the metric or the candidates are unknown, or ``max_words`` is out of range.
     """
 
     def __init__(
-        self, data: PreparedData, retriever: RetrieverSpec = "bm25", metric: str = "nDCG@10", max_words: int = 16
+        self,
+        data: PreparedData,
+        retriever: RetrieverSpec = "bm25",
+        metric: str = "nDCG@10",
+        max_words: int = 16,
+        candidates: str = "pool",
     ) -> None:
         if not isinstance(data, PreparedData):
             raise TypeError(f"expected PreparedData, as load_prepared returns it; got {type(data).__name__}")
         if not isinstance(max_words, int) or isinstance(max_words, bool) or not 1 <= max_words <= _MOST_WORDS:
             raise TaskError(f"expected max_words as an integer in 1 .. {_MOST_WORDS}; got {max_words!r}")
+        if candidates not in _SCORERS:
+            raise TaskError(unknown_name("candidates", candidates, _SCORERS))
         parsed = parse_metric(metric)
         self.data = data
         self.retriever: Retriever = make_retriever(retriever, data.documents.texts, data.documents.digest)
         self.metric = str(parsed)
         self.max_words = max_words
         self._row_of = {query_id: row for row, query_id in enumerate(data.queries["query_id"])}
-        self._pools = CandidatePools(data)
-        self._scorer = PoolScorer(self.retriever, self._pools, parsed)
+        self.candidates = candidates
+        self._scorer = _SCORERS[candidates](self.retriever, CandidatePools(data), parsed)
         self._metrics = [parse_metric(name) for name in dict.fromkeys((self.metric, *DEFAULT_METRICS))]
 
     def prompts(self, split: str) -> tuple[list[str], list[str]]:
@@ -226,12 +241,12 @@ class RetrievalTask:
         """
         parsed = self._metrics if metrics is None else [parse_metric(name) for name in dict.fromkeys(metrics)]
         rows, capped, _ = self._admit(prompt_ids, texts)
-        return self._measured(rows, self._scorer.scores(rows, capped), parsed)
+        return dict(zip(map(str, parsed), self._scorer.judged(rows, capped, parsed)[0], strict=True))
 
     def rankings(self, prompt_ids: Sequence[str], texts: Sequence[str]) -> list[tuple[str, ...]]:
-        """For each text the ids of the documents of the pool that it matches, best first."""
+        """For each text the ids of the candidates that it matches, best first."""
         rows, capped, _ = self._admit(prompt_ids, texts)
-        return self._ranked(rows, self._scorer.scores(rows, capped))
+        return self._named(self._scorer.judged(rows, capped, self._metrics[:1])[1])
 
     def judge(self, prompt_ids: Sequence[str], texts: Sequence[str]) -> Judgement:
         """What a step says of each text, all of it from one scoring.
@@ -249,8 +264,8 @@ class RetrievalTask:
             RetrieverError: The retriever failed.
         """
         rows, capped, beyond = self._admit(prompt_ids, texts)
-        scores = self._scorer.scores(rows, capped)
-        return Judgement(self._measured(rows, scores, self._metrics), self._ranked(rows, scores), beyond)
+        values, ranked = self._scorer.judged(rows, capped, self._metrics)
+        return Judgement(dict(zip(map(str, self._metrics), values, strict=True)), self._named(ranked), beyond)
 
     def judgements(self, prompt_ids: Sequence[str]) -> list[tuple[str, str, float]]:
         """Query id, document id and gain of all judged documents of some queries, in stored order.
@@ -267,15 +282,8 @@ class RetrievalTask:
         """Words of a text that do not count, since they lie beyond the ``max_words``-th."""
         return cap_words(text, self.max_words)[1]
 
-    def _measured(
-        self, rows: NDArray[np.int64], scores: NDArray[np.float64], metrics: Sequence[Metric]
-    ) -> dict[str, NDArray[np.float64]]:
-        return dict(zip(map(str, metrics), self._scorer.measure(rows, scores, metrics), strict=True))
-
-    def _ranked(self, rows: NDArray[np.int64], scores: NDArray[np.float64]) -> list[tuple[str, ...]]:
-        """Ids of the matched documents of each pool, best first, from scores (B, P)."""
-        places = ranking(scores)
-        ranked = [self._pools.documents(row)[found] for row, found in zip(rows.tolist(), places, strict=True)]
+    def _named(self, ranked: Sequence[NDArray[np.int32]]) -> list[tuple[str, ...]]:
+        """Ids of ranked documents, from their rows."""
         doc_ids = self.data.documents["doc_id"][np.concatenate([*ranked, np.empty(0, np.int32)])].to_list()
         ends = accumulate(map(len, ranked), initial=0)
         return [tuple(doc_ids[first:end]) for first, end in pairwise(ends)]

@@ -48,14 +48,22 @@ def run(main: Callable[[Sequence[str] | None], None]) -> NoReturn:
     sys.exit(0)
 
 
-def open_task(env_id: str, data: Path | None, *, split: str, retriever: str, metric: str) -> Any:
+def open_task(
+    env_id: str, data: Path | None, *, split: str, retriever: str, metric: str, candidates: str = "pool"
+) -> Any:
     """The task behind an environment id, as ``gym.make`` opens it.
 
     Raises:
         TaskError: The id is unknown or not one of this project's, or an argument is wrong.
         DataError: The data cannot be read.
     """
-    arguments = {"data": None if data is None else str(data), "split": split, "retriever": retriever, "metric": metric}
+    arguments = {
+        "data": None if data is None else str(data),
+        "split": split,
+        "retriever": retriever,
+        "metric": metric,
+        "candidates": candidates,
+    }
     try:
         spec = gym.spec(env_id)
         if not str(spec.entry_point).startswith("ospo_env."):

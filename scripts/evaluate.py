@@ -35,6 +35,7 @@ def parse(argv: Sequence[str] | None) -> Namespace:
     parser.add_argument("--policy", nargs="+", required=True, help="policies, one or more")
     parser.add_argument("--retrievers", default="bm25,lsa", help="retrievers, separated by commas")
     parser.add_argument("--metric", default="nDCG@10", help="metric of the first tables; MRR and R@10 are printed too")
+    parser.add_argument("--candidates", default="pool", choices=("pool", "corpus"), help="documents that are ranked")
     parser.add_argument("--temperature", type=float, default=0.0, help="0 decodes greedily, else samples")
     parser.add_argument("--max-new-tokens", type=int, help="bound on a completion; none means the one of training")
     parser.add_argument("--seed", type=int, default=0, help="of sampling and of the random policy")
@@ -54,7 +55,14 @@ def main(argv: Sequence[str] | None) -> None:
     arguments = parse(argv)
     policies = {name: _find(name) for name in arguments.policy}
     tasks = {
-        name: open_task(arguments.env, arguments.data, split=arguments.split, retriever=name, metric=arguments.metric)
+        name: open_task(
+            arguments.env,
+            arguments.data,
+            split=arguments.split,
+            retriever=name,
+            metric=arguments.metric,
+            candidates=arguments.candidates,
+        )
         for name in arguments.retrievers
     }
     task = next(iter(tasks.values()))
@@ -78,6 +86,7 @@ def main(argv: Sequence[str] | None) -> None:
         "synthetic": task.data.synthetic,
         "data_fingerprint": task.data.fingerprint,
         "split": arguments.split,
+        "candidates": arguments.candidates,
         "queries": len(ids),
         "temperature": arguments.temperature,
         "seed": arguments.seed,
@@ -215,7 +224,9 @@ def _labels(summary: dict[str, Any]) -> dict[str, str]:
 
 def _print(report: dict[str, Any], metric: str) -> None:
     kind = "synthetic data" if report["synthetic"] else "real data"
+    ranked = {"pool": "each query's candidate pool", "corpus": "the whole corpus"}[report["candidates"]]
     print(f"\n{report['queries']} {report['split']} queries of {report['env']} ({report['dataset']}, {kind})")
+    print(f"Ranked: {ranked}")
     rows = report["policies"]
     print_tables(rows, _labels(rows), metric)
     trained_on = sorted({row["trained_on"] for row in rows.values() if row["trained_on"]})
