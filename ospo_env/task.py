@@ -239,7 +239,7 @@ class RetrievalTask:
         Returns:
             For each name, as printed, float64 (B,) in [0, 1].
         """
-        parsed = self._metrics if metrics is None else [parse_metric(name) for name in dict.fromkeys(metrics)]
+        parsed = [parse_metric(name) for name in dict.fromkeys(metrics)] if metrics else self._metrics
         rows, capped, _ = self._admit(prompt_ids, texts)
         return dict(zip(map(str, parsed), self._scorer.judged(rows, capped, parsed)[0], strict=True))
 

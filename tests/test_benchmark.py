@@ -6,7 +6,7 @@ import benchmark
 import numpy as np
 import pytest
 from _benchmark.curves import _exponent, _with_documents, _with_pools
-from _benchmark.engine import reference_seconds, time_rollouts
+from _benchmark.engine import Recorded, reference_seconds, time_rollouts
 from _benchmark.reference import reference_worth
 from _benchmark.report import markdown, spoken
 from _benchmark.rows import Row, interleaved
@@ -42,6 +42,15 @@ def test_both_are_timed_on_the_same_coalitions():
     assert timed["ratio"] == timed["reference_seconds"] / timed["engine_seconds"]
     assert reference_seconds(task, rollouts, 10**6)[1] == rollouts.size
     assert len(set(rollouts.drawn(7, seed=3))) == 7
+
+
+def test_a_recorded_retriever_is_the_one_inside():
+    task = fresh_task(shop(), "bm25")
+    rollouts = make_rollouts(task, 2, 1, [3])
+    recorded = Recorded(task.retriever)
+    for one, other in zip(rollouts.worths(task), rollouts.worths(fresh_task(shop(), recorded)), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert len(recorded.texts) == 2 * (1 + 3)
 
 
 def test_rollouts_tile_their_texts():

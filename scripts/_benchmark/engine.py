@@ -1,6 +1,7 @@
 """Rows that set the engine beside the reference, on rollouts and on single games."""
 
 from argparse import Namespace
+from collections.abc import Sequence
 from functools import partial
 from importlib.metadata import version
 from typing import Any
@@ -35,16 +36,15 @@ class Recorded:
     """A retriever that remembers which texts it was asked to score; else it is the one inside."""
 
     def __init__(self, inner: Retriever) -> None:
+        self.name, self.fingerprint, self.linear = inner.name, inner.fingerprint, inner.linear
+        self.rank_corpus, self.cuts_cleanly = inner.rank_corpus, inner.cuts_cleanly
         self._inner = inner
         self.texts: list[str] = []
 
-    def score_pools(self, texts: Any, pools: NDArray[np.int32]) -> NDArray[np.float64]:
+    def score_pools(self, texts: Sequence[str], pools: NDArray[np.int32]) -> NDArray[np.float64]:
         """Pass on."""
         self.texts.extend(texts)
         return self._inner.score_pools(texts, pools)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
 
 
 def reference_seconds(task: RetrievalTask, rollouts: Rollouts, sample: int) -> tuple[float, int]:
@@ -98,8 +98,8 @@ def dense_rows(arguments: Namespace) -> list[Row]:
     for precision, least in (("fp32", 8.0), ("bf16", 20.0)):
         if precision == "bf16" and not arguments.bf16:
             continue
-        settings = "" if precision == "fp32" else "?dtype=bf16"
-        task = fresh_task(data, f"dense:{arguments.model}{settings}")
+        dtype = {"fp32": "float32", "bf16": "bfloat16"}[precision]
+        task = fresh_task(data, f"dense:{arguments.model}?device=cpu&dtype={dtype}")
         rollouts = make_rollouts(task, arguments.prompts, arguments.group, range(8, 13))
         timed = time_rollouts(task, rollouts, max(1, arguments.repeats // 2), arguments.sample)
         work = f"{len(rollouts.texts)} rollouts, all windows, MiniLM {precision}, {data.documents.height:,} documents"
