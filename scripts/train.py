@@ -81,9 +81,10 @@ def _open_task(arguments: Namespace) -> Any:
             arguments.env, arguments.data, split="train", retriever=arguments.retriever, metric=arguments.metric
         )
     except TaskError as error:
-        if arguments.preset is None or arguments.retriever not in str(error):
+        if arguments.preset is None or "retriever" not in str(error):
             raise
-        hint = f"--preset {arguments.preset} asks for it; another may be named, for example --retriever bm25"
+        asked = f"--preset {arguments.preset} asks for {arguments.retriever}"
+        hint = f"{asked}; another may be named, for example --retriever bm25"
         raise TaskError(f"{error}; {hint}") from error
 
 
