@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from _benchmark.rows import Row, interleaved
 from _benchmark.work import Rollouts, fresh_task, make_rollouts, open_data
 from envs_data import PreparedData
+from envs_data.documents import Documents
 from envs_data.prepared import write_atomically
 from ospo_env.task import RetrievalTask
 
@@ -107,7 +108,7 @@ def _with_pools(data: PreparedData, size: int) -> PreparedData:
 def _with_documents(data: PreparedData, total: int) -> PreparedData:
     """The same pools in a corpus of more documents, copies of its own."""
     copies = -(-total // data.documents.height)
-    return dataclasses.replace(data, documents=pl.concat([data.documents] * copies).head(total))
+    return dataclasses.replace(data, documents=Documents(pl.concat([data.documents.frame] * copies).head(total)))
 
 
 def draw_costs(curves: Mapping[str, Mapping[str, tuple[list[int], list[float]]]], path: Path) -> None:
