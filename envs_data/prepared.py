@@ -101,7 +101,7 @@ def file_sha256(path: Path) -> str:
 
 def write_prepared(
     out: Path,
-    tables: Mapping[str, pl.DataFrame],
+    tables: Mapping[str, pl.DataFrame | Documents],
     *,
     dataset: str,
     synthetic: bool,
@@ -116,7 +116,8 @@ def write_prepared(
 
     Args:
         out: The directory to make.
-        tables: The five tables by name, in the columns and types of the module's docstring.
+        tables: The five tables by name, in the columns and types of the module's docstring; the documents also as a
+            ``PreparedData`` holds them.
         dataset: Short name of the data set, for example ``"esci"``.
         synthetic: Whether this project generated the data.
         arguments: What shaped the data (seed, filters), JSON-able.
@@ -130,7 +131,8 @@ def write_prepared(
         DataError: ``out`` holds something else or cannot be written to, or a table breaks the layout.
     """
     check_replaceable(out)
-    checked = {name: cast_table(name, tables[name]) for name in TABLES}
+    frames = {name: table.frame if isinstance(table, Documents) else table for name, table in tables.items()}
+    checked = {name: cast_table(name, frames[name]) for name in TABLES}
     check_tables(checked["documents"].lazy(), {name: table for name, table in checked.items() if name != "documents"})
     with _writing_to(out):
         out = out.resolve()  # the directory itself is replaced, not a link to it
