@@ -18,6 +18,8 @@ __all__ = ["DEPTH", "CorpusScorer"]
 DEPTH = 1000
 """Documents of a ranking that count."""
 
+_CHUNK = 4096  # rankings measured at once; it changes no value
+
 
 class CorpusScorer:
     """Puts texts to a retriever, each on all documents, and measures the rankings' first :data:`DEPTH` places.
@@ -90,10 +92,12 @@ class CorpusScorer:
         name = self._retriever.name
         with typed_failure(name, "on ranking the corpus"):
             rows = np.asarray(self._retriever.rank_corpus(text, DEPTH)[0])
-        if rows.ndim != 1 or rows.dtype.kind not in "iu" or len(rows) > DEPTH or len(np.unique(rows)) < len(rows):
+        total = self._pools.corpus_size
+        known = rows.ndim == 1 and rows.dtype.kind in "iu" and len(rows) <= DEPTH and len(np.unique(rows)) == len(rows)
+        if not known or (len(rows) and not 0 <= rows.min() <= rows.max() < total):
             raise RetrieverError(
-                f"retriever {name!r}: expected at most {DEPTH} distinct document rows for the text {text[:60]!r}; got "
-                f"{rows.dtype} of shape {rows.shape}"
+                f"retriever {name!r}: expected at most {DEPTH} distinct document rows below {total:,} for the text "
+                f"{text[:60]!r}; got {rows.dtype} of shape {rows.shape}"
             )
         return rows.astype(np.int32)
 
@@ -101,11 +105,17 @@ class CorpusScorer:
         self, queries: NDArray[np.int64], rankings: Sequence[NDArray[np.int32]], metrics: Sequence[Metric]
     ) -> NDArray[np.float64]:
         """M metrics of B rankings: (M, B)."""
-        ranked = np.zeros((len(rankings), DEPTH))
-        for query, found, gains in zip(queries.tolist(), rankings, ranked, strict=True):
-            rows, gain = self._pools.judged_documents(query)
-            order = np.argsort(rows)
-            place = np.minimum(np.searchsorted(rows[order], found), len(rows) - 1)
-            gains[: len(found)] = np.where(rows[order][place] == found, gain[order][place], 0.0)
-        judged = self._pools.judged_batch(queries)
-        return np.stack([metric.of_ranked(ranked, judged) for metric in metrics])
+        depth = max(min(metric.cutoff or DEPTH, DEPTH) for metric in metrics)
+        values = np.empty((len(metrics), len(rankings)))
+        for first in range(0, len(rankings), _CHUNK):
+            some = slice(first, first + _CHUNK)
+            ranked = np.zeros((len(rankings[some]), depth))
+            for query, found, gains in zip(queries[some].tolist(), rankings[some], ranked, strict=True):
+                rows, gain = self._pools.judged_documents(query)
+                order = np.argsort(rows)
+                place = np.minimum(np.searchsorted(rows[order], found[:depth]), len(rows) - 1)
+                gains[: len(found)] = np.where(rows[order][place] == found[:depth], gain[order][place], 0.0)
+            judged = self._pools.judged_batch(queries[some])
+            for metric, value in zip(metrics, values, strict=True):
+                value[some] = metric.of_ranked(ranked, judged)
+        return values

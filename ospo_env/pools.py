@@ -16,6 +16,9 @@ _Number = TypeVar("_Number", np.int32, np.int64, np.float64)
 class CandidatePools:
     """What ranking and measuring need of each query; queries are named by their row in ``data.queries``.
 
+    Attributes:
+        corpus_size: Documents of the corpus.
+
     Args:
         data: A prepared data set.
 
@@ -25,7 +28,7 @@ class CandidatePools:
     """
 
     def __init__(self, data: PreparedData) -> None:
-        documents = data.documents.height
+        documents = self.corpus_size = data.documents.height
         sizes = data.pools["doc_rows"].list.len().fill_null(0).to_numpy().astype(np.int64)
         self._starts = np.concatenate([[0], np.cumsum(sizes)])
         if not sizes.all():

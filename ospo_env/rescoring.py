@@ -21,6 +21,13 @@ __all__ = ["Rewrites", "read_rewrites", "rescore", "write_rewrites"]
 
 _KIND = "ospo rewrites"
 _VERSION = 1
+_HEADER: dict[str, Any] = {
+    "env_id": str,
+    "data": str | None,
+    "fingerprint": str,
+    "policy": str,
+    "notes": dict,
+}
 
 
 @dataclass(frozen=True)
@@ -66,22 +73,22 @@ def read_rewrites(path: str | Path) -> Rewrites:
         TaskError: The file is not of that kind, or a line is not what it should be.
         OSError: It cannot be read.
     """
-    lines = Path(path).read_text(encoding="utf-8").splitlines()
-    header = _parsed(path, 1, lines[0] if lines else "")
+    try:
+        lines = Path(path).read_text(encoding="utf-8").rstrip("\n").split("\n")
+    except UnicodeDecodeError as error:
+        raise TaskError(f"{path}: expected stored rewrites, which are JSON Lines in UTF-8; {error}") from error
+    header = _parsed(path, 1, lines[0])
     if header.pop("kind", None) != _KIND or header.pop("version", None) != _VERSION:
         raise TaskError(f"{path}: expected rewrites of version {_VERSION}, as evaluate.py --rewrites stores them")
+    if header.keys() != {*_HEADER} or not all(isinstance(header[name], kind) for name, kind in _HEADER.items()):
+        raise TaskError(f"{path}, line 1: expected a header with {', '.join(_HEADER)}; got {', '.join(header)}")
     rows = [_parsed(path, number, line) for number, line in enumerate(lines[1:], start=2)]
     for number, row in enumerate(rows, start=2):
         if not all(isinstance(row.get(name), str) for name in ("prompt_id", "text")):
             raise TaskError(f"{path}, line {number}: expected strings prompt_id and text")
-    try:
-        return Rewrites(
-            **header,
-            prompt_ids=tuple(row["prompt_id"] for row in rows),
-            texts=tuple(row["text"] for row in rows),
-        )
-    except TypeError as error:
-        raise TaskError(f"{path}, line 1: {error}") from error
+    return Rewrites(
+        **header, prompt_ids=tuple(row["prompt_id"] for row in rows), texts=tuple(row["text"] for row in rows)
+    )
 
 
 def rescore(
@@ -107,8 +114,12 @@ def rescore(
         RetrieverError: The retriever failed.
     """
     if task is None:
-        env = gymnasium.make(rewrites.env_id, data=rewrites.data, retriever=retriever)
-        assert isinstance(env.unwrapped, RewriteEnv)
+        try:
+            env = gymnasium.make(rewrites.env_id, data=rewrites.data, retriever=retriever)
+        except gymnasium.error.Error as error:
+            raise TaskError(f"cannot make the environment of the rewrites: {error}") from error
+        if not isinstance(env.unwrapped, RewriteEnv):
+            raise TaskError(f"expected rewrites of an environment of this package; got {rewrites.env_id!r}")
         task = env.unwrapped.task
     if task.data.fingerprint != rewrites.fingerprint:
         raise TaskError(

@@ -34,6 +34,14 @@ class TextCache:
         self._cache: LRUCache[Key, _Entry] = LRUCache(maxsize=cache_bytes, getsizeof=_entry_bytes)
         self._counters = {"asked": 0, "distinct": 0, "cached": 0}
 
+    def __len__(self) -> int:
+        return len(self._cache)
+
+    @property
+    def size(self) -> int:
+        """Bytes that are taken up."""
+        return int(self._cache.currsize)
+
     @property
     def counters(self) -> Mapping[str, int]:
         """``asked``, as :meth:`ask` was told; ``distinct`` keys of all calls; ``cached``, those known before them."""

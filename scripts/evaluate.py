@@ -54,6 +54,7 @@ def main(argv: Sequence[str] | None) -> None:
     """Evaluate, print and write."""
     arguments = parse(argv)
     policies = {name: _find(name) for name in arguments.policy}
+    _check_file_names(arguments)
     tasks = {
         name: open_task(
             arguments.env,
@@ -68,6 +69,11 @@ def main(argv: Sequence[str] | None) -> None:
     task = next(iter(tasks.values()))
     ids, prompts = task.prompts(arguments.split)
     written = {name: _written(name, where, arguments, task, ids, prompts) for name, where in policies.items()}
+    if arguments.rewrites is not None:
+        for rewrites in filter(None, written.values()):
+            path = arguments.rewrites / f"{_file_name(rewrites.policy)}.jsonl"
+            write_rewrites(path, rewrites)
+            print(f"Wrote {path}")
     raw = make_reference_policy("query", task)(ids, prompts)
     values: dict[str, Any] = {}
     for name, rewrites in written.items():
@@ -100,11 +106,6 @@ def main(argv: Sequence[str] | None) -> None:
         title = f"{arguments.env}, {len(ids)} {arguments.split} queries"
         draw_matrix(summary, _labels(summary), task.metric, title, arguments.plot)
         print(f"Wrote {arguments.plot}")
-    if arguments.rewrites is not None:
-        for rewrites in filter(None, written.values()):
-            path = arguments.rewrites / f"{_file_name(rewrites.policy)}.jsonl"
-            write_rewrites(path, rewrites)
-            print(f"Wrote {path}")
     if arguments.trec is not None:
         _write_qrels(arguments.trec, task, ids)
 
@@ -216,6 +217,20 @@ def _write_qrels(directory: Path, task: Any, ids: list[str]) -> None:
 def _file_name(name: str) -> str:
     """A name that is a file's: of a path its last two parts."""
     return re.sub(r"[^\w.+-]+", "-", "-".join(Path(name).parts[-2:])).strip("-") or "policy"
+
+
+def _check_file_names(arguments: Namespace) -> None:
+    """Each policy's files need a name of their own."""
+    if arguments.rewrites is None and arguments.trec is None:
+        return
+    owners: dict[str, str] = {}
+    for policy in arguments.policy:
+        other = owners.setdefault(_file_name(policy), policy)
+        if other != policy:
+            raise AgentError(
+                f"--rewrites and --trec: files of {other} and of {policy} would both be named {_file_name(policy)}; "
+                "evaluate them one after the other, into two directories"
+            )
 
 
 def _labels(summary: dict[str, Any]) -> dict[str, str]:

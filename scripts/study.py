@@ -33,7 +33,7 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     "ablations": {"tasks": ["shopping"], "methods": list(ABLATIONS), "seeds": 3, "steps": 100},
     "real": {"tasks": ["hm"], "methods": ["grpo", "ospo"], "seeds": 3, "steps": 100},
 }
-_QUICK: dict[str, Any] = {"tasks": ["shopping"], "seeds": 2, "steps": 50, "selection_seeds": 0}
+_QUICK: dict[str, Any] = {"seeds": 2, "steps": 50, "selection_seeds": 0}
 
 
 def parse(argv: Sequence[str] | None) -> Namespace:
@@ -51,15 +51,22 @@ def parse(argv: Sequence[str] | None) -> Namespace:
     parser.add_argument("--every", type=int, default=25, help="steps between evaluations")
     parser.add_argument("--learning-rate", type=float, default=3e-4, help="where none is chosen")
     parser.add_argument("--learning-rates", nargs="+", type=float, default=[1.5e-4, 3e-4, 6e-4], help="to choose from")
-    parser.add_argument("--selection-seeds", type=int, default=2, help="seeds of that choice; 0 for none")
+    parser.add_argument("--selection-seeds", type=int, help="seeds of that choice; 0 for none (default: 2)")
     parser.add_argument("--selection-steps", type=int, default=100, help="steps of its training runs")
-    parser.add_argument("--unseen", nargs="+", default=["lsa"], help="retrievers that training does not see")
+    parser.add_argument(
+        "--unseen", nargs="+", default=["lsa", "chargram"], help="retrievers that training does not see"
+    )
     parser.add_argument("--processes", type=int, default=2, help="training runs at once, one thread each")
     parser.add_argument("--cell", help="used by the program itself: one training run, given as JSON")
     arguments = parser.parse_args(argv)
-    for name, value in {**_DEFAULTS[arguments.part], **(_QUICK if arguments.quick else {})}.items():
-        if getattr(arguments, name) is None or (arguments.quick and name == "selection_seeds"):
+    defaults = {**_DEFAULTS[arguments.part], "selection_seeds": 2, **(_QUICK if arguments.quick else {})}
+    if arguments.quick:
+        defaults["tasks"] = defaults["tasks"][:1]
+    for name, value in defaults.items():
+        if getattr(arguments, name) is None:
             setattr(arguments, name, value)
+    for name in ("tasks", "methods", "unseen", "learning_rates"):
+        setattr(arguments, name, list(dict.fromkeys(getattr(arguments, name))))
     _check(arguments)
     return arguments
 
@@ -74,17 +81,24 @@ def main(argv: Sequence[str] | None) -> None:
 
 
 def _check(arguments: Namespace) -> None:
-    for name in ("seeds", "every", "processes", "selection_steps"):
-        if getattr(arguments, name) < 1:
-            raise AgentError(f"--{name.replace('_', '-')}: expected at least 1, got {getattr(arguments, name)}")
-    if arguments.part == "accuracy":  # trains nothing
-        return
-    for name in ("steps", "selection_steps"):
-        if getattr(arguments, name) % arguments.every:
-            raise AgentError(
-                f"--every: expected a divisor of --{name.replace('_', '-')} {getattr(arguments, name)}, "
-                f"got {arguments.every}"
-            )
+    for name, least in (("seeds", 1), ("steps", 1), ("every", 1), ("processes", 1), ("selection_steps", 1)):
+        if getattr(arguments, name) < least:
+            raise AgentError(f"--{name.replace('_', '-')}: expected at least {least}, got {getattr(arguments, name)}")
+    if arguments.selection_seeds < 0:
+        raise AgentError(f"--selection-seeds: expected at least 0, got {arguments.selection_seeds}")
+    if arguments.part != "accuracy" and arguments.steps % arguments.every:
+        raise AgentError(f"--every: expected a divisor of --steps {arguments.steps}, got {arguments.every}")
+    if TRAINED_ON in arguments.unseen:
+        raise AgentError(
+            f"--unseen: expected retrievers that training does not see; {TRAINED_ON} is the one that it does"
+        )
+    real = arguments.part == "real"
+    for task in arguments.tasks:
+        if TASKS[task].needs_data != real:
+            known = [name for name, about in TASKS.items() if about.needs_data == real]
+            raise AgentError(f"--tasks: expected of {', '.join(known)} in the part {arguments.part}, got {task}")
+    if real and arguments.data is None:
+        raise AgentError("--data: the part real needs a prepared H&M directory, as scripts/prepare.py hm writes it")
 
 
 def _settings(method: str) -> dict[str, Any]:
@@ -160,8 +174,6 @@ def _ablations(arguments: Namespace) -> None:
 
 
 def _real(arguments: Namespace) -> None:
-    if arguments.data is None:
-        raise AgentError("--data: the part real needs a prepared H&M directory, as scripts/prepare.py hm writes it")
     cells = _cells(arguments, lambda task, method: arguments.learning_rate)
     _train(arguments, cells, "real data")
     data = str(arguments.data)

@@ -80,6 +80,8 @@ class Ranks(Wrapped):
         ([3, 3], "distinct document rows"),
         ([0.5], "distinct document rows"),
         ([[1]], "distinct document rows"),
+        ([3, -1], "distinct document rows"),
+        ([3, 10**6], "distinct document rows below 61"),
         (range(DEPTH + 1), "at most 1000"),
     ],
 )

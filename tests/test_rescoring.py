@@ -53,6 +53,17 @@ def test_rescoring_is_evaluating(rewrites, retriever):
     assert list(rescore(rewrites, retriever, ["R@5"])) == ["R@5"]
 
 
+def test_a_binary_file_is_refused(tmp_path):
+    (tmp_path / "model.safetensors").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(TaskError, match="JSON Lines in UTF-8"):
+        read_rewrites(tmp_path / "model.safetensors")
+
+
+def test_an_unknown_environment_is_refused(rewrites):
+    with pytest.raises(TaskError, match="cannot make the environment"):
+        rescore(dataclasses.replace(rewrites, env_id="OSPO-Nothing-v0"), "bm25")
+
+
 def test_rewrites_of_another_data_set_are_refused(rewrites):
     with pytest.raises(TaskError, match="name the directory that they were made on"):
         rescore(dataclasses.replace(rewrites, fingerprint="0" * 64), "bm25")
@@ -67,7 +78,7 @@ def test_rewrites_of_another_data_set_are_refused(rewrites):
         (["[1]"], "line 1: expected a JSON object, got list"),
         (['{"kind": "other"}'], "expected rewrites of version 1"),
         (['{"kind": "ospo rewrites", "version": 2}'], "expected rewrites of version 1"),
-        (['{"kind": "ospo rewrites", "version": 1}'], "line 1: .*missing"),
+        (['{"kind": "ospo rewrites", "version": 1}'], "line 1: expected a header with env_id"),
         ([None, '{"prompt_id": "q"}'], "line 2: expected strings"),
         ([None, "{"], "line 2: expected a JSON object"),
     ],

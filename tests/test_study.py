@@ -11,13 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import study
-from _intervals import mean_interval
+from _intervals import mean_interval, seed_interval
 from _study import accuracy, cells, numbers, plan, tables
 from _study.plan import Cell
 from _study.processes import read_cell, train
 from small_run import write_data
 
 from agents import AgentError
+from agents.credit import make_solution
 
 # A program that does what a training run does to the disk: takes a while, then leaves its file whole.
 PROGRAM = """
@@ -69,6 +70,20 @@ def a_run(curve, **fields):
 
 
 class TestNumbers:
+    def test_interval_over_a_few_seeds_covers(self):
+        """Student's covers 95 % of the time with three seeds; the bootstrap does not."""
+        drawn = np.random.default_rng(0).normal(size=(2000, 3))
+        covered, narrow = 0, 0
+        for row in drawn:
+            found = seed_interval(row)
+            covered += found.low <= 0 <= found.high
+        for row in drawn[:300]:
+            found = mean_interval(row, 500)
+            narrow += found.low <= 0 <= found.high
+        assert 0.935 < covered / 2000 < 0.965
+        assert narrow / 300 < 0.85
+        assert np.isnan(seed_interval([0.5]).low)
+
     def test_interval_covers_and_is_reproducible(self):
         covered = 0
         for seed in range(60):
@@ -193,14 +208,22 @@ class TestRuns:
         )
         arguments = cells._arguments(cell, cell.settings)
         assert (arguments.learning_rate, arguments.credit_separators, arguments.seed) == (2e-4, True, 3)
-        budget = Cell("shopping", "x", plan.ABLATIONS["budget-16"].settings, 3, 2, 1, "test", None)
-        assert cells._arguments(budget, budget.settings).solution_settings == {"budget": 16}
+        budget = Cell("shopping", "x", plan.ABLATIONS["budget-32"].settings, 3, 2, 1, "test", None)
+        assert cells._arguments(budget, budget.settings).solution_settings == {"budget": 32}
 
     @pytest.mark.parametrize("name", plan.ABLATIONS)
     def test_every_ablation_can_be_trained(self, name):
         from _training import check_credit
 
-        check_credit(cells._arguments(a_cell(), {"learning_rate": 1e-3, **plan.ABLATIONS[name].settings}))
+        arguments = cells._arguments(a_cell(), {"learning_rate": 1e-3, **plan.ABLATIONS[name].settings})
+        check_credit(arguments)
+        if arguments.algo == "ospo":  # rewrites have up to 16 segments
+            make_solution(arguments.solution, **arguments.solution_settings).plan(16, [list(range(16))])
+
+    @pytest.mark.parametrize("name", accuracy.SOLVED)
+    def test_every_solution_of_the_accuracy_part_covers_long_rewrites(self, name):
+        solution, settings = accuracy.SOLVED[name]
+        assert len(make_solution(solution, **settings).plan(16, [list(range(16))])) <= 2**16
 
     def test_labels(self):
         text = "Red coat, boots ,red  coat, hat"
@@ -209,6 +232,11 @@ class TestRuns:
 
 
 class TestTables:
+    def test_no_share_of_what_was_not_gained(self):
+        runs = {"grpo": [a_run([0.2, 0.3, 0.2])] * 2, "ospo": [a_run([0.2, 0.4, 0.6])] * 2}
+        assert "grpo gained nothing" in tables.differences("shopping", runs, {"grpo": 1e-4, "ospo": 3e-4})
+        assert tables._transferred(np.array([-0.1, -0.1]), np.array([-0.2, -0.2])) == "no gain there"
+
     RUNS = {"grpo": [a_run([0.2, 0.3, 0.4])] * 2, "ospo": [a_run([0.2, 0.4, 0.6])] * 2}  # noqa: RUF012
 
     def test_differences(self):
@@ -267,8 +295,12 @@ class TestArguments:
         [
             (["--seeds", "0"], "--seeds: expected at least 1"),
             (["--steps", "30"], "--every: expected a divisor of --steps 30"),
-            (["--selection-steps", "30"], "--every: expected a divisor of --selection-steps 30"),
+            (["--steps", "0"], "--steps: expected at least 1"),
+            (["--selection-seeds", "-1"], "--selection-seeds: expected at least 0"),
+            (["--unseen", "bm25"], "--unseen: expected retrievers that training does not see"),
             (["real"], "--data: the part real needs"),
+            (["real", "--data", "d", "--tasks", "shopping"], "--tasks: expected of hm in the part real"),
+            (["accuracy", "--tasks", "hm"], "--tasks: expected of shopping, fashion in the part accuracy"),
         ],
     )
     def test_refused(self, tmp_path, given, named):
@@ -284,6 +316,10 @@ class TestArguments:
             0,
         )
         assert study.parse(["--quick", "--seeds", "4"]).seeds == 4
+        assert study.parse(["--quick", "--selection-seeds", "1"]).selection_seeds == 1
+        assert study.parse(["real", "--quick", "--data", "d"]).tasks == ["hm"]
+        assert study.parse(["--methods", "ospo", "ospo"]).methods == ["ospo"]
+        assert study.parse([]).selection_seeds == 2
 
     def test_the_rate_is_chosen_on_other_seeds_and_another_split(self, tmp_path, monkeypatch):
         asked = []

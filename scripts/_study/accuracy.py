@@ -29,12 +29,13 @@ from envs_data.prepared import write_atomically
 __all__ = ["LAID", "SOLVED", "matches_intent", "measure_accuracy"]
 
 GROUP = 8
+_SOLVED_AT_ONCE = 64  # rollouts; the plans of longer ones are large
 
 SOLVED: dict[str, tuple[str, dict[str, Any]]] = {
     "shapley": ("shapley", {}),
     "sampled Shapley, 512": ("sampled_shapley", {}),
     "sampled Shapley, 64": ("sampled_shapley", {"budget": 64}),
-    "sampled Shapley, 16": ("sampled_shapley", {"budget": 16}),
+    "sampled Shapley, 32": ("sampled_shapley", {"budget": 32}),
     "sampled Owen, 512": ("sampled_owen", {}),
     "myerson": ("myerson", {}),
     "myerson, width 2": ("myerson", {"width": 2}),
@@ -129,12 +130,16 @@ def _solve(
 ) -> tuple[list[NDArray[np.float64]], float]:
     """Credit of each rollout's segments, and the mean number of distinct coalitions a rollout."""
     blocks = [unions(tiles, sentences(text)) for text, tiles in zip(texts, spans, strict=True)]
-    plans = [
-        solution.plan(len(tiles), block, seed) for seed, (tiles, block) in enumerate(zip(spans, blocks, strict=True))
-    ]
-    worths = task.coalition_values(ids, texts, spans, plans)
-    credit = [solution.solve(*game) for game in zip(plans, worths, blocks, strict=True)]
-    return credit, float(np.mean([len(np.unique(plan, axis=0)) for plan in plans]))
+    credit: list[NDArray[np.float64]] = []
+    evaluations = 0
+    for first in range(0, len(texts), _SOLVED_AT_ONCE):
+        some = slice(first, first + _SOLVED_AT_ONCE)
+        players = list(zip(spans[some], blocks[some], strict=True))
+        plans = [solution.plan(len(tiles), block, first + n) for n, (tiles, block) in enumerate(players)]
+        worths = task.coalition_values(ids[some], texts[some], spans[some], plans)
+        credit += [solution.solve(*game) for game in zip(plans, worths, blocks[some], strict=True)]
+        evaluations += sum(len(np.unique(plan, axis=0)) for plan in plans)
+    return credit, evaluations / len(texts)
 
 
 def _tokens(tokenizer: Any, text: str, spans: Sequence[tuple[int, int]]) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -163,7 +168,9 @@ def _token_areas(
             segment=segment,
             mask=np.arange(width) < np.array([[len(row)] for row, _ in tokens]),
             group_size=GROUP,
-            whole=np.stack([np.pad(row, (0, width - len(row)), mode="maximum") for _, row in tokens]),
+            whole=np.stack(
+                [np.pad(row, (0, width - len(row)), constant_values=row.max(initial=0)) for _, row in tokens]
+            ),
         )
     )
     row, column = np.nonzero(segment >= 0)

@@ -1,6 +1,7 @@
 """What the study trains: tasks, methods, ablations, and one cell of each. Plain data."""
 
 import dataclasses
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -75,7 +76,7 @@ ABLATIONS: Mapping[str, Ablation] = MappingProxyType(
         "leave-one-out-signed": _ospo("both", solution="leave_one_out", redistribution="signed"),
         "width-2": _ospo("width cap", solution="myerson", solution_settings={"width": 2}),
         "width-4": _ospo("width cap", solution="myerson", solution_settings={"width": 4}),
-        "budget-16": _ospo("budget", solution_settings={"budget": 16}),
+        "budget-32": _ospo("budget", solution_settings={"budget": 32}),
         "budget-64": _ospo("budget", solution_settings={"budget": 64}),
         "words": _ospo("segment length", segmenter="words"),
         "sentences": _ospo("segment length", segmenter="sentences"),
@@ -121,4 +122,5 @@ class Cell:
 
     def warm_path(self, out: Path) -> Path:
         """The directory of the policy it starts from, the same for all methods."""
-        return out / "warm" / f"{self.task}-seed{self.seed}"
+        of_data = "" if self.data is None else f"-{zlib.crc32(self.data.encode()):08x}"
+        return out / "warm" / f"{self.task}{of_data}-seed{self.seed}"

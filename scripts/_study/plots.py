@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _intervals import mean_interval
+from _intervals import seed_interval
 
 from _study.plan import METRIC
 from envs_data.prepared import write_atomically
@@ -32,7 +32,7 @@ def draw_curves(runs: Mapping[str, Sequence[Mapping[str, Any]]], path: Path, *, 
         for (method, reports), colour in zip(runs.items(), _COLOURS * len(runs), strict=False):
             rollouts = [point["rollouts"] for point in reports[0]["curve"]]
             values = np.array([[point[kind] for point in report["curve"]] for report in reports])
-            bands = [mean_interval(column) for column in values.T]
+            bands = [seed_interval(column) for column in values.T]
             axes.plot(rollouts, [band.value for band in bands], color=colour, label=method)
             axes.fill_between(
                 rollouts, [band.low for band in bands], [band.high for band in bands], color=colour, alpha=0.2, lw=0

@@ -40,7 +40,12 @@ def train(program: Path, out: Path, cells: Iterable[Cell], processes: int, label
     Raises:
         AgentError: A process failed; with the last line of what it said.
     """
-    missing = [cell for cell in cells if not cell.path(out).is_file()]
+    missing = []
+    for cell in cells:
+        if cell.path(out).is_file():
+            read_cell(out, cell)  # which says so if it is another study's, before anything is trained
+        else:
+            missing.append(cell)
     warm = {cell.warm_path(out): cell for cell in missing if not cell.warm_path(out).is_dir()}
     _run_all(program, out, [_said(cell, "warm start") for cell in warm.values()], processes, "warm starts")
     _run_all(program, out, [_said(cell, what) for cell in missing], processes, label)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from _cli import open_task
-from _intervals import mean_interval
+from _intervals import Interval, seed_interval
 from numpy.typing import NDArray
 
 from _study.numbers import share_of_rollouts, transfer
@@ -43,7 +43,7 @@ def curves(task: str, runs: Runs) -> str:
     rows = [
         [f"{count:,.0f}"]
         + [
-            str(mean_interval(_curve(runs[method], kind)[:, point]))
+            str(seed_interval(_curve(runs[method], kind)[:, point]))
             for kind in ("sampled", "greedy")
             for method in runs
         ]
@@ -65,11 +65,13 @@ def differences(task: str, runs: Runs, rates: Mapping[str, float]) -> str:
         row: list[object] = [method, f"{rates[method]:g}"]
         for kind in _KINDS:
             ours, theirs = _curve(reports, kind), _curve(baseline, kind)
-            row.append(mean_interval(ours[:, -1]))
+            row.append(seed_interval(ours[:, -1]))
             if method == "grpo":
                 row += ["", ""]
             else:
-                row += [mean_interval(ours[:, -1] - theirs[:, -1]), share_of_rollouts(rollouts, ours, theirs)]
+                learned = seed_interval(theirs[:, -1] - theirs[:, 0]).low > 0
+                share = share_of_rollouts(rollouts, ours, theirs) if learned else "grpo gained nothing"
+                row += [seed_interval(ours[:, -1] - theirs[:, -1]), share]
         rows.append(row)
     title = f"After {rollouts[-1]:,.0f} rollouts, {_described(task, runs)}"
     return markdown(title, head, rows)
@@ -101,19 +103,26 @@ def out_of_distribution(task: str, runs: Runs, unseen: Sequence[str], data: str 
     head = ["retriever", "warm start", *runs]
     head += [f"gain of {method}" for method in runs]
     head += [f"gain of {method} over that in distribution" for method in runs]
-    head += [f"gain of {method} less grpo's" for method in runs if method != "grpo"]
+    others = [method for method in runs if method != "grpo" and "grpo" in runs]
+    head += [f"gain of {method} less grpo's" for method in others]
     rows = []
     for name in names:
         start = next(iter(judged[name].values()))["before"]
-        row: list[object] = [name + (" (training)" if name == TRAINED_ON else ""), mean_interval(start)]
-        row += [mean_interval(judged[name][method]["after"]) for method in runs]
-        row += [mean_interval(gains[name][method]) for method in runs]
+        row: list[object] = [name + (" (training)" if name == TRAINED_ON else ""), seed_interval(start)]
+        row += [seed_interval(judged[name][method]["after"]) for method in runs]
+        row += [seed_interval(gains[name][method]) for method in runs]
         row += [
-            "" if name == TRAINED_ON else transfer(gains[TRAINED_ON][method], gains[name][method]) for method in runs
+            "" if name == TRAINED_ON else _transferred(gains[TRAINED_ON][method], gains[name][method])
+            for method in runs
         ]
-        row += [mean_interval(gains[name][method] - gains[name]["grpo"]) for method in runs if method != "grpo"]
+        row += [seed_interval(gains[name][method] - gains[name]["grpo"]) for method in others]
         rows.append(row)
     return markdown(f"{METRIC} under retrievers, greedy, {_described(task, runs)}", head, rows)
+
+
+def _transferred(seen: NDArray[np.float64], unseen: NDArray[np.float64]) -> Interval | str:
+    """The share of a gain that is left, where there is a gain."""
+    return transfer(seen, unseen) if seed_interval(seen).low > 0 else "no gain there"
 
 
 def references(task: str, split: str, retrievers: Sequence[str], data: str | None) -> str:
@@ -141,9 +150,9 @@ def ablations(task: str, runs: Runs) -> str:
     for method, values in final.items():
         row: list[object] = [method, ABLATIONS[method].varies if method in ABLATIONS else ""]
         for kind in _KINDS:
-            row.append(mean_interval(values[kind]))
+            row.append(seed_interval(values[kind]))
             row += [
-                "" if other == method or other not in final else mean_interval(values[kind] - final[other][kind])
+                "" if other == method or other not in final else seed_interval(values[kind] - final[other][kind])
                 for other in ("ospo", "grpo")
             ]
         row.append(f"{np.mean([report['log']['completions/mean_length'][-1] for report in runs[method]]):.1f}")
@@ -162,7 +171,7 @@ def accuracy(task: str, reports: Sequence[Mapping[str, Any]]) -> str:
         for name in reports[0][part]:
             entries = [report[part][name] for report in reports]
             row: list[object] = [name]
-            row += [mean_interval([entry[pairs] for entry in entries]) for pairs in ("all", "same query")]
+            row += [seed_interval([entry[pairs] for entry in entries]) for pairs in ("all", "same query")]
             if part == "credit":
                 row.append(f"{np.mean([entry['evaluations'] for entry in entries]):,.1f}")
             rows.append(row)
