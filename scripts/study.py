@@ -182,6 +182,8 @@ def _real(arguments: Namespace) -> None:
         print()
         print(tables.references(task, "test", [TRAINED_ON, *arguments.unseen], data))
         print(tables.curves(task, runs))
+        if "grpo" in runs:
+            print(tables.differences(task, runs, dict.fromkeys(runs, arguments.learning_rate)))
         print(tables.out_of_distribution(task, runs, arguments.unseen, data))
 
 
