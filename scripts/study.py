@@ -208,9 +208,13 @@ def _choose_rates(arguments: Namespace) -> dict[tuple[str, str], float]:
     ]
     _train(arguments, cells, "learning rates")
     final: dict[tuple[str, str], dict[float, list[float]]] = {pair: {} for pair in pairs}
+    ends: dict[tuple[str, str, float], list[dict[str, float]]] = {}
     for cell in cells:
-        value = read_cell(arguments.out, cell)["curve"][-1]["sampled"]
-        final[cell.task, cell.method].setdefault(cell.settings["learning_rate"], []).append(value)
+        rate, end = cell.settings["learning_rate"], read_cell(arguments.out, cell)["curve"][-1]
+        final[cell.task, cell.method].setdefault(rate, []).append(end["sampled"])
+        ends.setdefault((cell.task, cell.method, rate), []).append(end)
+    print()
+    print(tables.rates(ends, arguments.selection_seeds))
     return {pair: max(values, key=lambda rate: float(np.mean(values[rate]))) for pair, values in final.items()}
 
 

@@ -12,7 +12,17 @@ from numpy.typing import NDArray
 from _study.numbers import share_of_rollouts, transfer
 from _study.plan import ABLATIONS, METRIC, TASKS, TRAINED_ON
 
-__all__ = ["ablations", "accuracy", "curves", "differences", "judge", "markdown", "out_of_distribution", "references"]
+__all__ = [
+    "ablations",
+    "accuracy",
+    "curves",
+    "differences",
+    "judge",
+    "markdown",
+    "out_of_distribution",
+    "rates",
+    "references",
+]
 
 _KINDS = ("sampled", "greedy")
 
@@ -34,6 +44,18 @@ def markdown(title: str, head: Sequence[str], rows: Iterable[Sequence[object]]) 
     lines = [f"**{title}**", "", "| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     lines += ["| " + " | ".join(map(str, row)) + " |" for row in rows]
     return "\n".join([*lines, ""])
+
+
+def rates(ends: Mapping[tuple[str, str, float], Sequence[Mapping[str, float]]], seeds: int) -> str:
+    """Final values on validation queries by task, method and learning rate: what the choice of rates rests on."""
+    rows = [
+        [task, method, f"{rate:g}", *(f"{np.mean([end[kind] for end in found]):.3f}" for kind in _KINDS)]
+        for (task, method, rate), found in sorted(ends.items())
+    ]
+    title = (
+        f"{METRIC} on validation queries, mean of {seeds} other seeds: learning rates are chosen by the sampled value"
+    )
+    return markdown(title, ["task", "method", "learning rate", *_KINDS], rows)
 
 
 def curves(task: str, runs: Runs) -> str:
