@@ -321,7 +321,7 @@ class TestArguments:
         assert study.parse(["--methods", "ospo", "ospo"]).methods == ["ospo"]
         assert study.parse([]).selection_seeds == 2
 
-    def test_the_rate_is_chosen_on_other_seeds_and_another_split(self, tmp_path, monkeypatch):
+    def test_the_rate_is_chosen_on_other_seeds_and_another_split(self, tmp_path, monkeypatch, capsys):
         asked = []
 
         def trained(program, out, wanted, processes, label):
@@ -329,10 +329,13 @@ class TestArguments:
                 asked.append(cell)
                 value = {1e-3: 0.2, 1e-4: 0.5}[cell.settings["learning_rate"]]
                 cell.path(out).parent.mkdir(parents=True, exist_ok=True)
-                cell.path(out).write_text(json.dumps({**vars(cell), "curve": [{"sampled": value}]}))
+                cell.path(out).write_text(
+                    json.dumps({**vars(cell), "curve": [{"sampled": value, "greedy": 1 - value}]})
+                )
 
         monkeypatch.setattr(study, "train", trained)
         arguments = study.parse(["--out", str(tmp_path), "--tasks", "shopping", "--learning-rates", "1e-3", "1e-4"])
         chosen = study._choose_rates(arguments)
         assert chosen == {("shopping", "grpo"): 1e-4, ("shopping", "ospo"): 1e-4}
         assert all(cell.seed >= plan.SELECTION_SEED and cell.split == "validation" for cell in asked)
+        assert "| shopping | ospo | 0.0001 | 0.500 | 0.500 |" in capsys.readouterr().out
