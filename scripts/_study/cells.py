@@ -45,7 +45,7 @@ def run_cell(cell: Cell, warm: Path, path: Path) -> None:
         cell: What to train.
         warm: Directory of the policy to start from.
         path: JSON file to write: the cell's own fields, ``curve`` (a point each evaluation), ``log`` (a value each
-            step), ``rewrites`` (greedy ones of the first and the last evaluation), ``evaluations``.
+            step), ``ids`` and ``rewrites`` (greedy ones of the first and the last evaluation).
     """
     quiet()
     arguments = _arguments(cell, cell.settings)
@@ -88,7 +88,6 @@ def run_cell(cell: Cell, warm: Path, path: Path) -> None:
         **dataclasses.asdict(cell),
         "curve": curve,
         "log": {name: [row[name] for row in logged] for name in _KEPT if name in logged[0]},
-        "evaluations": dict(task.counters),
         "ids": list(ids),
         "rewrites": rewrites,
     }
