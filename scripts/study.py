@@ -9,7 +9,8 @@ real       the H&M slice given by --data: raw query, warm start, GRPO, OSPO
 
 Each training run is a process of its own on one thread and leaves one JSON file. Run the command again after an
 interruption: what is finished is kept. In `learning`, the learning rate of each method is chosen on validation
-queries with seeds of their own; the reported seeds and the test split are touched afterwards.
+queries with seeds of their own, by sampled or by greedy rewrites (--select); the reported seeds and the test split
+are touched afterwards.
 """
 
 from argparse import Namespace
@@ -51,6 +52,9 @@ def parse(argv: Sequence[str] | None) -> Namespace:
     parser.add_argument("--every", type=int, default=25, help="steps between evaluations")
     parser.add_argument("--learning-rate", type=float, default=3e-4, help="where none is chosen")
     parser.add_argument("--learning-rates", nargs="+", type=float, default=[1.5e-4, 3e-4, 6e-4], help="to choose from")
+    parser.add_argument(
+        "--select", choices=("sampled", "greedy"), default="sampled", help="final value that rates are chosen by"
+    )
     parser.add_argument("--selection-seeds", type=int, help="seeds of that choice; 0 for none (default: 2)")
     parser.add_argument("--selection-steps", type=int, default=100, help="steps of its training runs")
     parser.add_argument(
@@ -147,7 +151,7 @@ def _learning(arguments: Namespace) -> None:
         print(tables.curves(task, runs))
         if "grpo" in runs:
             print(tables.differences(task, runs, {method: chosen[task, method] for method in runs}))
-        print(tables.out_of_distribution(task, runs, arguments.unseen))
+        _print_unseen(arguments, task, runs)
         drawn = arguments.out / f"{task}.png"
         draw_curves(runs, drawn, title=f"{task}: {arguments.seeds} seeds, mean and 95 % interval")
         print(f"Wrote {drawn}")
@@ -184,11 +188,21 @@ def _real(arguments: Namespace) -> None:
         print(tables.curves(task, runs))
         if "grpo" in runs:
             print(tables.differences(task, runs, dict.fromkeys(runs, arguments.learning_rate)))
-        print(tables.out_of_distribution(task, runs, arguments.unseen, data))
+        _print_unseen(arguments, task, runs, data)
+
+
+def _print_unseen(arguments: Namespace, task: str, runs: Any, data: str | None = None) -> None:
+    kinds = tables.kinds_kept(runs)
+    for kind in kinds:
+        print(tables.out_of_distribution(task, runs, arguments.unseen, data, kind))
+    if "sampled" not in kinds:
+        print(
+            f"{arguments.out} holds runs of an earlier version, which kept no sampled rewrites; another --out has them"
+        )
 
 
 def _choose_rates(arguments: Namespace) -> dict[tuple[str, str], float]:
-    """The learning rate of each task and method: the best final sampled value on validation queries."""
+    """The learning rate of each task and method: the best final value, as --select says, on validation queries."""
     pairs = [(task, method) for task in arguments.tasks for method in arguments.methods]
     if not arguments.selection_seeds:
         return dict.fromkeys(pairs, arguments.learning_rate)
@@ -211,10 +225,10 @@ def _choose_rates(arguments: Namespace) -> dict[tuple[str, str], float]:
     ends: dict[tuple[str, str, float], list[dict[str, float]]] = {}
     for cell in cells:
         rate, end = cell.settings["learning_rate"], read_cell(arguments.out, cell)["curve"][-1]
-        final[cell.task, cell.method].setdefault(rate, []).append(end["sampled"])
+        final[cell.task, cell.method].setdefault(rate, []).append(end[arguments.select])
         ends.setdefault((cell.task, cell.method, rate), []).append(end)
     print()
-    print(tables.rates(ends, arguments.selection_seeds))
+    print(tables.rates(ends, arguments.selection_seeds, arguments.select))
     return {pair: max(values, key=lambda rate: float(np.mean(values[rate]))) for pair, values in final.items()}
 
 

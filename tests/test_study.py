@@ -197,10 +197,15 @@ class TestRuns:
         assert found["ospo"]["curve"][0] == found["grpo"]["curve"][0]
         assert found["ospo"]["rewrites"]["before"] == found["grpo"]["rewrites"]["before"]
         assert len(found["ospo"]["rewrites"]["after"]) == len(found["ospo"]["ids"])
-        judged = tables.judge("shopping", {name: [run] for name, run in found.items()}, "bm25", data)
-        for method, run in found.items():  # judged again, the stored rewrites earn what they earned
-            assert judged[method]["before"][0] == run["curve"][0]["greedy"]
-            assert judged[method]["after"][0] == run["curve"][-1]["greedy"]
+        runs = {name: [run] for name, run in found.items()}
+        assert tables.kinds_kept(runs) == ["sampled", "greedy"]
+        earlier = [{key: value for key, value in found["grpo"].items() if key != "sampled_rewrites"}]
+        assert tables.kinds_kept({**runs, "grpo": earlier}) == ["greedy"]
+        for kind in ("sampled", "greedy"):
+            judged = tables.judge("shopping", runs, "bm25", data, kind)
+            for method, run in found.items():  # judged again, the stored rewrites earn what they earned
+                assert judged[method]["before"][0] == run["curve"][0][kind]
+                assert judged[method]["after"][0] == run["curve"][-1][kind]
 
     def test_settings_reach_the_trainer(self):
         cell = Cell(
@@ -263,7 +268,7 @@ class TestTables:
     def test_out_of_distribution(self, monkeypatch):
         gains = {"bm25": {"grpo": (0.2, 0.4), "ospo": (0.2, 0.6)}, "lsa": {"grpo": (0.1, 0.2), "ospo": (0.1, 0.5)}}
 
-        def judged(task, runs, retriever, data):
+        def judged(task, runs, retriever, data, kind):
             return {
                 name: dict(
                     zip(("before", "after"), (np.full(2, value) for value in gains[retriever][name]), strict=True)
@@ -339,3 +344,6 @@ class TestArguments:
         assert chosen == {("shopping", "grpo"): 1e-4, ("shopping", "ospo"): 1e-4}
         assert all(cell.seed >= plan.SELECTION_SEED and cell.split == "validation" for cell in asked)
         assert "| shopping | ospo | 0.0001 | 0.500 | 0.500 |" in capsys.readouterr().out
+        arguments.select = "greedy"  # which is the better the lower the sampled value, here
+        assert study._choose_rates(arguments) == {("shopping", "grpo"): 1e-3, ("shopping", "ospo"): 1e-3}
+        assert "chosen by the greedy value" in capsys.readouterr().out

@@ -45,7 +45,8 @@ def run_cell(cell: Cell, warm: Path, path: Path) -> None:
         cell: What to train.
         warm: Directory of the policy to start from.
         path: JSON file to write: the cell's own fields, ``curve`` (a point each evaluation), ``log`` (a value each
-            step), ``ids`` and ``rewrites`` (greedy ones of the first and the last evaluation).
+            step), ``ids``, and of the first and the last evaluation ``rewrites`` (greedy ones) and
+            ``sampled_rewrites`` (a list a draw).
     """
     quiet()
     arguments = _arguments(cell, cell.settings)
@@ -54,6 +55,7 @@ def run_cell(cell: Cell, warm: Path, path: Path) -> None:
     ids, prompts = task.prompts(cell.split)
     curve: list[dict[str, float]] = []
     rewrites: dict[str, list[str]] = {}
+    sampled_rewrites: dict[str, list[list[str]]] = {}
 
     def texts(temperature: float, seed: int = 0) -> list[str]:
         policy = LanguageModelPolicy(
@@ -62,9 +64,9 @@ def run_cell(cell: Cell, warm: Path, path: Path) -> None:
         return policy(ids, prompts)
 
     def evaluate(step: int) -> None:
-        greedy = texts(0.0)
-        rewrites["after" if step else "before"] = greedy
-        sampled = [texts(arguments.temperature, seed) for seed in range(1, 1 + SAMPLES)]
+        when = "after" if step else "before"
+        rewrites[when] = greedy = texts(0.0)
+        sampled_rewrites[when] = sampled = [texts(arguments.temperature, seed) for seed in range(1, 1 + SAMPLES)]
         point = {
             "rollouts": float(step * arguments.batch_size),
             "greedy": float(task.rewards(ids, greedy).mean()),
@@ -90,6 +92,7 @@ def run_cell(cell: Cell, warm: Path, path: Path) -> None:
         "log": {name: [row[name] for row in logged] for name in _KEPT if name in logged[0]},
         "ids": list(ids),
         "rewrites": rewrites,
+        "sampled_rewrites": sampled_rewrites,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, json.dumps(report).encode())

@@ -18,6 +18,7 @@ __all__ = [
     "curves",
     "differences",
     "judge",
+    "kinds_kept",
     "markdown",
     "out_of_distribution",
     "rates",
@@ -46,15 +47,13 @@ def markdown(title: str, head: Sequence[str], rows: Iterable[Sequence[object]]) 
     return "\n".join([*lines, ""])
 
 
-def rates(ends: Mapping[tuple[str, str, float], Sequence[Mapping[str, float]]], seeds: int) -> str:
+def rates(ends: Mapping[tuple[str, str, float], Sequence[Mapping[str, float]]], seeds: int, chosen_by: str) -> str:
     """Final values on validation queries by task, method and learning rate: what the choice of rates rests on."""
     rows = [
         [task, method, f"{rate:g}", *(f"{np.mean([end[kind] for end in found]):.3f}" for kind in _KINDS)]
         for (task, method, rate), found in sorted(ends.items())
     ]
-    title = (
-        f"{METRIC} on validation queries, mean of {seeds} other seeds: learning rates are chosen by the sampled value"
-    )
+    title = f"{METRIC} on validation queries, mean of {seeds} other seeds: learning rates are chosen by the {chosen_by} value"
     return markdown(title, ["task", "method", "learning rate", *_KINDS], rows)
 
 
@@ -99,28 +98,50 @@ def differences(task: str, runs: Runs, rates: Mapping[str, float]) -> str:
     return markdown(title, head, rows)
 
 
-def judge(task: str, runs: Runs, retriever: str, data: str | None) -> dict[str, dict[str, NDArray[np.float64]]]:
-    """The greedy rewrites that the runs left, before and after training, under another retriever.
+def judge(
+    task: str, runs: Runs, retriever: str, data: str | None, kind: str = "greedy"
+) -> dict[str, dict[str, NDArray[np.float64]]]:
+    """The rewrites of a kind that the runs left, before and after training, under another retriever.
 
     Returns:
-        For each method ``before`` and ``after``, the mean over queries of each seed (S,).
+        For each method ``before`` and ``after``, the mean over queries (and draws) of each seed (S,).
     """
     opened = open_task(
         TASKS[task].env, None if data is None else Path(data), split="train", retriever=retriever, metric=METRIC
     )
     return {
         method: {
-            when: np.array([opened.rewards(report["ids"], report["rewrites"][when]).mean() for report in reports])
+            when: np.array(
+                [
+                    np.mean([opened.rewards(report["ids"], texts).mean() for texts in _rewrites(report, kind)[when]])
+                    for report in reports
+                ]
+            )
             for when in ("before", "after")
         }
         for method, reports in runs.items()
     }
 
 
-def out_of_distribution(task: str, runs: Runs, unseen: Sequence[str], data: str | None = None) -> str:
-    """Final policies, decoded greedily, under the retriever of training and under others."""
+def kinds_kept(runs: Runs) -> list[str]:
+    """The kinds of rewrites that all runs kept; those of earlier versions kept greedy ones only."""
+    reports = [report for found in runs.values() for report in found]
+    return [kind for kind in _KINDS if all(_rewrites(report, kind) for report in reports)]
+
+
+def _rewrites(report: Mapping[str, Any], kind: str) -> dict[str, list[list[str]]]:
+    """A list a draw, before and after."""
+    if kind == "greedy":
+        return {when: [texts] for when, texts in report["rewrites"].items()}
+    return dict(report.get("sampled_rewrites", {}))
+
+
+def out_of_distribution(
+    task: str, runs: Runs, unseen: Sequence[str], data: str | None = None, kind: str = "greedy"
+) -> str:
+    """Rewrites of a kind, of the final policies, under the retriever of training and under others."""
     names = [TRAINED_ON, *unseen]
-    judged = {name: judge(task, runs, name, data) for name in names}
+    judged = {name: judge(task, runs, name, data, kind) for name in names}
     gains = {name: {method: by["after"] - by["before"] for method, by in judged[name].items()} for name in names}
     head = ["retriever", "warm start", *runs]
     head += [f"gain of {method}" for method in runs]
@@ -139,7 +160,7 @@ def out_of_distribution(task: str, runs: Runs, unseen: Sequence[str], data: str 
         ]
         row += [seed_interval(gains[name][method] - gains[name]["grpo"]) for method in others]
         rows.append(row)
-    return markdown(f"{METRIC} under retrievers, greedy, {_described(task, runs)}", head, rows)
+    return markdown(f"{METRIC} under retrievers, {kind}, {_described(task, runs)}", head, rows)
 
 
 def _transferred(seen: NDArray[np.float64], unseen: NDArray[np.float64]) -> Interval | str:
