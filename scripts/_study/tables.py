@@ -53,8 +53,8 @@ def rates(ends: Mapping[tuple[str, str, float], Sequence[Mapping[str, float]]], 
         [task, method, f"{rate:g}", *(f"{np.mean([end[kind] for end in found]):.3f}" for kind in _KINDS)]
         for (task, method, rate), found in sorted(ends.items())
     ]
-    title = f"{METRIC} on validation queries, mean of {seeds} other seeds"
-    return markdown(f"{title}: learning rates are chosen by the {chosen_by} value", ["task", "method", "learning rate", *_KINDS], rows)
+    title = f"{METRIC} on validation queries, mean of {seeds} other seeds: learning rates are chosen by the "
+    return markdown(f"{title}{chosen_by} value", ["task", "method", "learning rate", *_KINDS], rows)
 
 
 def curves(task: str, runs: Runs) -> str:
