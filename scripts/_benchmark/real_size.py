@@ -1,7 +1,6 @@
 """Time and memory at the official sizes: preparation, index builds, opening an environment and stepping it.
 
-Each part runs in a process of its own, so that the peak of its memory is that of the part alone. As a program this
-module is such a part: ``python real_size.py ENV_ID DATA RETRIEVER`` opens, steps and prints one line of JSON.
+Each part runs in a process of its own, so that the peak of its memory is that of the part alone.
 """
 
 import json
@@ -9,18 +8,36 @@ import os
 import subprocess
 import sys
 import time
+from argparse import Namespace
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ["measure"]
+from _benchmark.open_and_step import EPISODES, gib
+from _benchmark.rows import Row
+from agents import AgentError
+
+__all__ = ["measure", "real_size_rows"]
 
 _SCRIPTS = Path(__file__).resolve().parents[1]
 _GIB = 2**30
-_EPISODES = 200
+_QUICK = 0.001
 _ENVIRONMENTS = {"esci": "OSPO-ESCI-v0", "hm": "OSPO-HM-v0"}
 _FILES = {"esci": ["--single-locale"], "hm": []}  # all 1.8 million products in one corpus: the hardest case
 _PREPARATION = {"esci": ["--version", "large"], "hm": []}
+_RETRIEVERS = {"esci": ("bm25",), "hm": ("bm25", "lsa")}
+
+
+def real_size_rows(arguments: Namespace) -> list[Row]:
+    """Everything that :func:`measure` measures, at full size, or with ``--quick`` at a thousandth of it."""
+    if arguments.scratch is None:
+        raise AgentError("--only real-size: expected --scratch, a directory with 8 GB of room, kept afterwards")
+    if arguments.scratch.exists() and any(arguments.scratch.iterdir()):
+        raise AgentError(f"--scratch: expected a new or empty directory, got {arguments.scratch}")
+    try:
+        return measure(arguments.scratch, scale=_QUICK if arguments.quick else 1.0)
+    except RuntimeError as error:
+        raise AgentError(str(error)) from error
 
 
 def measure(
@@ -29,9 +46,8 @@ def measure(
     kinds: Sequence[str] = ("esci", "hm"),
     scale: float = 1.0,
     seed: int = 0,
-    retrievers: Sequence[str] = ("bm25",),
     say: Callable[[str], None] = print,
-) -> list[dict[str, Any]]:
+) -> list[Row]:
     """Make official-size files and measure everything on them.
 
     Takes about a quarter of an hour and 8 GB of disk at full scale. Nothing is read from the user's cache.
@@ -41,20 +57,20 @@ def measure(
         kinds: ``"esci"``, ``"hm"``.
         scale: Share of the official sizes, in (0, 1].
         seed: Of the files.
-        retrievers: Names of the retrievers to build and to step.
         say: Told what is under way.
 
     Returns:
-        Rows ``name``, ``target`` (an upper bound, or ``None``), ``measured``, ``unit`` (``s``, ``GiB`` or ``ms``).
-        ``GiB`` is the peak of the resident memory of that part, pages mapped from files included.
+        Rows in ``s``, ``GiB`` or ``ms``, of the wall clock. ``GiB`` is the peak of the resident memory of that part,
+        pages mapped from files included.
 
     Raises:
         RuntimeError: A part failed; the message is the last line that it wrote.
     """
-    rows: list[dict[str, Any]] = []
+    rows: list[Row] = []
 
-    def add(name: str, target: float | None, measured: float, unit: str) -> None:
-        rows.append({"name": name, "target": target, "measured": measured, "unit": unit})
+    def add(name: str, most: float | None, measured: float, unit: str) -> None:
+        target = "(reported)" if most is None else f"<= {most:g} {unit}"
+        rows.append(Row(name, target, measured, unit, most=most))
 
     for kind in kinds:
         source, data, cache = (directory / f"{kind}-{part}" for part in ("files", "data", "cache"))
@@ -68,19 +84,19 @@ def measure(
         seconds, peak, _ = _timed([str(_SCRIPTS / "prepare.py"), *asked], about)
         add(f"{kind}: prepare.py", 180.0, seconds, "s")
         add(f"{kind}: prepare.py, peak memory", 6.0, peak, "GiB")
-        for retriever in retrievers:
-            part = [str(Path(__file__).resolve()), _ENVIRONMENTS[kind], str(data), retriever]
+        for retriever in _RETRIEVERS[kind]:
+            part = [str(Path(__file__).with_name("open_and_step.py")), _ENVIRONMENTS[kind], str(data), retriever]
             say(f"{kind}: first gym.make with {retriever}, which checks the data and builds the index")
             _, peak, said = _timed(part, about)
             add(f"{kind}: first gym.make, {retriever}, index build included", None, said["make"], "s")
             add(f"{kind}: first gym.make, {retriever}, peak memory", None, peak, "GiB")
-            say(f"{kind}: gym.make with {retriever} again, and {_EPISODES} episodes")
+            say(f"{kind}: gym.make with {retriever} again, and {EPISODES} episodes")
             _, peak, said = _timed(part, about)
             add(f"{kind}: gym.make, {retriever}", 10.0, said["make"], "s")
             add(f"{kind}: gym.make, {retriever}, peak memory", 4.0, said["peak"], "GiB")
-            add(f"{kind}: reset + step, {retriever}, median", 20.0, said["median"], "ms")
-            add(f"{kind}: reset + step, {retriever}, slowest of {_EPISODES}", None, said["slowest"], "ms")
-            add(f"{kind}: {_EPISODES} episodes, {retriever}, peak memory", None, peak, "GiB")
+            add(f"{kind}: reset + step, {retriever}, median of {EPISODES}", 20.0, said["median"], "ms")
+            add(f"{kind}: reset + step, {retriever}, slowest of {EPISODES}", None, said["slowest"], "ms")
+            add(f"{kind}: {EPISODES} episodes, {retriever}, peak memory", None, peak, "GiB")
         size = sum(path.stat().st_size for path in cache.rglob("*.npy"))
         add(f"{kind}: indexes on disk", None, size / _GIB, "GiB")
     return rows
@@ -104,33 +120,4 @@ def _timed(command: Sequence[str], about: dict[str, str]) -> tuple[float, float,
     if process.returncode:
         raise RuntimeError(f"{' '.join(command)} failed with exit code {process.returncode}: {lines[-1]}")
     said = json.loads(lines[-1]) if lines[-1].startswith("{") else None
-    return time.perf_counter() - start, _gib(usage.ru_maxrss), said
-
-
-def _gib(maxrss: int) -> float:
-    return maxrss * (1 if sys.platform == "darwin" else 1024) / _GIB
-
-
-def _open_and_step(env_id: str, data: str, retriever: str) -> dict[str, float]:
-    import resource
-
-    import gymnasium as gym
-
-    import ospo_env  # noqa: F401 - registers the environments
-
-    start = time.perf_counter()
-    env = gym.make(env_id, data=data, retriever=retriever)
-    made = time.perf_counter() - start
-    peak = _gib(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-    taken = []
-    prompt, _ = env.reset(seed=0)
-    for _ in range(_EPISODES):
-        start = time.perf_counter()
-        prompt, _ = env.reset()
-        env.step(prompt)
-        taken.append(1_000 * (time.perf_counter() - start))
-    return {"make": made, "peak": peak, "median": sorted(taken)[_EPISODES // 2], "slowest": max(taken)}
-
-
-if __name__ == "__main__":
-    print(json.dumps(_open_and_step(*sys.argv[1:])))
+    return time.perf_counter() - start, gib(usage.ru_maxrss), said

@@ -1,0 +1,40 @@
+"""One part of the measurement at real size: ``python open_and_step.py ENV_ID DATA RETRIEVER`` prints a line of JSON.
+
+A program of its own, so that the peak of its memory is that of opening and stepping alone.
+"""
+
+import json
+import resource
+import sys
+import time
+
+import gymnasium as gym
+
+import ospo_env  # noqa: F401 - registers the environments
+
+EPISODES = 200
+
+
+def gib(maxrss: int) -> float:
+    """What ``getrusage`` says of memory, in GiB: kilobytes, on macOS bytes."""
+    return maxrss * (1 if sys.platform == "darwin" else 1024) / 2**30
+
+
+def open_and_step(env_id: str, data: str, retriever: str) -> dict[str, float]:
+    """Seconds to make the environment, its memory then, and milliseconds an episode of the raw prompt."""
+    start = time.perf_counter()
+    env = gym.make(env_id, data=data, retriever=retriever)
+    made = time.perf_counter() - start
+    peak = gib(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    taken = []
+    env.reset(seed=0)
+    for _ in range(EPISODES):
+        start = time.perf_counter()
+        prompt, _ = env.reset()
+        env.step(prompt)
+        taken.append(1_000 * (time.perf_counter() - start))
+    return {"make": made, "peak": peak, "median": sorted(taken)[EPISODES // 2], "slowest": max(taken)}
+
+
+if __name__ == "__main__":
+    print(json.dumps(open_and_step(*sys.argv[1:])))
