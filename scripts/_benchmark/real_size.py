@@ -17,8 +17,9 @@ from _benchmark.open_and_step import EPISODES, gib
 from _benchmark.rows import Row
 from agents import AgentError
 
-__all__ = ["measure", "real_size_rows"]
+__all__ = ["OPEN_AND_STEP", "measure", "real_size_rows"]
 
+OPEN_AND_STEP = Path(__file__).with_name("open_and_step.py")
 _SCRIPTS = Path(__file__).resolve().parents[1]
 _GIB = 2**30
 _QUICK = 0.001
@@ -85,7 +86,7 @@ def measure(
         add(f"{kind}: prepare.py", 180.0, seconds, "s")
         add(f"{kind}: prepare.py, peak memory", 6.0, peak, "GiB")
         for retriever in _RETRIEVERS[kind]:
-            part = [str(Path(__file__).with_name("open_and_step.py")), _ENVIRONMENTS[kind], str(data), retriever]
+            part = [str(OPEN_AND_STEP), _ENVIRONMENTS[kind], str(data), retriever]
             say(f"{kind}: first gym.make with {retriever}, which checks the data and builds the index")
             _, peak, said = _timed(part, about)
             add(f"{kind}: first gym.make, {retriever}, index build included", None, said["make"], "s")
