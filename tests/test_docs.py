@@ -1,0 +1,133 @@
+"""What README and docs show is true: their Python runs, their commands run, their links lead somewhere.
+
+Blocks of a page run in order, Python in one namespace, in an empty directory. Commands run in this process, with small
+files in place of ``DIR`` and few steps; those that take long or need weights from a hub have their arguments parsed.
+"""
+
+import importlib
+import re
+import runpy
+import shlex
+import subprocess
+import sys
+import tomllib
+
+import pytest
+from conftest import ROOT
+from official_files import write_esci, write_hm
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+FENCE = re.compile(r"^```(?P<language>\w*)\n(?P<content>.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\((?P<target>[^)#\s]+)(#[^)\s]*)?\)")
+SMALL = {"--steps": "2", "--batch-size": "8", "--group-size": "2", "--max-completion-length": "8"}
+SMALL |= {"--warm-start-epochs": "1"}
+PARSED = ("study.py", "benchmark.py")
+
+
+def blocks(page):
+    return [(found["language"], found["content"]) for found in FENCE.finditer(page.read_text())]
+
+
+def commands(content):
+    joined = content.replace("\\\n", " ")
+    return [words for line in joined.splitlines() if (words := shlex.split(line, comments=True))]
+
+
+@pytest.fixture
+def empty(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(ROOT))  # for the examples
+    return tmp_path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_blocks_run(page, empty, capsys):
+    namespace = {"__name__": "__main__"}
+    for language, content in blocks(page):
+        assert language in ("python", "sh", "text"), f"a block of {page.name} does not say what it is: {content[:60]!r}"
+        if language == "python":
+            exec(compile(content, page.name, "exec"), namespace)
+        elif language == "sh":
+            for words in commands(content):
+                run(words, empty)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    targets = [found["target"] for found in LINK.finditer(page.read_text())]
+    for target in targets:
+        assert re.match(r"https?://", target) or (page.parent / target).exists(), f"{page.name}: {target} is not there"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["make", "no-such-target"],
+        ["python", "scripts/evaluate.py", "--env", "OSPO-ESCI-v0", "--policy", "query", "--no-such-option"],
+        ["python", "scripts/study.py", "--no-such-option"],
+        ["pip", "install", "ospo[no-such-extra]"],
+        ["rm", "-r", "runs"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_wrong_commands_are_found(words, empty, capsys):
+    with pytest.raises((AssertionError, SystemExit)):
+        run(words, empty)
+
+
+def run(words, directory):
+    """One command of a page."""
+    if words[0] == "make":
+        done = subprocess.run(["make", "-n", *words[1:]], cwd=ROOT, capture_output=True)
+        assert done.returncode == 0, words
+    elif words[0] == "pip":
+        known = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+        asked = re.findall(r"\[([\w,-]+)\]", words[-1])
+        assert words[1] == "install"
+        assert all(extra in known for extras in asked for extra in extras.split(",")), words
+    elif words[:2] == ["accelerate", "launch"]:
+        place = next(index for index, word in enumerate(words) if word.endswith(".py"))
+        run(["python", *words[place:]], directory)
+    else:
+        assert words[0] == "python", words
+        script = ROOT / words[1]
+        assert script.is_file(), words
+        if script.parent.name == "examples":
+            sys.argv = [str(script), *words[2:]]
+            runpy.run_path(str(script), run_name="__main__")
+        else:
+            run_script(script, words[2:], directory)
+
+
+def run_script(script, arguments, directory):
+    program = importlib.import_module(script.stem)
+    if script.name in PARSED:
+        program.parse(arguments)
+        return
+    if script.name == "train.py":
+        if "--preset" in arguments or any("/" in value and not value.startswith("runs") for value in policy(arguments)):
+            program.parse(arguments)
+            return
+        arguments = shrunk(arguments)
+    program.main([str(source(arguments, directory)) if word == "DIR" else word for word in arguments])
+
+
+def policy(arguments):
+    return [after for option, after in zip(arguments, arguments[1:], strict=False) if option == "--policy"]
+
+
+def shrunk(arguments):
+    """The arguments of a training run of a second or two."""
+    rest = list(arguments)
+    for option in SMALL:
+        if option in rest:
+            place = rest.index(option)
+            del rest[place : place + 2]
+    return [*rest, *(word for pair in SMALL.items() for word in pair)]
+
+
+def source(arguments, directory):
+    """Official files of the data set that is prepared."""
+    place = directory / f"official-{arguments[0]}"
+    return place if place.is_dir() else {"esci": write_esci, "hm": write_hm}[arguments[0]](place)
