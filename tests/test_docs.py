@@ -11,6 +11,7 @@ import shlex
 import subprocess
 import sys
 import tomllib
+from itertools import pairwise
 
 import pytest
 from conftest import ROOT
@@ -114,7 +115,7 @@ def run_script(script, arguments, directory):
 
 
 def policy(arguments):
-    return [after for option, after in zip(arguments, arguments[1:], strict=False) if option == "--policy"]
+    return [after for option, after in pairwise(arguments) if option == "--policy"]
 
 
 def shrunk(arguments):
