@@ -83,14 +83,15 @@ def draw_matrix(summary: Mapping[str, Any], labels: Mapping[str, str], metric: s
     figure = Figure(figsize=(3.6 + 1.5 * len(retrievers), 1.4 + 0.6 * len(summary)), layout="constrained")
     axes = figure.subplots()
     image = axes.imshow(means, cmap="cividis", vmin=0.0, vmax=1.0, aspect="auto")
-    axes.set_xticks(range(len(retrievers)), retrievers)
-    axes.set_yticks(range(len(summary)), [textwrap.fill(labels[policy][-60:], 20) for policy in summary])
+    axes.set_xticks(range(len(retrievers)), retrievers, parse_math=False)  # a dollar is a dollar
+    names = [textwrap.fill(labels[policy][-60:], 20) for policy in summary]
+    axes.set_yticks(range(len(summary)), names, parse_math=False)
     for y, row in enumerate(summary.values()):
         for x, name in enumerate(retrievers):
             found = Interval(*row["intervals"][name][metric])
             text = f"{found.value:.3f}\n[{found.low:.3f}, {found.high:.3f}]"
             axes.text(x, y, text, ha="center", va="center", fontsize=7, color="white" if found.value < 0.6 else "black")
-    axes.set_title(title, fontsize=9)
+    axes.set_title(title, fontsize=9, parse_math=False)
     figure.colorbar(image, label=metric)
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png", dpi=130)

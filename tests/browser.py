@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -43,9 +44,7 @@ class Page:
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self._ask("Emulation.setEmulatedMedia", features=[scheme])
         self._ask("Page.navigate", url=self._address)
-        deadline = time.monotonic() + _PATIENCE
         while self.value("document.readyState + location.href") != f"complete{self._address}":
-            assert time.monotonic() < deadline, "the page did not load"
             time.sleep(0.02)
         self.value("new Promise(drawn => setTimeout(drawn, 100))")  # complaints come a little later
 
@@ -122,7 +121,10 @@ def browser(scratch):
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "HOME": str(scratch)}
     ) as process:
+        patience = threading.Timer(_PATIENCE, process.kill)  # else a browser that hangs is waited for
+        patience.start()
         try:
             yield Page(process)
         finally:
+            patience.cancel()
             process.terminate()

@@ -127,7 +127,8 @@ def draw_rewards(curves: Sequence[Curve], metric: str) -> bytes:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(visible=True, alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(loc="lower right", frameon=False)
+    for text in axes.legend(loc="lower right", frameon=False).get_texts():
+        text.set_parse_math(False)  # a dollar is a dollar
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png", dpi=160)
     return drawn.getvalue()
