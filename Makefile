@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 .PHONY: help demo test check format clean
 
 help:
-	@echo "make demo    train OSPO on the embedded sample, evaluate it, write runs/demo/ (about 5 minutes)"
+	@echo "make demo    train OSPO on the embedded sample, evaluate it, write runs/demo/report.html (about 5 minutes)"
 	@echo "make test    lint, types, tests"
 	@echo "make check   lint, formatting and types only"
 	@echo "make format  rewrite the sources in the house format"
@@ -15,6 +15,7 @@ demo: $(VENV)/.agents
 	$(BIN)/python scripts/train.py --preset demo --out runs/demo --overwrite
 	$(BIN)/python scripts/evaluate.py --env OSPO-ESCI-v0 --split test --retrievers bm25,lsa \
 		--policy query runs/demo/warmstart runs/demo/policy --json runs/demo/metrics.json
+	$(BIN)/python scripts/report.py --run runs/demo --evaluation runs/demo/metrics.json
 
 test: check
 	$(BIN)/python -m pytest

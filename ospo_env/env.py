@@ -16,7 +16,7 @@ from envs_data.errors import one_line
 from ospo_env.errors import TaskError
 from ospo_env.outcomes import Outcome, judge
 from ospo_env.registration import open_data
-from ospo_env.rendering import RankedDocument, render_episode
+from ospo_env.rendering import describe, render_episode
 from ospo_env.retrievers.registry import RetrieverSpec
 from ospo_env.spaces import FreeText
 from ospo_env.task import RetrievalTask
@@ -212,7 +212,7 @@ class RewriteEnv(gym.Env[str, str]):
         return render_episode(
             prompt,
             action,
-            self._described(outcome.ranking[:_RENDERED_DOCUMENTS]),
+            describe(self.task.data, self.prompt_id, outcome.ranking[:_RENDERED_DOCUMENTS]),
             ranked=len(outcome.ranking),
             reward=outcome.reward,
             metric=self.task.metric,
@@ -261,13 +261,3 @@ class RewriteEnv(gym.Env[str, str]):
             "query": self._queries[row],
             "synthetic": self.task.data.synthetic,
         }
-
-    def _described(self, doc_ids: Sequence[str]) -> list[RankedDocument]:
-        """The documents of those ids, all of them in the current pool, with title and gain."""
-        of_query = pl.col("query_id") == self.prompt_id
-        data = self.task.data
-        pool = data.pools.filter(of_query)["doc_rows"].item()
-        judged = data.qrels.filter(of_query)
-        gains = dict(zip(data.documents["doc_id"].gather(judged["doc_row"]), judged["gain"], strict=True))
-        titles = dict(zip(*(data.documents[name].gather(pool) for name in ("doc_id", "title")), strict=True))
-        return [RankedDocument(doc_id, titles[doc_id], gains.get(doc_id, 0.0)) for doc_id in doc_ids]

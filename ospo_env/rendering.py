@@ -1,13 +1,21 @@
-"""An episode as text, for ``render_mode="ansi"``."""
+"""An episode as text, for ``render_mode="ansi"``, and what is shown of ranked documents."""
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import polars as pl
+
+from envs_data import PreparedData
+from ospo_env.metrics import FULL_GAIN
 from ospo_env.text import clean_text
 
-__all__ = ["RankedDocument", "render_episode"]
+__all__ = ["RankedDocument", "describe", "one_line", "render_episode"]
 
 _MAX_TITLE = 80
+_COMMANDS = re.compile(  # what a terminal takes for a command, and what turns the direction of the text after it
+    r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
+)
 
 
 class RankedDocument(NamedTuple):
@@ -23,6 +31,27 @@ class RankedDocument(NamedTuple):
     title: str
     gain: float
 
+    @property
+    def mark(self) -> str:
+        """``*`` for full gain, ``+`` for any other, a space for none."""
+        return "*" if self.gain >= FULL_GAIN else "+" if self.gain > 0.0 else " "
+
+
+def describe(data: PreparedData, query_id: str, doc_ids: Sequence[str]) -> list[RankedDocument]:
+    """Documents with their titles and their gains for a query, in the order of their ids.
+
+    Args:
+        data: The data set.
+        query_id: The query.
+        doc_ids: Ids of documents of the data set, different ones.
+    """
+    known = data.documents["doc_id"]
+    rows = known.is_in(pl.Series(doc_ids, dtype=pl.String).implode()).arg_true()
+    titles = dict(zip(known.gather(rows), data.documents["title"].gather(rows), strict=True))
+    judged = data.qrels.filter(pl.col("query_id") == query_id)
+    gains = dict(zip(known.gather(judged["doc_row"]), judged["gain"], strict=True))
+    return [RankedDocument(doc_id, titles[doc_id], gains.get(doc_id, 0.0)) for doc_id in doc_ids]
+
 
 def render_episode(
     prompt: str,
@@ -36,7 +65,7 @@ def render_episode(
 ) -> str:
     """The prompt and, once there is a rewrite, what it earned.
 
-    Full gain is marked ``*``, any other gain ``+``. Lone surrogates become U+FFFD, so that the text can be printed.
+    Full gain is marked ``*``, any other gain ``+``. Texts are shown as :func:`one_line` makes them.
 
     Args:
         prompt: What the policy read.
@@ -57,16 +86,23 @@ def render_episode(
     nDCG@10  1.0000  (1 documents ranked)
       1 * Red shoe [d7]
     """
-    lines = [f"prompt   {_one_line(prompt)}"]
+    lines = [f"prompt   {one_line(prompt)}"]
     if rewrite is not None:
         beyond = f"  ({words_beyond_cap} words beyond the cap)" if words_beyond_cap else ""
-        lines.append(f"rewrite  {_one_line(rewrite)}{beyond}")
+        lines.append(f"rewrite  {one_line(rewrite)}{beyond}")
         lines.append(f"{metric:<8} {reward:.4f}  ({ranked} documents ranked)")
         for rank, document in enumerate(top, start=1):
-            mark = "*" if document.gain >= 1.0 else "+" if document.gain > 0.0 else " "
-            lines.append(f"{rank:>3} {mark} {_one_line(document.title)[:_MAX_TITLE]} [{_one_line(document.doc_id)}]")
+            title, doc_id = one_line(document.title)[:_MAX_TITLE], one_line(document.doc_id)
+            lines.append(f"{rank:>3} {document.mark} {title} [{doc_id}]")
     return "\n".join(lines)
 
 
-def _one_line(text: str) -> str:
-    return " ".join(clean_text(text).split())
+def one_line(text: str) -> str:
+    """A text of data or of a model as one line that a terminal shows and does not obey.
+
+    White space becomes single spaces; control characters, marks of writing direction and lone surrogates become U+FFFD.
+
+    >>> one_line("red" + chr(10) + chr(27) + "[2Jshoe")
+    'red \ufffd[2Jshoe'
+    """
+    return _COMMANDS.sub("\ufffd", " ".join(clean_text(text).split()))

@@ -36,7 +36,7 @@ _CREDIT = (
     "redistribution_settings",
     "credit_separators",
 )
-# What a learner's progress bar shows; the reward stands there under its metric's name.
+# What a learner's progress bar shows; the reward stands there with its metric's name.
 SHOWN = {
     "ospo": {"entropy": "entropy"},
     "grpo": {"entropy": "entropy"},

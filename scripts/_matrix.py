@@ -3,16 +3,13 @@
 import io
 import textwrap
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from _intervals import Interval, mean_interval
 from numpy.typing import NDArray
 
-from envs_data.prepared import write_atomically
-
-__all__ = ["Values", "draw_matrix", "print_tables", "summarise"]
+__all__ = ["Values", "draw_matrix", "policy_labels", "print_tables", "summarise"]
 
 Values = Mapping[str, Mapping[str, Mapping[str, NDArray[np.float64]]]]
 """By policy, retriever and metric: float64 (Q,), a value a query, the same queries in the same order."""
@@ -46,6 +43,11 @@ def summarise(values: Values, raw: Mapping[str, Mapping[str, NDArray[np.float64]
     }
 
 
+def policy_labels(summary: Mapping[str, Any]) -> dict[str, str]:
+    """How tables and pictures call each policy: by its name and, of a run, whether it is before or after learning."""
+    return {name: name + (f" ({row['stage']})" if row["stage"] else "") for name, row in summary.items()}
+
+
 def print_tables(summary: Mapping[str, Any], labels: Mapping[str, str], metric: str) -> None:
     """The metric with intervals, the gains over the raw query in it, then the means of two other metrics."""
     beside = [name for name in _SHOWN_BESIDE if name != metric]
@@ -72,8 +74,8 @@ def _print_table(summary: Mapping[str, Any], labels: Mapping[str, str], title: s
         print("  ".join([f"{labels[policy]:<{width}}", *cells]))
 
 
-def draw_matrix(summary: Mapping[str, Any], labels: Mapping[str, str], metric: str, title: str, path: Path) -> None:
-    """A heat map of the means with their intervals, as a PNG file."""
+def draw_matrix(summary: Mapping[str, Any], labels: Mapping[str, str], metric: str, title: str) -> bytes:
+    """A heat map of the means with their intervals, as the bytes of a PNG file."""
     from matplotlib.figure import Figure
 
     retrievers: Sequence[str] = list(next(iter(summary.values()))["metrics"])
@@ -81,18 +83,19 @@ def draw_matrix(summary: Mapping[str, Any], labels: Mapping[str, str], metric: s
     figure = Figure(figsize=(3.6 + 1.5 * len(retrievers), 1.4 + 0.6 * len(summary)), layout="constrained")
     axes = figure.subplots()
     image = axes.imshow(means, cmap="cividis", vmin=0.0, vmax=1.0, aspect="auto")
-    axes.set_xticks(range(len(retrievers)), retrievers)
-    axes.set_yticks(range(len(summary)), [textwrap.fill(labels[policy][-60:], 20) for policy in summary])
+    axes.set_xticks(range(len(retrievers)), retrievers, parse_math=False)  # a dollar is a dollar
+    names = [textwrap.fill(labels[policy][-60:], 20) for policy in summary]
+    axes.set_yticks(range(len(summary)), names, parse_math=False)
     for y, row in enumerate(summary.values()):
         for x, name in enumerate(retrievers):
             found = Interval(*row["intervals"][name][metric])
             text = f"{found.value:.3f}\n[{found.low:.3f}, {found.high:.3f}]"
             axes.text(x, y, text, ha="center", va="center", fontsize=7, color="white" if found.value < 0.6 else "black")
-    axes.set_title(title, fontsize=9)
+    axes.set_title(title, fontsize=9, parse_math=False)
     figure.colorbar(image, label=metric)
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png", dpi=130)
-    write_atomically(path, drawn.getvalue())
+    return drawn.getvalue()
 
 
 def _interval(values: NDArray[np.float64]) -> list[float]:

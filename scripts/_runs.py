@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 CHECKPOINTS = "checkpoints"
-_WRITTEN = ("policy", "warmstart", CHECKPOINTS, "pairs.jsonl", "log.jsonl", "curves.png")
+_WRITTEN = ("policy", "warmstart", CHECKPOINTS, "pairs.jsonl", "log.jsonl", "curves.png", "report.html")
 CLEARING = "clearing"
 
 

@@ -114,7 +114,8 @@ def learn(arguments: Namespace, task: Any, tally: Tally) -> dict[str, Any]:
         tally.before = dataclasses.replace(tally.before, evaluations=evaluations)
     trainer = make_trainer(arguments, task, *start, scratch, preferences=preferences, save_steps=arguments.save_steps)
     trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(ProgressBar(arguments.algo, {"reward": arguments.metric, **SHOWN[arguments.algo]}))
+    shown = {"reward": f"reward ({arguments.metric})", **SHOWN[arguments.algo]}
+    trainer.add_callback(ProgressBar(arguments.algo, shown))
     trainer.add_callback(LogFile(out / "log.jsonl", tally, arguments.metric))
     trainer.add_callback(Checkpoints(out / CHECKPOINTS))
     checkpoint = tally.before.checkpoint

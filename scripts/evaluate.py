@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from _cli import Parser, open_task, run
-from _matrix import draw_matrix, print_tables, summarise
+from _matrix import draw_matrix, policy_labels, print_tables, summarise
 from _runs import read_run
 
 from agents import AgentError
@@ -92,19 +92,20 @@ def main(argv: Sequence[str] | None) -> None:
         "synthetic": task.data.synthetic,
         "data_fingerprint": task.data.fingerprint,
         "split": arguments.split,
+        "metric": task.metric,
         "candidates": arguments.candidates,
         "queries": len(ids),
         "temperature": arguments.temperature,
         "seed": arguments.seed,
         "policies": summary,
     }
-    _print(report, task.metric)
+    _print(report)
     if arguments.json is not None:
         write_atomically(arguments.json, json.dumps(report, indent=2).encode() + b"\n")
         print(f"Wrote {arguments.json}")
     if arguments.plot is not None:
         title = f"{arguments.env}, {len(ids)} {arguments.split} queries"
-        draw_matrix(summary, _labels(summary), task.metric, title, arguments.plot)
+        write_atomically(arguments.plot, draw_matrix(summary, policy_labels(summary), task.metric, title))
         print(f"Wrote {arguments.plot}")
     if arguments.trec is not None:
         _write_qrels(arguments.trec, task, ids)
@@ -233,17 +234,13 @@ def _check_file_names(arguments: Namespace) -> None:
             )
 
 
-def _labels(summary: dict[str, Any]) -> dict[str, str]:
-    return {name: name + (f" ({row['stage']})" if row["stage"] else "") for name, row in summary.items()}
-
-
-def _print(report: dict[str, Any], metric: str) -> None:
+def _print(report: dict[str, Any]) -> None:
     kind = "synthetic data" if report["synthetic"] else "real data"
     ranked = {"pool": "each query's candidate pool", "corpus": "the whole corpus"}[report["candidates"]]
     print(f"\n{report['queries']} {report['split']} queries of {report['env']} ({report['dataset']}, {kind})")
     print(f"Ranked: {ranked}")
     rows = report["policies"]
-    print_tables(rows, _labels(rows), metric)
+    print_tables(rows, policy_labels(rows), report["metric"])
     trained_on = sorted({row["trained_on"] for row in rows.values() if row["trained_on"]})
     if trained_on:
         unseen = [name for name in next(iter(rows.values()))["metrics"] if name not in trained_on]

@@ -4,6 +4,8 @@
 """
 
 import os
+import platform
+import shlex
 import shutil
 import sys
 from argparse import Namespace
@@ -35,15 +37,17 @@ def main(argv: Sequence[str] | None) -> None:
     task = _open_task(arguments)
     _check_prompts(arguments, len(task.prompts("train")[0]))
     manifest = {
+        "command": shlex.join(["python", "scripts/train.py", *(sys.argv[1:] if argv is None else argv)]),
         "arguments": recorded(arguments),
         "processes": processes(),
         "dataset": task.data.manifest["dataset"],
         "synthetic": task.data.synthetic,
         "data_fingerprint": task.data.fingerprint,
-        "versions": {name: version(name) for name in PACKAGES},
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
     }
     if earlier is not None:
         _check_same(arguments, earlier, manifest)
+        manifest["command"] = earlier.get("command", manifest["command"])
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # else TRL reports each trainer that is made
     # Heavy libraries are imported once the task stands, so that bad input is reported at once.
     from _progress import Tally, quiet

@@ -225,6 +225,24 @@ def test_render_is_one_line_a_thing_and_printable():
     text.encode()
 
 
+def test_render_obeys_no_command_of_the_data():
+    text = render_episode("a\x1b[2J\u202eb", "c\x9b1m\x07", [RankedDocument("d\x00", "t\x1b]0;x\x07", 0.0)], ranked=1)
+    assert all(character.isprintable() or character == "\n" for character in text)
+    assert not "a\x1b[2J".isprintable()  # what the check above would find
+
+
+def test_render_of_the_corpus():
+    """Documents outside the query's pool have titles too."""
+    env = RewriteEnv(data=shop(), candidates="corpus", render_mode="ansi")
+    env.reset(options={"query_id": "q00"})
+    *_, info = env.step("blue linen")
+    lines = env.render().splitlines()[3:]
+    titles = dict(shop().documents.frame.select("doc_id", "title").iter_rows())
+    assert [line[6:] for line in lines] == [f"{titles[doc_id].strip()} [{doc_id}]" for doc_id in info["ranking"][:10]]
+    pool = shop().pools.filter(query_id="q00")["doc_rows"].item()
+    assert not set(info["ranking"][:10]) <= set(shop().documents["doc_id"].gather(pool))
+
+
 def test_no_render_mode_renders_nothing():
     env = RewriteEnv(data=shop())
     env.reset(seed=0)

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-EXAMPLES = {"custom_retriever.py": "as it stands earns 0."}
+EXAMPLES = {
+    "credit_any_text.py": "+0.848  in sum, the reward is 0.848",
+    "custom_retriever.py": "as it stands earns 0.",
+}
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

@@ -1,6 +1,8 @@
 """The three programs as a user runs them: a whole path on a small data set, and bad input."""
 
 import json
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -39,6 +41,10 @@ def test_a_run_holds_what_it_says(trained):
     run = json.loads((trained / "run.json").read_text())
     assert run["synthetic"] is True
     assert run["arguments"]["steps"] == 2
+    assert run["command"] == shlex.join(
+        ["python", "scripts/train.py", "--env", "OSPO-ESCI-v0", "--out", str(trained), *QUICK]
+    )
+    assert {"python", "torch", "trl"} <= set(run["versions"])
     assert run["status"] == "finished"
     rows = [json.loads(line) for line in (trained / "log.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows if "reward" in row] == [1, 2]
@@ -50,6 +56,7 @@ def test_training_shows_its_bars_and_nothing_else(tmp_path):
     written = "policy/ (after RL), warmstart/ (before), log.jsonl, curves.png, run.json"
     assert done.stdout == f"Wrote {tmp_path / 'run'}: {written}\n"
     lines = done.stderr.replace("\r", "\n").splitlines()
+    assert re.search(r"ospo: +100%.* 2/2 \[\d\d:\d\d<00:00, .*reward \(nDCG@10\)=0\.\d{3}", lines[-1]), lines[-1]
     assert all(not line.strip() or line.startswith(("warm start:", "ospo:")) for line in lines), done.stderr
 
 
@@ -89,7 +96,8 @@ def test_what_is_not_a_run_is_kept(tmp_path):
 def test_an_interrupted_overwrite_leaves_no_old_policy(trained, tmp_path, monkeypatch):
     out = tmp_path / "run"
     shutil.copytree(trained, out)
-    (out / "eval.json").write_text("{}")
+    for name in ("eval.json", "report.html"):
+        (out / name).write_text("{}")
     import _training
 
     def interrupted(*_, **__):
@@ -100,6 +108,7 @@ def test_an_interrupted_overwrite_leaves_no_old_policy(trained, tmp_path, monkey
     with pytest.raises(KeyboardInterrupt):
         train.main(command)
     assert not (out / "policy").exists()
+    assert not (out / "report.html").exists()
     assert (out / "eval.json").read_text() == "{}"
     assert json.loads((out / "run.json").read_text())["status"] == "unfinished"
     with pytest.raises(AgentError, match="--overwrite"):
@@ -186,6 +195,8 @@ def test_errors_are_one_line_with_exit_code_2(tmp_path):
         ("evaluate", "--env", "OSPO-ESCI-v0", "--policy", tmp_path),
         ("evaluate", "--env", "OSPO-ESCI-v0", "--policy", "query", "--json", "/dev/null/x.json"),
         ("evaluate", "--policy", "query"),
+        ("explain", "--text", "red shoe"),
+        ("report", "--run", tmp_path),
         ("train", "--preset", "dmeo", "--out", tmp_path / "run"),
         ("train", "--env", "OSPO-ESCI-v0", "--algo", "ppo", "--out", tmp_path / "run"),
         ("train", "--resume", "--out", tmp_path / "run"),
@@ -216,7 +227,7 @@ def test_wrong_evaluation_arguments(change, message):
         evaluate.main(["--env", "OSPO-ESCI-v0", "--policy", "query", *change])
 
 
-@pytest.mark.parametrize("name", ["prepare", "train", "evaluate"])
+@pytest.mark.parametrize("name", ["prepare", "train", "evaluate", "explain", "report"])
 def test_help(name):
     done = program(name, "--help")
     assert done.returncode == 0

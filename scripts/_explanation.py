@@ -1,0 +1,223 @@
+"""One rewrite explained: what each segment earned, and how the ranking changed. What explain.py and report.py show."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from agents.credit import make_solution
+from agents.errors import unknown
+from agents.segments import SEGMENTERS, sentences, unions
+from ospo_env.metrics import FULL_GAIN
+from ospo_env.rendering import describe
+from ospo_env.text import clean_text
+
+__all__ = ["EXACT_SEGMENTS", "Explanation", "Row", "Segment", "credit_colour", "explain"]
+
+EXACT_SEGMENTS = 12
+"""Segments up to which credit is exact unless a solution is named: 4,096 coalitions."""
+
+_SEED = 0  # of sampled coalitions
+_NEUTRAL, _POSITIVE, _NEGATIVE = (247, 247, 247), (92, 165, 226), (243, 156, 62)  # told apart by the colour-blind
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A segment of the rewrite.
+
+    Attributes:
+        start: Its first character.
+        end: The character after its last.
+        text: Its characters.
+        credit: What it earned, in the metric's unit.
+        error: Standard error of credit that is estimated from random orders; None where it is not, or unknown.
+    """
+
+    start: int
+    end: int
+    text: str
+    credit: float
+    error: float | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """A ranked document.
+
+    Attributes:
+        rank: From 1.
+        doc_id: Its id.
+        title: Its title.
+        gain: Its gain for the query, in [0, 1]; 0 where it was not judged.
+        mark: ``*`` for full gain, ``+`` for any other, a space for none.
+        other_rank: Its rank in the other of the two rankings; None where the other text does not match it.
+    """
+
+    rank: int
+    doc_id: str
+    title: str
+    gain: float
+    mark: str
+    other_rank: int | None
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A rewrite of one prompt, explained.
+
+    Attributes:
+        prompt_id: Id of the prompt.
+        prompt: What a policy reads.
+        query: What the shopper typed.
+        text: The rewrite.
+        metric: The metric that is the worth.
+        segmenter: What cut the text.
+        solution: What gave the credit.
+        coalitions: How many subsets of the segments it valued.
+        segments: The segments in order, with their credit.
+        worth: Worth of the rewrite, which is what ``env.step`` returns for it.
+        query_worth: Worth of the raw query.
+        words_beyond_cap: Words of the rewrite that do not count.
+        relevant: Documents of full gain among all judged ones of the query.
+        ranked: Documents that the rewrite matches.
+        query_ranked: Documents that the raw query matches.
+        after: The best of the rewrite's ranking.
+        before: The best of the raw query's ranking.
+    """
+
+    prompt_id: str
+    prompt: str
+    query: str
+    text: str
+    metric: str
+    segmenter: str
+    solution: str
+    coalitions: int
+    segments: tuple[Segment, ...]
+    worth: float
+    query_worth: float
+    words_beyond_cap: int
+    relevant: int
+    ranked: int
+    query_ranked: int
+    after: tuple[Row, ...]
+    before: tuple[Row, ...]
+
+    @property
+    def total(self) -> float:
+        """The sum of all credit."""
+        return math.fsum(segment.credit for segment in self.segments)
+
+    @property
+    def efficient(self) -> bool:
+        """Whether credit sums to the worth of the rewrite, up to rounding."""
+        return math.isclose(self.total, self.worth, rel_tol=0.0, abs_tol=1e-9)
+
+    @property
+    def sum_in_words(self) -> str:
+        """Whether the sum is the worth, said for a reader."""
+        if self.efficient:
+            return "the sum, which is the worth"
+        return f"the sum; the worth is {self.worth:.3f}, which {self.solution} does not divide up"
+
+    @property
+    def gain(self) -> float:
+        """How much more than the raw query the rewrite is worth."""
+        return self.worth - self.query_worth
+
+    @property
+    def method(self) -> str:
+        """How credit was found, in words."""
+        possible = 2 ** len(self.segments)
+        share = f"all {possible:,}" if self.coalitions == possible else f"{self.coalitions:,} of {possible:,}"
+        return f"{self.solution} of {len(self.segments)} {self.segmenter}, from {share} coalitions"
+
+    @property
+    def largest(self) -> float:
+        """The largest credit, signs aside; 0 where there is none."""
+        return max((abs(segment.credit) for segment in self.segments), default=0.0)
+
+
+def explain(
+    task: Any, prompt_id: str, text: str, *, segmenter: str = "phrases", solution: str | None = None, top: int = 10
+) -> Explanation:
+    """Credit of each segment of a rewrite, and the rankings of the raw query and of the rewrite.
+
+    Args:
+        task: An ``ospo_env.RetrievalTask``.
+        prompt_id: The prompt.
+        text: The rewrite, any string; lone surrogates become U+FFFD.
+        segmenter: A name in ``agents.segments.SEGMENTERS``.
+        solution: A name in ``agents.credit.SOLUTIONS``; None takes ``shapley`` up to :data:`EXACT_SEGMENTS`
+            segments and ``sampled_shapley`` beyond. The explanation says which.
+        top: Documents of each ranking to keep.
+
+    Raises:
+        AgentError: A name is unknown, or an exact solution needs too many coalitions.
+        TaskError: The prompt is unknown.
+        RetrieverError: The retriever failed.
+    """
+    if segmenter not in SEGMENTERS:
+        raise unknown("segmenter", segmenter, SEGMENTERS)
+    text = clean_text(text)
+    about = task.query(prompt_id)
+    tiles = SEGMENTERS[segmenter](text)
+    chosen = make_solution(solution or ("shapley" if len(tiles) <= EXACT_SEGMENTS else "sampled_shapley"))
+    blocks = unions(tiles, sentences(text))
+    plan = chosen.plan(len(tiles), blocks, _SEED)
+    (worths,) = task.coalition_values([prompt_id], [text], [tiles], [plan])
+    if chosen.solve_with_error is None:
+        credit, errors = chosen.solve(plan, worths, blocks), np.full(len(tiles), np.nan)
+    else:
+        credit, errors = chosen.solve_with_error(plan, worths, blocks)
+    judged = task.judge([prompt_id, prompt_id], [about.query, text])
+    before, after = judged.rankings
+    query_worth, worth = judged.metrics[task.metric].tolist()
+    return Explanation(
+        prompt_id=prompt_id,
+        prompt=dict(zip(*task.prompts(about.split), strict=True))[prompt_id],
+        query=about.query,
+        text=text,
+        metric=task.metric,
+        segmenter=segmenter,
+        solution=chosen.name,
+        coalitions=len(np.unique(plan, axis=0)),
+        segments=tuple(
+            Segment(start, end, text[start:end], value, None if math.isnan(error) else error)
+            for (start, end), value, error in zip(tiles, credit.tolist(), errors.tolist(), strict=True)
+        ),
+        worth=worth,
+        query_worth=query_worth,
+        words_beyond_cap=judged.words_beyond_cap[1],
+        relevant=sum(gain >= FULL_GAIN for *_, gain in task.judgements([prompt_id])),
+        ranked=len(after),
+        query_ranked=len(before),
+        after=_rows(task, prompt_id, after, before, top),
+        before=_rows(task, prompt_id, before, after, top),
+    )
+
+
+def credit_colour(credit: float, largest: float) -> tuple[int, int, int]:
+    """Red, green and blue of a background under dark text: blue for positive credit, orange for negative.
+
+    Args:
+        credit: The credit.
+        largest: The credit, signs aside, of the strongest colour; 0 colours nothing.
+
+    >>> credit_colour(0.0, 1.0), credit_colour(1.0, 1.0), credit_colour(-2.0, 1.0)
+    ((247, 247, 247), (92, 165, 226), (243, 156, 62))
+    """
+    share = min(abs(credit) / largest, 1.0) if largest else 0.0
+    end = _POSITIVE if credit > 0 else _NEGATIVE
+    red, green, blue = (round(low + share * (high - low)) for low, high in zip(_NEUTRAL, end, strict=True))
+    return red, green, blue
+
+
+def _rows(task: Any, prompt_id: str, ranking: Sequence[str], other: Sequence[str], top: int) -> tuple[Row, ...]:
+    elsewhere = {doc_id: rank for rank, doc_id in enumerate(other, start=1)}
+    return tuple(
+        Row(rank, found.doc_id, found.title, found.gain, found.mark, elsewhere.get(found.doc_id))
+        for rank, found in enumerate(describe(task.data, prompt_id, ranking[:top]), start=1)
+    )
