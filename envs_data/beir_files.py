@@ -10,8 +10,8 @@ import polars as pl
 
 from envs_data.errors import DataError
 from envs_data.faults import Faults
-from envs_data.own_files import Column, note_repeats, note_unknown, read_table
-from envs_data.own_tables import OwnTables, check_judgements, join_judgements
+from envs_data.own_files import Column
+from envs_data.own_tables import OwnTables, TableFile, check_ids, join_judgements, with_column
 
 __all__ = ["SPLIT_FILES", "read_beir"]
 
@@ -54,51 +54,41 @@ def read_beir(source: Path, *, skip_unknown: bool = False) -> OwnTables:
     corpus_file, queries_file = _find(source, "corpus.jsonl"), _find(source, "queries.jsonl")
     qrels_files = _find_qrels(source / "qrels")
     faults = Faults()
-    corpus = read_table(corpus_file, _CORPUS, faults)
-    queries = read_table(queries_file, _QUERIES, faults)
-    for path, frame, column in ((corpus_file, corpus, _CORPUS[0]), (queries_file, queries, _QUERIES[0])):
-        if frame is not None:
-            note_repeats(path, frame, column.name, column.called, faults)
-    tables = {name: read_table(path, _QRELS, faults) for name, path in qrels_files.items()}
-    judged = {name: table.with_columns(file=pl.lit(name)) for name, table in tables.items() if table is not None}
-    for name, table in judged.items():
-        check_judgements(qrels_files[name], table, _QRELS, faults)
-        known = ((queries_file, queries, _QRELS[0]), (corpus_file, corpus, _QRELS[1]))
-        for where, frame, column in known:
-            if frame is not None and not skip_unknown:
-                note_unknown(qrels_files[name], table, frame[column.name], column, where, faults)
-    _note_other_split(qrels_files, judged, faults)
+    corpus = TableFile.read(corpus_file, _CORPUS, faults)
+    queries = TableFile.read(queries_file, _QUERIES, faults)
+    judged = {name: TableFile.read(path, _QRELS, faults) for name, path in qrels_files.items()}
+    check_ids(corpus, queries, list(judged.values()), [], faults, skip_unknown=skip_unknown)
+    _note_other_split(judged, faults)
     faults.check()
-    if corpus is None or queries is None:
-        raise AssertionError("a table that cannot be read is a fault")
-    all_judged = pl.concat(judged.values())
-    kept, counts = join_judgements(all_judged, queries, corpus)
-    split = all_judged.unique("query_id", keep="first", maintain_order=True)
-    split = split.select("query_id", split=pl.col("file").replace_strict(SPLIT_FILES, return_dtype=pl.String))
-    texts = [pl.col(name) if name in corpus.columns else pl.lit("").alias(name) for name in ("title", "text")]
-    documents = corpus.select("doc_id", *texts)
+    rows = pl.concat(file.table().with_columns(split=pl.lit(SPLIT_FILES[name])) for name, file in judged.items())
+    kept, counts = join_judgements(rows, queries.table(), corpus.table())
+    splits = rows.select("query_id", "split").unique("query_id", keep="first", maintain_order=True)
+    documents = with_column(corpus.table("title", pl.lit("")), "text", pl.lit("")).select("doc_id", "title", "text")
     counts["documents_blank"] = documents.filter((pl.col("title") == "") & (pl.col("text") == "")).height
+    history = pl.lit([], dtype=pl.List(pl.String))
+    files = {"corpus": corpus_file, "queries": queries_file}
+    files |= {f"qrels/{name}": path for name, path in qrels_files.items()}
     return OwnTables(
         documents,
-        queries.join(split, on="query_id", how="left", maintain_order="left").select(
-            "query_id", "query", "split", history=pl.lit([], dtype=pl.List(pl.String))
-        ),
+        queries.table().join(splits, on="query_id", how="left").select("query_id", "query", "split", history=history),
         kept,
         None,
-        {"corpus": corpus_file, "queries": queries_file, **{f"qrels/{name}": path for name, path in qrels_files.items()}},
+        files,
         counts,
     )
 
 
-def _note_other_split(files: dict[str, Path], judged: dict[str, pl.DataFrame], faults: Faults) -> None:
+def _note_other_split(judged: dict[str, TableFile], faults: Faults) -> None:
     """Note each query that an earlier file judges too, at its first row."""
     seen = pl.DataFrame(schema={"query_id": pl.String, "also": pl.String})
-    for name, table in judged.items():
-        firsts = table.drop_nulls("query_id").group_by("query_id").agg(pl.col("row").min())
+    for name, file in judged.items():
+        if file.frame is None:
+            continue
+        firsts = file.frame.drop_nulls("query_id").group_by("query_id").agg(pl.col("row").min())
         again = firsts.join(seen, on="query_id").select("row", "also", got="query_id")
-        faults.add(files[name], "a query of one split", again, _QRELS[0].called)
+        faults.add(file.path, "a query of one split", again, file.column("query_id").called)
         also = pl.format(", which qrels/{} judges in row {}", pl.lit(name), "row").alias("also")
-        seen = pl.concat([seen, firsts.select("query_id", also)])
+        seen = pl.concat([seen, firsts.join(seen, on="query_id", how="anti").select("query_id", also)])
 
 
 def _find(directory: Path, name: str) -> Path:
@@ -109,7 +99,8 @@ def _find(directory: Path, name: str) -> Path:
 
 
 def _find_qrels(directory: Path) -> dict[str, Path]:
-    found = {name: path for name in SPLIT_FILES for path in (directory / name, directory / f"{name}.gz") if path.is_file()}
+    files = [(name, directory / (name + ending)) for name in SPLIT_FILES for ending in (".gz", "")]
+    found = {name: path for name, path in files if path.is_file()}
     if not found:
         raise DataError(f"expected judgements in {directory}, named {', '.join(SPLIT_FILES)}; there are none of these")
     return found

@@ -94,18 +94,20 @@ def read_table(path: Path, columns: Sequence[Column], faults: Faults, separator:
     return None if missing or len(whole) < len(checked) else pl.DataFrame([raw["row"], *whole])
 
 
-def note_repeats(path: Path, frame: pl.DataFrame, column: str, called: str, faults: Faults) -> None:
+def note_repeats(path: Path, frame: pl.DataFrame, column: Column, faults: Faults) -> None:
     """Note each id that an earlier row has too."""
-    first = frame.drop_nulls(column).with_columns(first=pl.col("row").min().over(column))
+    first = frame.drop_nulls(column.name).with_columns(first=pl.col("row").min().over(column.name))
     also = pl.format(", which row {} has too", "first").alias("also")
-    again = first.filter(pl.col("row") != pl.col("first")).select("row", also, got=column)
-    faults.add(path, "each id once", again, called)
+    again = first.filter(pl.col("row") != pl.col("first")).select("row", also, got=column.name)
+    faults.add(path, "each id once", again, column.called)
 
 
-def note_unknown(path: Path, frame: pl.DataFrame, known: pl.Series, column: Column, where: Path, faults: Faults) -> None:
-    """Note each id that another file does not have."""
-    unknown = frame.drop_nulls(column.name).filter(~pl.col(column.name).is_in(known.implode()))
-    faults.add(path, f"an id of {where.name}", unknown.select("row", got=column.name), column.called)
+def note_unknown(
+    path: Path, frame: pl.DataFrame, column: Column, known: pl.DataFrame, where: str, faults: Faults
+) -> None:
+    """Note each id that the table of another file, of that name, does not have."""
+    unknown = frame.drop_nulls(column.name).join(known, on=column.name, how="anti")
+    faults.add(path, f"an id of {where}", unknown.select("row", got=column.name), column.called)
 
 
 def _check(path: Path, raw: pl.DataFrame, column: Column, faults: Faults, separator: str) -> pl.Series | None:
@@ -121,7 +123,8 @@ def _check(path: Path, raw: pl.DataFrame, column: Column, faults: Faults, separa
     if column.kind != "list":
         value = pl.when(~pl.col("nested")).then(value)
     table = table.with_columns(value.alias("value"))
-    faults.add(path, _EXPECTED[column.kind], table.filter(pl.col("value").is_null()).select("row", got="came"), column.called)
+    wrong = table.filter(pl.col("value").is_null()).select("row", got="came")
+    faults.add(path, _EXPECTED[column.kind], wrong, column.called)
     return table["value"].alias(column.name)
 
 

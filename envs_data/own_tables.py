@@ -13,6 +13,7 @@ Other columns are ignored. ``envs_data.own_files`` says what a value may be, ``e
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
 
@@ -20,7 +21,7 @@ from envs_data.errors import DataError
 from envs_data.faults import Faults
 from envs_data.own_files import Column, note_repeats, note_unknown, read_table
 
-__all__ = ["OwnTables", "check_judgements", "join_judgements", "read_tables"]
+__all__ = ["OwnTables", "TableFile", "check_ids", "join_judgements", "read_tables", "with_column"]
 
 _DOCUMENTS = (Column("doc_id", "id"), Column("title", "maybe", required=False), Column("text", "maybe"))
 _QUERIES = (
@@ -31,6 +32,35 @@ _QUERIES = (
 )
 _QRELS = (Column("query_id", "id"), Column("doc_id", "id"), Column("gain", "number", required=False))
 _DEMONSTRATIONS = (Column("query_id", "id"), Column("text", "text"))
+
+
+class TableFile(NamedTuple):
+    """A file that was read.
+
+    Attributes:
+        path: Where it is.
+        columns: What it may hold.
+        frame: ``row`` and the columns it holds; ``None`` if a fault says why there is none.
+    """
+
+    path: Path
+    columns: Sequence[Column]
+    frame: pl.DataFrame | None
+
+    @classmethod
+    def read(cls, path: Path, columns: Sequence[Column], faults: Faults, separator: str = "|") -> "TableFile":
+        """Read it, as :func:`~envs_data.own_files.read_table` does."""
+        return cls(path, columns, read_table(path, columns, faults, separator))
+
+    def column(self, name: str) -> Column:
+        """A column by its name here."""
+        return next(column for column in self.columns if column.name == name)
+
+    def table(self, column: str | None = None, otherwise: pl.Expr | None = None) -> pl.DataFrame:
+        """The rows of a file without faults, with a column more if it lacks that."""
+        if self.frame is None:
+            raise AssertionError(f"{self.path} has no table, which is a fault")
+        return self.frame if column is None or otherwise is None else with_column(self.frame, column, otherwise)
 
 
 @dataclass(frozen=True)
@@ -81,60 +111,59 @@ def read_tables(
     if not separator:
         raise DataError("expected a history separator of one character or more, got ''")
     faults = Faults()
-    corpus = read_table(documents, _DOCUMENTS, faults)
-    asked = read_table(queries, _QUERIES, faults, separator)
-    judged = read_table(qrels, _QRELS, faults)
-    shown = None if demonstrations is None else read_table(demonstrations, _DEMONSTRATIONS, faults)
-    for path, frame, name in ((documents, corpus, "doc_id"), (queries, asked, "query_id")):
-        if frame is not None:
-            note_repeats(path, frame, name, name, faults)
-    if corpus is not None:
-        corpus = _with_column(corpus, "title", pl.lit(""))
-        blank = corpus.filter((pl.col("title") == "") & (pl.col("text") == ""))
-        faults.add(documents, "a text that is not blank, or a title", blank.select("row", got="text"), "text")
-    if judged is not None:
-        judged = _with_column(judged, "gain", pl.lit(1.0))
-        check_judgements(qrels, judged, _QRELS, faults)
-    known = {"query_id": (queries, asked), "doc_id": (documents, corpus)}
-    if not skip_unknown:
-        for path, frame, columns in ((qrels, judged, _QRELS[:2]), (demonstrations, shown, _DEMONSTRATIONS[:1])):
-            for column in columns:
-                where, table = known[column.name]
-                if path is not None and frame is not None and table is not None:
-                    note_unknown(path, frame, table[column.name], column, where, faults)
+    corpus = TableFile.read(documents, _DOCUMENTS, faults)
+    asked = TableFile.read(queries, _QUERIES, faults, separator)
+    judged = TableFile.read(qrels, _QRELS, faults)
+    shown = None if demonstrations is None else TableFile.read(demonstrations, _DEMONSTRATIONS, faults)
+    _note_blank(corpus, faults)
+    check_ids(corpus, asked, [judged], [] if shown is None else [shown], faults, skip_unknown=skip_unknown)
     faults.check()
-    if corpus is None or asked is None or judged is None:
-        raise AssertionError("a table that cannot be read is a fault")
-    asked = _with_column(asked, "split", pl.lit(None, dtype=pl.String))
-    asked = _with_column(asked, "history", pl.lit([], dtype=pl.List(pl.String)))
-    kept, counts = join_judgements(judged, asked, corpus)
-    if shown is not None:
-        of_known = shown.join(asked, on="query_id", how="semi")
-        counts["demonstrations_unknown"] = shown.height - of_known.height
-        shown = of_known.select("query_id", "text")
+    kept, counts = join_judgements(judged.table("gain", pl.lit(1.0)), asked.table(), corpus.table())
     files = {"documents": documents, "queries": queries, "qrels": qrels}
-    if demonstrations is not None:
+    examples = None
+    if demonstrations is not None and shown is not None:
         files["demonstrations"] = demonstrations
+        examples = shown.table().join(asked.table(), on="query_id", how="semi").select("query_id", "text")
+        counts["demonstrations_without_query"] = shown.table().height - examples.height
+    split, history = pl.lit(None, dtype=pl.String), pl.lit([], dtype=pl.List(pl.String))
     return OwnTables(
-        corpus.select("doc_id", "title", "text"),
-        asked.select("query_id", "query", "split", "history"),
+        corpus.table("title", pl.lit("")).select("doc_id", "title", "text"),
+        with_column(asked.table("split", split), "history", history).select("query_id", "query", "split", "history"),
         kept,
-        shown,
+        examples,
         files,
         counts,
     )
 
 
-def check_judgements(path: Path, judged: pl.DataFrame, columns: Sequence[Column], faults: Faults) -> None:
-    """Note judgements of one query and document that differ; equal ones are no fault."""
-    pair = ["query_id", "doc_id"]
-    first = judged.drop_nulls([*pair, "gain"]).with_columns(
-        first=pl.col("row").min().over(pair), before=pl.col("gain").sort_by("row").first().over(pair)
-    )
-    also = pl.format(" where row {} has {}", "first", "before")
-    other = first.filter(pl.col("gain") != pl.col("before")).select("row", also.alias("also"), got="gain")
-    called = next(column.called for column in columns if column.name == "gain")
-    faults.add(path, "one gain of a query and document", other, called)
+def check_ids(
+    documents: TableFile,
+    queries: TableFile,
+    judged: Sequence[TableFile],
+    others: Sequence[TableFile],
+    faults: Faults,
+    *,
+    skip_unknown: bool,
+) -> None:
+    """Note ids that come twice, judgements that differ and, unless they are skipped, ids that name nothing.
+
+    Args:
+        documents: The documents, with ``doc_id``.
+        queries: The queries, with ``query_id``.
+        judged: Files of judgements, with both.
+        others: Further files that name queries.
+        faults: Gets what is wrong.
+        skip_unknown: Whether ids that name nothing are no fault.
+    """
+    for owner, name in ((documents, "doc_id"), (queries, "query_id")):
+        if owner.frame is not None:
+            note_repeats(owner.path, owner.frame, owner.column(name), faults)
+    for table in judged:
+        _note_differing(table, faults)
+    for table in () if skip_unknown else (*judged, *others):
+        for owner, name in ((queries, "query_id"), (documents, "doc_id")):
+            if table.frame is not None and owner.frame is not None and name in table.frame.columns:
+                note_unknown(table.path, table.frame, table.column(name), owner.frame, owner.path.name, faults)
 
 
 def join_judgements(
@@ -151,6 +180,26 @@ def join_judgements(
     }
 
 
-def _with_column(frame: pl.DataFrame, name: str, otherwise: pl.Expr) -> pl.DataFrame:
+def with_column(frame: pl.DataFrame, name: str, otherwise: pl.Expr) -> pl.DataFrame:
     """The table, with the column if it lacks it."""
     return frame if name in frame.columns else frame.with_columns(otherwise.alias(name))
+
+
+def _note_blank(corpus: TableFile, faults: Faults) -> None:
+    if corpus.frame is None:
+        return
+    blank = with_column(corpus.frame, "title", pl.lit("")).filter((pl.col("title") == "") & (pl.col("text") == ""))
+    faults.add(corpus.path, "a text that is not blank, or a title", blank.select("row", got="text"), "text")
+
+
+def _note_differing(judged: TableFile, faults: Faults) -> None:
+    """Note judgements of one query and document that differ; equal ones are no fault."""
+    if judged.frame is None or "gain" not in judged.frame.columns:
+        return
+    pair = ["query_id", "doc_id"]
+    first = judged.frame.drop_nulls([*pair, "gain"]).with_columns(
+        first=pl.col("row").min().over(pair), before=pl.col("gain").sort_by("row").first().over(pair)
+    )
+    also = pl.format(" where row {} has {}", "first", "before").alias("also")
+    other = first.filter(pl.col("gain") != pl.col("before")).select("row", also, got="gain")
+    faults.add(judged.path, "one gain of a query and document", other, judged.column("gain").called)

@@ -94,11 +94,11 @@ def _read_separated(separator: str) -> _Read:
         frame = scan.select(wanted).collect() if wanted else pl.DataFrame()
         if wanted and frame.height != len(shape.fields):
             raise OSError(f"{len(shape.fields)} records by its quotes, {frame.height} as read")  # our own invariant
-        fields = pl.Series(shape.fields)
-        row = pl.int_range(1, len(fields) + 1, dtype=pl.Int64, eager=True).alias("row")
-        table = pl.DataFrame([row, fields.alias(LIST)]).hstack(frame)[1:].filter(pl.col(LIST) > 0)
-        faults.add(path, f"{width} fields, as the header has", table.filter(pl.col(LIST) != width).select("row", got=LIST))
-        return table.filter(pl.col(LIST) == width).drop(LIST)
+        numbers = {"row": np.arange(1, len(shape.fields) + 1), "fields": shape.fields}
+        table = pl.DataFrame(numbers).hstack(frame)[1:].filter(pl.col("fields") > 0)
+        wrong = table.filter(pl.col("fields") != width).select("row", got="fields")
+        faults.add(path, f"{width} fields, as the header has", wrong)
+        return table.filter(pl.col("fields") == width).drop("fields")
 
     return read
 
