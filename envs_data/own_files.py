@@ -17,6 +17,7 @@ from pathlib import Path
 
 import polars as pl
 
+from envs_data.errors import one_line
 from envs_data.faults import Faults
 from envs_data.layout import SPLITS
 from envs_data.table_files import LIST, read_raw
@@ -81,12 +82,14 @@ def read_table(path: Path, columns: Sequence[Column], faults: Faults, separator:
         DataError: There is no such file, or its name ends in nothing known.
     """
     before = faults.total
-    raw = read_raw(path, [column.called for column in columns], faults)
-    if raw is None:
+    found = read_raw(path, [column.called for column in columns], faults)
+    if found is None:
         return None
+    raw, names = found
     missing = [column.called for column in columns if column.required and column.called not in raw.columns]
     for name in missing:
-        faults.note(path, "expected the column, but the file does not have it", column=name)
+        listed = one_line(", ".join(sorted(names)))
+        faults.note(path, f"expected the column, got a file with the columns {listed}", column=name)
     if raw.is_empty() and faults.total == before:
         faults.note(path, "expected rows, got none")
     checked = [_check(path, raw, column, faults, separator) for column in columns if column.called in raw.columns]

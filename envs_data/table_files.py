@@ -24,10 +24,11 @@ LIST = " is a list"
 
 _QUOTES = 'quotes only around whole fields, closed, and doubled inside them as in "a ""b"" c"'
 
-_Read = Callable[[Path, Sequence[str], Faults], pl.DataFrame | None]
+_Found = tuple[pl.DataFrame, Sequence[str]]
+_Read = Callable[[Path, Sequence[str], Faults], _Found | None]
 
 
-def read_raw(path: Path, columns: Sequence[str], faults: Faults) -> pl.DataFrame | None:
+def read_raw(path: Path, columns: Sequence[str], faults: Faults) -> _Found | None:
     """Some columns of a file, values as they stand.
 
     Args:
@@ -37,8 +38,8 @@ def read_raw(path: Path, columns: Sequence[str], faults: Faults) -> pl.DataFrame
 
     Returns:
         ``row`` (int64, ascending) and the columns found, of CSV and JSON Lines as strings with null where there is
-        nothing; ``None`` if the file cannot be read at all. Of JSON Lines, a boolean column ``NAME is a list`` stands
-        beside each.
+        nothing (of JSON Lines a boolean column ``NAME is a list`` stands beside each), and the names of all columns of
+        the file (of JSON Lines those of its first object); ``None`` if the file cannot be read at all.
 
     Raises:
         DataError: There is no such file, or its name ends in nothing known.
@@ -57,15 +58,15 @@ def read_raw(path: Path, columns: Sequence[str], faults: Faults) -> pl.DataFrame
         return None
 
 
-def _read_parquet(path: Path, columns: Sequence[str], faults: Faults) -> pl.DataFrame:
+def _read_parquet(path: Path, columns: Sequence[str], faults: Faults) -> _Found:
     scan = pl.scan_parquet(path, glob=False)
     present = scan.collect_schema().names()
     frame = scan.select(name for name in columns if name in present).collect()
-    return frame.select(pl.int_range(1, frame.height + 1, dtype=pl.Int64).alias("row"), pl.all())
+    return frame.select(pl.int_range(1, frame.height + 1, dtype=pl.Int64).alias("row"), pl.all()), present
 
 
 def _read_separated(separator: str) -> _Read:
-    def read(path: Path, columns: Sequence[str], faults: Faults) -> pl.DataFrame | None:
+    def read(path: Path, columns: Sequence[str], faults: Faults) -> _Found | None:
         shape = csv_shape(path, separator)
         misquoted = shape.misquoted if shape.open_record is None else np.array([shape.open_record])
         if len(misquoted):  # what follows a stray quote may be read as anything
@@ -98,12 +99,12 @@ def _read_separated(separator: str) -> _Read:
         table = pl.DataFrame(numbers).hstack(frame)[1:].filter(pl.col("fields") > 0)
         wrong = table.filter(pl.col("fields") != width).select("row", got="fields")
         faults.add(path, f"{width} fields, as the header has", wrong)
-        return table.filter(pl.col("fields") == width).drop("fields")
+        return table.filter(pl.col("fields") == width).drop("fields"), [name or "" for name in header]
 
     return read
 
 
-def _read_json_lines(path: Path, columns: Sequence[str], faults: Faults) -> pl.DataFrame:
+def _read_json_lines(path: Path, columns: Sequence[str], faults: Faults) -> _Found:
     line = pl.col("line")
     # \x01 stands in no JSON text, so that a line is one field
     scan = pl.scan_csv(
@@ -128,10 +129,11 @@ def _read_json_lines(path: Path, columns: Sequence[str], faults: Faults) -> pl.D
     parsed = parsed.sort("row")
     faults.add(path, "a JSON object", parsed.filter(~pl.col("is object")).select("row", got="line"))
     table = parsed.filter("is object")
-    return table.select(
-        "row",
-        *(pl.col(name, name + LIST) for name in columns if not table.height or table[name].null_count() < table.height),
-    )
+    found = [name for name in columns if not table.height or table[name].null_count() < table.height]
+    keys: Sequence[str] = columns
+    if len(found) < len(columns):
+        keys = list(json.loads(scan.filter(pl.col("row") == table["row"][0]).select("line").collect().item()))
+    return table.select("row", *(pl.col(name, name + LIST) for name in found)), keys
 
 
 def _path(name: str) -> str:
