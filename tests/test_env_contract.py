@@ -140,7 +140,7 @@ def test_a_spec_makes_the_same_environment_again(make_env, env_id):
         first = env.reset(seed=3), env.step("red shoe")
         for again in (gym.make(env.spec), gym.make(spec)):
             assert data_equivalence((again.reset(seed=3), again.step("red shoe")), first, exact=True)
-            assert not data_equivalence(again.reset(seed=4), first[0])
+            assert not data_equivalence(again.reset(seed=6), first[0])
             again.close()
 
 

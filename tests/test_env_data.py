@@ -51,7 +51,7 @@ def test_one_id_reads_any_data(tmp_path, dataset):
 
 @pytest.mark.parametrize("make", [gym.make, gym.make_vec])
 def test_the_id_of_any_data_has_no_sample(make):
-    with pytest.raises(TaskError, match="expected data, a prepared directory, .* got neither") as error:
+    with pytest.raises(TaskError, match=r"expected data, a prepared directory, .* got neither") as error:
         make("OSPO-Rewrite-v0")
     assert "\n" not in str(error.value)
 
