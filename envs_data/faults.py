@@ -1,5 +1,6 @@
 """Faults of a user's files: collected by file, row and column, and raised together."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -30,22 +31,23 @@ class Faults:
     """
 
     _found: list[_Place] = field(default_factory=list)
-    _files: list[str] = field(default_factory=list)
-    _columns: list[str] = field(default_factory=list)
+    _columns: dict[Path, list[str]] = field(default_factory=dict)
     total: int = 0
 
     def note(self, path: Path, said: str, *, row: int | None = None, column: str | None = None) -> None:
         """Add one fault.
 
         Args:
-            path: The file; files are listed in the order in which they are first named here.
+            path: The file.
             said: What was expected and what came.
             row: Where, if it is a row's.
             column: The column as the file names it, if it is a column's.
         """
         where = [str(path)] + ([f"row {row}"] if row is not None else []) + ([f"column {column}"] if column else [])
-        place = _Place(self.file(path), row or 0, self._column(column or ""), f"{', '.join(where)}: {said}")
-        self._found.append(place)
+        columns = self._columns.setdefault(path, [""])
+        place = columns.index(column) if column in columns else 0
+        file = list(self._columns).index(path)
+        self._found.append(_Place(file, row or 0, place, f"{', '.join(where)}: {said}"))
         self.total += 1
 
     def add(self, path: Path, expected: str, rows: pl.DataFrame, column: str | None = None) -> None:
@@ -57,16 +59,15 @@ class Faults:
             rows: ``row``, what came as ``got``, and perhaps ``also``, which is said after it.
             column: The column as the file names it, if it is a column's.
         """
-        self.file(path)
         for found in rows.sort("row").head(SHOWN).iter_rows(named=True):
             got = "nothing" if found["got"] is None else one_line(repr(found["got"]), _LONGEST)
             said = f"expected {expected}, got {got}{found.get('also', '')}"
             self.note(path, said, row=found["row"], column=column)
         self.total += max(0, rows.height - SHOWN)
 
-    def file(self, path: Path) -> int:
-        """The place of a file in the order of the report, the next one if it is new."""
-        return _place(self._files, str(path))
+    def begin(self, path: Path, columns: Sequence[str]) -> None:
+        """Name a file and its columns, so that the report lists them in this order."""
+        self._columns[path] = ["", *columns]
 
     def check(self) -> None:
         """Raise what was found.
@@ -76,12 +77,3 @@ class Faults:
         """
         if self.total:
             raise FileFaults([place.said for place in sorted(self._found)[:SHOWN]], self.total)
-
-    def _column(self, name: str) -> int:
-        return _place(self._columns, name)
-
-
-def _place(names: list[str], name: str) -> int:
-    if name not in names:
-        names.append(name)
-    return names.index(name)

@@ -50,7 +50,7 @@ def read_raw(path: Path, columns: Sequence[str], faults: Faults) -> _Found | Non
     ending = path.name.removesuffix(".gz").rpartition(".")[2].lower()
     if ending not in FORMATS or (ending == "parquet" and path.suffix == ".gz"):
         raise DataError(f"expected a file named .{', .'.join(FORMATS)} (all but Parquet also .gz); got {path}")
-    faults.file(path)
+    faults.begin(path, columns)
     try:
         return FORMATS[ending](path, columns, faults)
     except (pl.exceptions.PolarsError, OSError, EOFError, zlib.error) as error:

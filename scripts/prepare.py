@@ -74,8 +74,9 @@ def main(arguments: Sequence[str] | None) -> None:
     """Parse the command line, prepare, and say what was written."""
     given = vars(_parser().parse_args(arguments))
     dataset, out = given.pop("dataset"), given["out"]
-    for source in (given.get(name) for name in _SOURCES):
-        check_replaceable(out, source)
+    for name in _SOURCES:
+        if given.get(name) is not None:
+            check_replaceable(out, given[name])
     data = _PREPARE[dataset](**given)
     print("\n".join(summary(data, out)))
 

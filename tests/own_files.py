@@ -5,7 +5,11 @@ import json
 
 import polars as pl
 
-COLOURS, THINGS, STUFF = ("red", "blue", "black"), ("kettle", "lamp", "tent", "chair", "drill"), ("oak", "steel", "wool")
+COLOURS, THINGS, STUFF = (
+    ("red", "blue", "black"),
+    ("kettle", "lamp", "tent", "chair", "drill"),
+    ("oak", "steel", "wool"),
+)
 FORMATS = ("parquet", "csv", "tsv", "jsonl")
 
 

@@ -72,6 +72,8 @@ def spoilt(fault, ending):
     before = HEADER[ending] + 1
     for other in (84, 0):
         said = said.replace(f"{{{other}}}", str(other + before))
+    if ending == "parquet":
+        said = said.replace("'-0.5'", "-0.5")
     return tables, f"{name}.{ending}, row {row + before}, column {column}: {said.replace('{ending}', ending)}"
 
 
@@ -143,11 +145,11 @@ def test_a_history_that_is_no_list_of_texts(history, tmp_path):
 def test_parquet_columns_of_another_type(tmp_path):
     tables = own_tables()
     tables["documents"] = tables["documents"].with_columns(doc_id=pl.int_range(pl.len()).cast(pl.Float64))
-    tables["queries"] = tables["queries"].with_columns(history=pl.lit([1, 2]))
+    tables["queries"] = tables["queries"].with_columns(history=pl.lit([1, 2], dtype=pl.List(pl.Int64)))
     tables["qrels"] = tables["qrels"].with_columns(gain=pl.lit(True))
     assert faults_of(write_own(tmp_path / "in", tables, "parquet"), tmp_path) == [
         "documents.parquet, column doc_id: expected texts or whole numbers, got the type Float64",
-        "queries.parquet, column history: expected lists of texts, got the type List(Int32)",
+        "queries.parquet, column history: expected lists of texts, got the type List(Int64)",
         "qrels.parquet, column gain: expected numbers, got the type Boolean",
     ]
 
@@ -182,7 +184,7 @@ def test_files_of_another_kind(tmp_path):
     files["queries"] = files["queries"].rename(tmp_path / "in" / "queries.xls")
     with pytest.raises(DataError, match=r"expected a file named \.parquet, \.csv, .*queries\.xls"):
         prepare_tables(**files, out=tmp_path / "out")
-    with pytest.raises(DataError, match="nowhere.csv, but it does not exist"):
+    with pytest.raises(DataError, match=r"nowhere\.csv, but it does not exist"):
         prepare_tables(**files | {"queries": tmp_path / "nowhere.csv"}, out=tmp_path / "out")
 
 
@@ -201,7 +203,7 @@ def test_twenty_faults_are_told_and_the_others_counted(tmp_path):
     lines = done.stderr.splitlines()
     assert lines[0] == "error: found 25 faults; nothing was written"
     assert len(lines) == 22
-    assert lines[1].endswith("queries.csv, row 2, column query: expected a text that is not blank, got nothing")
+    assert lines[1].endswith("queries.csv, row 2, column query: expected a text that is not blank, got ''")
     assert lines[-1] == "... and 5 more"
 
 
@@ -241,7 +243,7 @@ ANY_FIELD = st.text(alphabet=st.sampled_from('ab ,"\n\r\té|'), max_size=6)
 @given(rows=st.lists(st.lists(ANY_FIELD, min_size=1, max_size=4), min_size=1, max_size=8), block=st.integers(1, 40))
 def test_fields_are_counted_as_the_csv_module_counts_them(tmp_path_factory, rows, block):
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
+    csv.writer(text).writerows(rows)
     path = tmp_path_factory.mktemp("csv") / "x.csv"
     path.write_bytes(text.getvalue().encode())
     with pytest.MonkeyPatch.context() as patch:
