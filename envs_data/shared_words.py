@@ -29,13 +29,13 @@ def share_rare_word(titles: pl.Series, target_queries: Ints, target_rows: Ints) 
 def name_query_word(titles: pl.Series, queries: pl.Series) -> SharedValues:
     """Documents whose title holds a word of the query; the rarest words come first.
 
-    Words in more than max(50, D / 100) of the D titles do not count.
+    Words in more than max(1000, D / 100) of the D titles do not count.
 
     Args:
         titles: What each document is called, str (D,).
         queries: What each query asks, str (Q,).
     """
-    coded = _coded(titles, 1, max(50, len(titles) // 100))
+    coded = _coded(titles, 1, max(1000, len(titles) // 100))
     asked = _words(queries).rename({"row": "query"})
     keys = asked.join(coded.unique("word").select("word", "value"), on="word").sort("query", "value")
     found = coded["row"].to_numpy(), coded["value"].to_numpy()

@@ -1,6 +1,8 @@
 """A user's own data to a prepared directory: the same from every format, seeded, and a task like any other."""
 
+import evaluate
 import gymnasium as gym
+import ir_measures
 import numpy as np
 import polars as pl
 import prepare
@@ -8,8 +10,9 @@ import pytest
 from official_files import judged_ids
 from own_files import FORMATS, own_tables, write_beir, write_own, write_table
 
-from envs_data import DataError, load_prepared, prepare_beir, prepare_tables
+from envs_data import DataError, load_prepared, prepare_beir, prepare_tables, write_prepared
 from envs_data.sources import SYNTHETIC_MARK
+from ospo_env import TaskError
 
 
 @pytest.fixture(scope="module")
@@ -263,3 +266,52 @@ def test_from_files_to_a_step(kind, tmp_path):
         assert rewards.mean() > 0.1
         env.reset(options={"query_id": examples[0][0]})
         assert env.step(examples[0][1])[1] == rewards[0]
+
+
+def test_trec_files_hold_the_levels_given(own, tmp_path):
+    """Gains of thirds become whole numbers again, and other tools rank the queries alike."""
+    data = str(own_directory(own, tmp_path))
+    given = ["--env", "OSPO-Rewrite-v0", "--data", data, "--policy", "query"]
+    evaluate.main([*given, "--retrievers", "bm25", "--trec", str(tmp_path / "trec")])
+    (run,) = (tmp_path / "trec").glob("*.run")
+    levels = {(each.query_id, each.doc_id): each.relevance for each in read_qrels(tmp_path)}
+    asked = set(own.queries.filter(split="test")["query_id"])
+    rows = own_tables()["qrels"].filter(pl.col("query_id").is_in(asked)).iter_rows()
+    assert levels == {(query, doc): int(gain) for query, doc, gain in rows}
+    task = gym.make("OSPO-Rewrite-v0", data=data).unwrapped.task
+    ids, _ = task.prompts("test")
+    queries = [task.query(query_id).query for query_id in ids]
+    measured = ir_measures.iter_calc([ir_measures.nDCG @ 10], read_qrels(tmp_path), read_run(run))
+    found = {each.query_id: each.value for each in measured}
+    np.testing.assert_allclose([found.get(query_id, 0.0) for query_id in ids], task.rewards(ids, queries), atol=1e-12)
+    assert any(found.values())
+
+
+@pytest.mark.parametrize("column", ["doc_id", "query_id"])
+def test_ids_with_white_space_are_no_matter_until_trec_files_are_asked_for(column, tmp_path, capsys):
+    tables = {
+        name: table.with_columns(pl.format("id {}", column).alias(column)) if column in table.columns else table
+        for name, table in own_tables().items()
+    }
+    prepare_tables(**write_own(tmp_path / "in", tables), out=tmp_path / "out", pool_size=20)
+    given = ["--env", "OSPO-Rewrite-v0", "--data", str(tmp_path / "out"), "--policy", "query", "--retrievers", "bm25"]
+    evaluate.main(given)
+    assert "test queries of OSPO-Rewrite-v0 (own, real data)" in capsys.readouterr().out
+    with pytest.raises(TaskError, match=r"expected ids without white space, which TREC files need; got 'id \w+'"):
+        evaluate.main([*given, "--trec", str(tmp_path / "trec")])
+    assert list((tmp_path / "trec").iterdir()) == []
+    assert capsys.readouterr().out == ""
+
+
+def own_directory(own, tmp_path):
+    tables = {name: getattr(own, name) for name in ("documents", "queries", "pools", "qrels", "demonstrations")}
+    write_prepared(tmp_path / "own", tables, dataset="own", synthetic=False, arguments={}, sources={}, counts={})
+    return tmp_path / "own"
+
+
+def read_qrels(directory):
+    return list(ir_measures.read_trec_qrels(str(directory / "trec" / "qrels.txt")))
+
+
+def read_run(path):
+    return list(ir_measures.read_trec_run(str(path)))
