@@ -1,17 +1,21 @@
-"""Data sets: official files and synthetic shops turned into prepared directories. Knows no environment."""
+"""Data sets: official files, a user's own and synthetic ones as prepared directories. Knows no environment."""
 
-from envs_data.errors import DataError, unknown_name
+from envs_data.errors import DataError, FileFaults, unknown_name
 from envs_data.esci import prepare_esci
 from envs_data.hm import prepare_hm
+from envs_data.own import prepare_beir, prepare_tables
 from envs_data.prepared import SPLITS, PreparedData, load_prepared, write_prepared
 
 __all__ = [
     "SPLITS",
     "DataError",
+    "FileFaults",
     "PreparedData",
     "load_prepared",
+    "prepare_beir",
     "prepare_esci",
     "prepare_hm",
+    "prepare_tables",
     "unknown_name",
     "write_prepared",
 ]

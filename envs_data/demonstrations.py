@@ -12,11 +12,34 @@ from numpy.typing import NDArray
 
 from envs_data.words import count_words
 
-__all__ = ["join_phrases", "keep_some", "swap_some", "word_runs"]
+__all__ = ["draw_targets", "join_phrases", "keep_some", "swap_some", "word_runs"]
 
 MAX_WORDS = 16  # the smaller of the environments' caps (ESCI's; H&M's is 24): words beyond it would earn nothing there
 
 Ints = NDArray[np.int64]
+
+
+def draw_targets(
+    queries: pl.DataFrame, full: pl.DataFrame, per_query: int, rng: np.random.Generator
+) -> tuple[pl.DataFrame, pl.Series]:
+    """Documents of full gain for each training query, different ones where it has several.
+
+    Args:
+        queries: ``number`` (ascending) and ``split``, and whatever else.
+        full: Judgements of full gain: ``number`` and ``doc_row``; every training query has one.
+        per_query: Documents a query, R in all.
+        rng: Source of randomness.
+
+    Returns:
+        The query of each document, a row of ``queries`` each (R,), and the document's row (R,).
+    """
+    training = queries.filter(pl.col("split") == "train")
+    targets = full.join(training.select("number"), on="number", how="semi").sort("number", "doc_row")
+    shuffled = targets[np.lexsort((rng.random(targets.height), targets["number"].to_numpy()))]
+    count = shuffled.group_by("number", maintain_order=True).len()["len"].to_numpy().astype(np.int64)
+    start = np.cumsum(count) - count
+    pick = start[:, None] + np.arange(per_query) % count[:, None]
+    return training[np.repeat(np.arange(training.height), per_query)], shuffled["doc_row"].gather(pick.ravel())
 
 
 def word_runs(words: pl.Series, shortest: int | Ints, longest: int | Ints, rng: np.random.Generator) -> pl.Series:

@@ -1,13 +1,32 @@
-"""The one error that bad data raises, and how messages name what came."""
+"""The errors that bad data raises, and how messages name what came."""
 
 import difflib
 from collections.abc import Iterable, Sequence
 
-__all__ = ["DataError", "one_line", "unknown_name"]
+__all__ = ["DataError", "FileFaults", "one_line", "unknown_name"]
 
 
 class DataError(ValueError):
     """Input data is missing or wrong; the message is one line: what was expected, what came, what to do."""
+
+
+class FileFaults(DataError):
+    """Rows of a user's own files are wrong; the message has a line each, after one that says how many there are.
+
+    Attributes:
+        told: The faults told, each ``FILE, row N, column C: expected ..., got ...``.
+        total: How many there are.
+
+    Args:
+        told: As above.
+        total: As above.
+    """
+
+    def __init__(self, told: Sequence[str], total: int) -> None:
+        self.told, self.total = tuple(told), total
+        more = [f"... and {total - len(told):,} more"] if total > len(told) else []
+        heading = f"found {total:,} {'fault' if total == 1 else 'faults'}; nothing was written"
+        super().__init__("\n".join([heading, *told, *more]))
 
 
 def unknown_name(kind: str, name: object, known: Iterable[str]) -> str:

@@ -19,11 +19,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from envs_data.demonstrations import join_phrases, keep_some, word_runs
+from envs_data.demonstrations import draw_targets, join_phrases, keep_some, word_runs
 from envs_data.errors import DataError
 from envs_data.esci_files import EXAMPLES, PRODUCTS, read_documents, read_examples
 from envs_data.pools import SharedValues, build_pools, check_pool_size, shared_values
 from envs_data.prepared import PreparedData, write_prepared
+from envs_data.shared_words import share_rare_word
 from envs_data.sources import is_synthetic, source_file, source_hashes
 from envs_data.splits import random_stream, shuffle_within_splits, split_labels
 from envs_data.words import words
@@ -75,7 +76,7 @@ def prepare_esci(
         documents.height,
         judgements["number"].to_numpy(),
         judgements["doc_row"].to_numpy(),
-        hard=_same_rare_title_word(documents, *targets),
+        hard=share_rare_word(documents["title"], *targets),
         related=_same_brand(documents, *targets),
         pool_size=pool_size,
         rng=random_stream(seed, "pools"),
@@ -133,15 +134,6 @@ def _ordered_queries(judgements: pl.DataFrame, rng: np.random.Generator) -> pl.D
     return ordered.select(pl.int_range(pl.len(), dtype=pl.Int64).alias("number"), "query_id", "query", "split")
 
 
-def _same_rare_title_word(documents: pl.DataFrame, target_queries: Ints, target_rows: Ints) -> SharedValues:
-    per_title = documents.select(row=pl.int_range(pl.len(), dtype=pl.Int64), word=words(pl.col("title")).list.unique())
-    pairs = per_title.explode("word").drop_nulls()
-    most = max(50, documents.height // 1000)
-    rare = pairs.group_by("word").len().filter(pl.col("len").is_between(2, most)).sort("word")
-    coded = pairs.join(rare.select("word", value=pl.int_range(pl.len(), dtype=pl.Int64)), on="word")
-    return shared_values(coded["row"].to_numpy(), coded["value"].to_numpy(), target_queries, target_rows)
-
-
 def _same_brand(documents: pl.DataFrame, target_queries: Ints, target_rows: Ints) -> SharedValues:
     brand = pl.col("brand").str.to_lowercase().rank("dense").cast(pl.Int64) - 1
     coded = documents.select(row=pl.int_range(pl.len(), dtype=pl.Int64), value=brand).drop_nulls()
@@ -152,14 +144,8 @@ def _demonstrate(
     queries: pl.DataFrame, full: pl.DataFrame, documents: pl.DataFrame, rng: np.random.Generator
 ) -> pl.DataFrame:
     """Two rewrites for each training query, of different Exact documents where it has several."""
-    training = queries.filter(pl.col("split") == "train")
-    targets = full.join(training.select("number"), on="number", how="semi").sort("number", "doc_row")
-    shuffled = targets[np.lexsort((rng.random(targets.height), targets["number"].to_numpy()))]
-    count = shuffled.group_by("number", maintain_order=True).len()["len"].to_numpy().astype(np.int64)
-    start = np.cumsum(count) - count
-    pick = start[:, None] + np.arange(DEMONSTRATIONS_PER_QUERY) % count[:, None]
-    chosen = documents[shuffled["doc_row"].gather(pick.ravel())]
-    asked = training[np.repeat(np.arange(training.height), DEMONSTRATIONS_PER_QUERY)]
+    asked, rows = draw_targets(queries, full, DEMONSTRATIONS_PER_QUERY, rng)
+    chosen = documents[rows]
     query = asked.select(words(pl.col("query"))).to_series()
     length = query.list.len().to_numpy().astype(np.int64)
     title = chosen.select(words(pl.col("title"))).to_series()

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from envs_data.errors import DataError
 from envs_data.splits import check_whole_number
 
-__all__ = ["SharedValues", "build_pools", "check_pool_size", "shared_values"]
+__all__ = ["SharedValues", "build_pools", "check_pool_size", "named_values", "shared_values"]
 
 MAX_POOL_SIZE = 10_000
 _TENTHS = (5, 3, 2)
@@ -69,14 +69,29 @@ def shared_values(rows: Ints, values: Ints, target_queries: Ints, target_rows: I
     [0, 2]
     """
     rows, values = np.asarray(rows, dtype=np.int64), np.asarray(values, dtype=np.int64)
-    n_values = int(values.max(initial=-1)) + 1
-    by_value = np.lexsort((rows, values))
-    starts = np.concatenate(([0], np.cumsum(np.bincount(values, minlength=n_values)))).astype(np.int64)
     by_row = np.lexsort((values, rows))
     first = np.searchsorted(rows[by_row], target_rows, side="left")
     count = np.searchsorted(rows[by_row], target_rows, side="right") - first
     key_queries = np.repeat(np.asarray(target_queries, dtype=np.int64), count)
     key_values = values[by_row][np.repeat(first, count) + _places(count)]
+    return named_values(rows, values, key_queries, key_values)
+
+
+def named_values(rows: Ints, values: Ints, key_queries: Ints, key_values: Ints) -> SharedValues:
+    """Buckets of the documents that have a value which a query names itself.
+
+    Args:
+        rows: As in :func:`shared_values`.
+        values: As in :func:`shared_values`.
+        key_queries: Query number of each (query, value) pair: (K,).
+        key_values: Value of each such pair; pairs may repeat: (K,).
+
+    Returns:
+        The buckets and, for each query, its values, rarest first.
+    """
+    n_values = int(values.max(initial=-1)) + 1
+    by_value = np.lexsort((rows, values))
+    starts = np.concatenate(([0], np.cumsum(np.bincount(values, minlength=n_values)))).astype(np.int64)
     keys = _sorted_once(key_queries * n_values + key_values)
     key_queries, key_values = keys // max(n_values, 1), keys % max(n_values, 1)
     order = np.lexsort((key_values, np.diff(starts)[key_values], key_queries))

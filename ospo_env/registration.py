@@ -21,20 +21,21 @@ class Registration(NamedTuple):
     Attributes:
         env_id: The name in Gymnasium's registry; its version goes up with any change of pool, labels, prompt, metric or
             tie rule.
-        sample: The embedded sample it reads when no data is given.
-        datasets: The data sets it reads, as manifests name them.
         max_words: Cap on the words of a rewrite.
+        sample: The embedded sample it reads when no data is given; ``None`` for an id that needs data.
+        datasets: The data sets it reads, as manifests name them; ``None`` for all.
     """
 
     env_id: str
-    sample: str
-    datasets: tuple[str, ...]
     max_words: int
+    sample: str | None = None
+    datasets: tuple[str, ...] | None = None
 
 
 ENVIRONMENTS = (
-    Registration("OSPO-ESCI-v0", sample="shopping", datasets=("esci", "sample-shopping"), max_words=16),
-    Registration("OSPO-HM-v0", sample="fashion", datasets=("hm", "sample-fashion"), max_words=24),
+    Registration("OSPO-ESCI-v0", 16, sample="shopping", datasets=("esci", "sample-shopping")),
+    Registration("OSPO-HM-v0", 24, sample="fashion", datasets=("hm", "sample-fashion")),
+    Registration("OSPO-Rewrite-v0", 16),
 )
 
 
@@ -71,12 +72,15 @@ def open_data(sample: str | None, data: str | Path | PreparedData | None) -> Pre
         TaskError: Neither came, the sample is unknown, or the data set belongs to another id.
         DataError: The directory is not a prepared one.
     """
-    by_sample = {registration.sample: registration for registration in ENVIRONMENTS}
+    by_sample = {known.sample: known for known in ENVIRONMENTS if known.sample is not None}
     if sample is not None and sample not in by_sample:
         raise TaskError(unknown_name("sample", sample, by_sample))
     if data is None:
         if sample is None:
-            raise TaskError("expected data (a prepared directory) or the name of a sample; got neither")
+            raise TaskError(
+                "expected data, a prepared directory, or the name of a sample; got neither: "
+                "make a directory with scripts/prepare.py"
+            )
         return _shared_sample(sample)
     if isinstance(data, str | Path):
         data = _open_directory(Path(data).resolve())
@@ -91,12 +95,11 @@ def open_data(sample: str | None, data: str | Path | PreparedData | None) -> Pre
 
 
 def _check_dataset(dataset: str, registration: Registration) -> None:
-    if dataset in registration.datasets:
+    if registration.datasets is None or dataset in registration.datasets:
         return
-    owners = [other.env_id for other in ENVIRONMENTS if dataset in other.datasets]
-    advice = f"use {owners[0]}" if owners else "make the environment with ospo_env.RewriteEnv(data=...)"
+    owner = next(other.env_id for other in ENVIRONMENTS if other.datasets is None or dataset in other.datasets)
     raise TaskError(
-        f"{registration.env_id} reads the data sets {', '.join(registration.datasets)}; got {dataset!r}: {advice}"
+        f"{registration.env_id} reads the data sets {', '.join(registration.datasets)}; got {dataset!r}: use {owner}"
     )
 
 

@@ -1,6 +1,6 @@
 """Rankings and judgements in the files of TREC, which trec_eval, ir-measures, ranx and others read. Pure functions.
 
-Judgements there are whole numbers, so gains are written times a power of ten; nDCG does not change by that, and RR, R
+Judgements there are whole numbers, so gains are written times a whole number; nDCG does not change by that, and RR, R
 and AP count documents from the level of full gain on (``rel=`` in ir-measures, ``-l`` in trec_eval). Scores are made
 of ranks, since tools break ties in ways of their own.
 """
@@ -10,27 +10,41 @@ from collections.abc import Iterable, Sequence
 from ospo_env.errors import TaskError
 from ospo_env.metrics import FULL_GAIN
 
-__all__ = ["full_level", "gain_scale", "qrels_lines", "run_lines"]
+__all__ = ["check_ids", "full_level", "gain_scale", "qrels_lines", "run_lines"]
 
-_LARGEST_SCALE = 10**6
+_SCALES: tuple[int, ...] = (
+    *(10**power for power in range(7)),
+    *range(2, 1001),
+)  # tenths and the like, else thirds and the like
+
+
+def check_ids(ids: Iterable[str]) -> None:
+    """Check, before long work starts, that ids can stand in TREC files.
+
+    Raises:
+        TaskError: One is empty or holds white space.
+    """
+    for name in ids:
+        _id(name)
 
 
 def gain_scale(gains: Iterable[float]) -> int:
-    """The least power of ten that makes all gains whole numbers.
+    """The least power of ten that makes all gains whole numbers; failing that, the least number up to 1,000.
 
     Raises:
-        TaskError: None up to a million does.
+        TaskError: No power of ten up to a million does, nor such a number.
 
-    >>> gain_scale([1.0, 0.1, 0.01])
-    100
+    >>> gain_scale([1.0, 0.1, 0.01]), gain_scale([1 / 3, 2 / 3])
+    (100, 3)
     """
     distinct = set(gains)
-    scale = 1
-    while any(abs(gain * scale - round(gain * scale)) > 1e-9 * scale for gain in distinct):
-        scale *= 10
-        if scale > _LARGEST_SCALE:
-            raise TaskError(f"expected gains of six decimals at most, as TREC files need; got {sorted(distinct)[:5]}")
-    return scale
+    for scale in _SCALES:
+        if all(abs(gain * scale - round(gain * scale)) <= 1e-9 * scale for gain in distinct):
+            return scale
+    raise TaskError(
+        "expected gains of six decimals at most, or fractions of one whole number up to 1,000, as TREC files need; "
+        f"got {sorted(distinct)[:5]}"
+    )
 
 
 def full_level(scale: int) -> int:
@@ -77,6 +91,6 @@ def run_lines(query_ids: Sequence[str], rankings: Sequence[Sequence[str]], tag: 
 
 
 def _id(name: str) -> str:
-    if not name or any(character.isspace() for character in name):
+    if name.split() != [name]:
         raise TaskError(f"expected ids without white space, which TREC files need; got {name!r}")
     return name

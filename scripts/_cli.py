@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import gymnasium as gym
 
 from agents import AgentError
-from envs_data import DataError
+from envs_data import DataError, FileFaults
 from ospo_env import RetrieverError, RewriteEnv, TaskError
 
 
@@ -40,7 +40,8 @@ def run(main: Callable[[Sequence[str] | None], None]) -> NoReturn:
     try:
         main(None)
     except (AgentError, DataError, TaskError, RetrieverError, OSError) as error:
-        print("error: " + " ".join(str(error).split()), file=sys.stderr)
+        lines = str(error).splitlines() if isinstance(error, FileFaults) else [str(error)]
+        print("error: " + "\n".join(" ".join(line.split()) for line in lines), file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -21,7 +21,7 @@ from _runs import read_run
 from agents import AgentError
 from envs_data.prepared import write_atomically
 from ospo_env import REFERENCE_POLICIES, Rewrites, make_reference_policy, read_rewrites, rescore, write_rewrites
-from ospo_env.trec import full_level, gain_scale, qrels_lines, run_lines
+from ospo_env.trec import check_ids, full_level, gain_scale, qrels_lines, run_lines
 
 _SUPERVISED = ("sft", "dpo")  # learners that are no reinforcement learning
 
@@ -68,6 +68,8 @@ def main(argv: Sequence[str] | None) -> None:
     }
     task = next(iter(tasks.values()))
     ids, prompts = task.prompts(arguments.split)
+    # first, so that ids and gains that TREC files cannot hold are known at once
+    scale = None if arguments.trec is None else _write_qrels(arguments.trec, task, ids)
     written = {name: _written(name, where, arguments, task, ids, prompts) for name, where in policies.items()}
     if arguments.rewrites is not None:
         for rewrites in filter(None, written.values()):
@@ -107,8 +109,10 @@ def main(argv: Sequence[str] | None) -> None:
         title = f"{arguments.env}, {len(ids)} {arguments.split} queries"
         write_atomically(arguments.plot, draw_matrix(summary, policy_labels(summary), task.metric, title))
         print(f"Wrote {arguments.plot}")
-    if arguments.trec is not None:
-        _write_qrels(arguments.trec, task, ids)
+    if scale is not None:
+        level = full_level(scale)
+        print(f"Wrote {arguments.trec}: a .run file a policy and retriever, and qrels.txt with gains times {scale}:")
+        print(f"  count documents as relevant from level {level} on (rel={level} in ir-measures)")
 
 
 def _check(arguments: Namespace) -> None:
@@ -206,13 +210,14 @@ def _write_trec(directory: Path, rewrites: Rewrites, retriever: str, task: Any) 
     write_atomically(directory / f"{tag}.run", "".join(f"{line}\n" for line in lines).encode())
 
 
-def _write_qrels(directory: Path, task: Any, ids: list[str]) -> None:
+def _write_qrels(directory: Path, task: Any, ids: list[str]) -> int:
+    """Write the judgements of some queries, all of whose ids must be fit for it; what the gains were multiplied by."""
+    check_ids((*ids, *task.data.documents["doc_id"]))
     judgements = task.judgements(ids)
     scale = gain_scale(gain for _, _, gain in judgements)
     lines = qrels_lines(judgements, scale)
     write_atomically(directory / "qrels.txt", "".join(f"{line}\n" for line in lines).encode())
-    print(f"Wrote {directory}: a .run file a policy and retriever, and qrels.txt with gains times {scale}:")
-    print(f"  count documents as relevant from level {full_level(scale)} on (rel={full_level(scale)} in ir-measures)")
+    return scale
 
 
 def _file_name(name: str) -> str:

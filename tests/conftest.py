@@ -23,3 +23,21 @@ def _cache(tmp_path_factory):
         del os.environ["OSPO_CACHE_DIR"]
     else:
         os.environ["OSPO_CACHE_DIR"] = earlier
+
+
+@pytest.fixture(scope="session")
+def make_env(tmp_path_factory):
+    """``gym.make``, or another ``maker``, for every registered id: one without a sample gets a small shop as data."""
+    import gymnasium
+    from shop import write_shop
+
+    from ospo_env.registration import ENVIRONMENTS
+
+    needing = {registration.env_id for registration in ENVIRONMENTS if registration.sample is None}
+    shop = tmp_path_factory.mktemp("own") / "shop"
+    write_shop(shop)
+
+    def make(env_id, maker=gymnasium.make, **arguments):
+        return maker(env_id, **({"data": str(shop)} if env_id in needing else {}), **arguments)
+
+    return make

@@ -39,12 +39,12 @@ def warnings_of(env: gym.Env, check) -> list[str]:
 
 
 def test_the_ids_are_registered():
-    assert {"OSPO-ESCI-v0", "OSPO-HM-v0"} <= set(ENV_IDS)
+    assert {"OSPO-ESCI-v0", "OSPO-HM-v0", "OSPO-Rewrite-v0"} == set(ENV_IDS)
 
 
 @pytest.mark.parametrize("env_id", ENV_IDS)
-def test_check_env_has_nothing_to_say(env_id):
-    with gym.make(env_id) as env:
+def test_check_env_has_nothing_to_say(make_env, env_id):
+    with make_env(env_id) as env:
         assert warnings_of(env.unwrapped, check_env) == []
 
 
@@ -73,7 +73,7 @@ def test_check_env_would_have_something_to_say():
 
 
 @pytest.mark.parametrize("env_id", ENV_IDS)
-def test_the_default_wrappers_have_nothing_to_say(env_id):
+def test_the_default_wrappers_have_nothing_to_say(make_env, env_id):
     def run(env):
         for seed in range(3):
             env.reset(seed=seed)
@@ -83,7 +83,7 @@ def test_the_default_wrappers_have_nothing_to_say(env_id):
             assert (terminated, truncated) == (True, False)
             assert isinstance(env.render(), str)
 
-    with gym.make(env_id, render_mode="ansi") as env:
+    with make_env(env_id, render_mode="ansi") as env:
         assert "PassiveEnvChecker" in str(env)
         assert "TimeLimit" not in str(env)
         assert warnings_of(env, run) == []
@@ -91,8 +91,8 @@ def test_the_default_wrappers_have_nothing_to_say(env_id):
 
 @pytest.mark.parametrize("env_id", ENV_IDS)
 @pytest.mark.parametrize("action", HOSTILE.values(), ids=HOSTILE.keys())
-def test_hostile_actions_earn_a_reward_and_no_crash(env_id, action):
-    with gym.make(env_id, render_mode="ansi") as env:
+def test_hostile_actions_earn_a_reward_and_no_crash(make_env, env_id, action):
+    with make_env(env_id, render_mode="ansi") as env:
         env.reset(seed=1)
         _, reward, terminated, _, info = env.step(action)
         assert np.isfinite(reward)
@@ -106,9 +106,9 @@ def test_hostile_actions_earn_a_reward_and_no_crash(env_id, action):
 
 
 @pytest.mark.parametrize("env_id", ENV_IDS)
-def test_a_rewrite_of_the_right_words_earns_more_than_nothing(env_id):
+def test_a_rewrite_of_the_right_words_earns_more_than_nothing(make_env, env_id):
     """The negative control of hostile actions: rewards are not all 0."""
-    with gym.make(env_id) as env:
+    with make_env(env_id) as env:
         task = env.unwrapped.task
         ids, _ = task.prompts("train")
         examples = dict(task.demonstrations())
@@ -119,8 +119,8 @@ def test_a_rewrite_of_the_right_words_earns_more_than_nothing(env_id):
 
 @pytest.mark.parametrize("env_id", ENV_IDS)
 @pytest.mark.parametrize("action", [None, 3, b"red", ["red"], np.array("red"), float("nan")], ids=repr)
-def test_an_action_that_is_no_text_is_a_type_error(env_id, action):
-    with gym.make(env_id) as env:
+def test_an_action_that_is_no_text_is_a_type_error(make_env, env_id, action):
+    with make_env(env_id) as env:
         env.reset(seed=1)
         with pytest.raises(TypeError, match="expected the action to be a str") as error:
             env.step(action)
@@ -129,8 +129,8 @@ def test_an_action_that_is_no_text_is_a_type_error(env_id, action):
 
 
 @pytest.mark.parametrize("env_id", ENV_IDS)
-def test_a_spec_makes_the_same_environment_again(env_id):
-    with gym.make(env_id, split="test", metric="RR") as env:
+def test_a_spec_makes_the_same_environment_again(make_env, env_id):
+    with make_env(env_id, split="test", metric="RR") as env:
         spec = gym.envs.registration.EnvSpec.from_json(env.spec.to_json())
         assert pickle.loads(pickle.dumps(gym.spec(env_id))) == gym.spec(env_id)
         json.dumps(gym.spec(env_id).kwargs)
@@ -140,7 +140,7 @@ def test_a_spec_makes_the_same_environment_again(env_id):
         first = env.reset(seed=3), env.step("red shoe")
         for again in (gym.make(env.spec), gym.make(spec)):
             assert data_equivalence((again.reset(seed=3), again.step("red shoe")), first, exact=True)
-            assert not data_equivalence(again.reset(seed=4), first[0])
+            assert not data_equivalence(again.reset(seed=6), first[0])
             again.close()
 
 

@@ -29,12 +29,31 @@ def test_data_of_another_id_is_refused(tmp_path):
             gym.make("OSPO-ESCI-v0", data=str(tmp_path / dataset))
         assert "\n" not in str(error.value)
     shop_as(tmp_path / "own", "own")
-    with pytest.raises(TaskError, match=r"got 'own': make the environment with ospo_env.RewriteEnv\(data=...\)"):
+    with pytest.raises(TaskError, match=r"OSPO-HM-v0 reads .*; got 'own': use OSPO-Rewrite-v0"):
         gym.make("OSPO-HM-v0", data=str(tmp_path / "own"))
     RewriteEnv(data=tmp_path / "own").reset(seed=0)
     with gym.make("OSPO-HM-v0", data=str(tmp_path / "hm")) as env:
         env.reset(seed=0)
         assert json.loads(env.spec.to_json())["kwargs"]["data"] == str(tmp_path / "hm")
+
+
+@pytest.mark.parametrize("dataset", ["own", "esci", "sample-fashion"])
+def test_one_id_reads_any_data(tmp_path, dataset):
+    shop_as(tmp_path / "data", dataset)
+    with gym.make("OSPO-Rewrite-v0", data=str(tmp_path / "data")) as env:
+        env.reset(seed=0)
+        assert env.unwrapped.task.max_words == 16
+        assert env.step("red shoe")[2]
+    with gym.make("OSPO-Rewrite-v0", data=str(tmp_path / "data"), max_words=3) as env:
+        env.reset(seed=0)
+        assert env.step("one two three four")[-1]["words_beyond_cap"] == 1
+
+
+@pytest.mark.parametrize("make", [gym.make, gym.make_vec])
+def test_the_id_of_any_data_has_no_sample(make):
+    with pytest.raises(TaskError, match=r"expected data, a prepared directory, .* got neither") as error:
+        make("OSPO-Rewrite-v0")
+    assert "\n" not in str(error.value)
 
 
 def test_a_directory_that_is_none_is_refused(tmp_path):

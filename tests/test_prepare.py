@@ -8,6 +8,7 @@ import prepare
 import pytest
 from conftest import ROOT
 from official_files import check_error, esci_examples, esci_products, write_esci, write_hm
+from own_files import write_beir
 
 from envs_data import DataError, load_prepared, prepare_esci, prepare_hm
 
@@ -22,13 +23,20 @@ def hm_source(tmp_path_factory):
     return write_hm(tmp_path_factory.mktemp("hm"))
 
 
+@pytest.fixture(scope="module")
+def beir_source(tmp_path_factory):
+    return write_beir(tmp_path_factory.mktemp("beir") / "in")
+
+
 def folder_bytes(path):
     return {file.name: file.read_bytes() for file in sorted(path.iterdir())}
 
 
-@pytest.mark.parametrize("dataset", ["esci", "hm"])
-def test_same_files_and_seed_give_the_same_bytes_whatever_the_threads(dataset, esci_source, hm_source, tmp_path):
-    source = {"esci": esci_source, "hm": hm_source}[dataset]
+@pytest.mark.parametrize("dataset", ["esci", "hm", "beir"])
+def test_same_files_and_seed_give_the_same_bytes_whatever_the_threads(
+    dataset, esci_source, hm_source, beir_source, tmp_path
+):
+    source = {"esci": esci_source, "hm": hm_source, "beir": beir_source}[dataset]
     for threads in ("1", "3"):
         subprocess.run(
             [sys.executable, "scripts/prepare.py", dataset, "--source", source, "--out", tmp_path / threads],

@@ -125,8 +125,10 @@ def test_trec_files_measure_alike(tmp_path, retriever):
 def test_trec_lines_refuse_what_they_cannot_hold():
     assert gain_scale([0.0, 1.0]) == 1
     assert gain_scale([0.5]) == 10
+    assert gain_scale([0.0, 1 / 3, 2 / 3, 1.0]) == 3
+    assert gain_scale([1 / 7, 0.5]) == 14
     with pytest.raises(TaskError, match="six decimals"):
-        gain_scale([1 / 3])
+        gain_scale([2**-0.5])
     with pytest.raises(TaskError, match="without white space"):
         qrels_lines([("q 1", "d", 1.0)], 1)
     with pytest.raises(TaskError, match="white space"):

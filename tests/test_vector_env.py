@@ -128,16 +128,17 @@ def test_a_failing_retriever_is_an_error_and_no_reward():
 
 
 @pytest.mark.parametrize("env_id", ENV_IDS)
-def test_make_vec_makes_the_native_one(env_id):
+def test_make_vec_makes_the_native_one(make_env, env_id):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        envs = gym.make_vec(env_id, num_envs=2, split="validation")
+        envs = make_env(env_id, gym.make_vec, num_envs=2, split="validation")
     assert caught == []
     assert isinstance(envs, RewriteVectorEnv)
     assert envs.metadata["autoreset_mode"] is AutoresetMode.SAME_STEP
     assert (envs.num_envs, envs.spec.id) == (2, env_id)
-    sync = gym.make_vec(
+    sync = make_env(
         env_id,
+        gym.make_vec,
         num_envs=2,
         split="validation",
         vectorization_mode="sync",

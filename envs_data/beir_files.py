@@ -1,0 +1,106 @@
+"""A data set in the layout of BEIR: ``corpus.jsonl``, ``queries.jsonl`` and ``qrels/train.tsv, dev.tsv, test.tsv``.
+
+Source of the layout: Thakur et al. 2021, "BEIR: A Heterogenous Benchmark for Zero-shot Evaluation of Information
+Retrieval Models", arXiv 2104.08663.
+"""
+
+from pathlib import Path
+
+import polars as pl
+
+from envs_data.errors import DataError
+from envs_data.faults import Faults
+from envs_data.own_files import Column
+from envs_data.own_tables import OwnTables, TableFile, check_ids, join_judgements, with_column
+
+__all__ = ["SPLIT_FILES", "read_beir"]
+
+SPLIT_FILES = {"train.tsv": "train", "dev.tsv": "validation", "test.tsv": "test"}
+"""What the queries of each file of judgements are for."""
+
+_CORPUS = (
+    Column("doc_id", "id", source="_id"),
+    Column("title", "maybe", required=False),
+    Column("text", "maybe", required=False),
+)
+_QUERIES = (Column("query_id", "id", source="_id"), Column("query", "text", source="text"))
+_QRELS = (
+    Column("query_id", "id", source="query-id"),
+    Column("doc_id", "id", source="corpus-id"),
+    Column("gain", "number", source="score"),
+)
+
+
+def read_beir(source: Path, *, skip_unknown: bool = False) -> OwnTables:
+    """Read and check a directory.
+
+    A document of neither title nor text is kept, as several published data sets have some; it is never found.
+
+    Args:
+        source: The directory; each file may be gzipped (``.gz``).
+        skip_unknown: Leave out judgements of unknown queries or documents, and count them; otherwise each is a fault.
+
+    Returns:
+        The tables; a query's split is that of the file that judges it.
+
+    Raises:
+        FileFaults: Something is wrong in the files; all of it is told, up to 20 faults.
+        DataError: A file is not there.
+    """
+    source = Path(source)
+    if not source.is_dir():
+        what = "is a file" if source.exists() else "does not exist"
+        raise DataError(f"expected a directory in the layout of BEIR at {source}, but it {what}; check --source")
+    corpus_file, queries_file = _find(source, "corpus.jsonl"), _find(source, "queries.jsonl")
+    qrels_files = _find_qrels(source / "qrels")
+    faults = Faults()
+    corpus = TableFile.read(corpus_file, _CORPUS, faults)
+    queries = TableFile.read(queries_file, _QUERIES, faults)
+    judged = {name: TableFile.read(path, _QRELS, faults) for name, path in qrels_files.items()}
+    check_ids(corpus, queries, list(judged.values()), [], faults, skip_unknown=skip_unknown)
+    _note_other_split(judged, faults)
+    faults.check()
+    rows = pl.concat(file.table().with_columns(split=pl.lit(SPLIT_FILES[name])) for name, file in judged.items())
+    kept, counts = join_judgements(rows, queries.table(), corpus.table())
+    splits = rows.select("query_id", "split").unique("query_id", keep="first", maintain_order=True)
+    documents = with_column(corpus.table("title", pl.lit("")), "text", pl.lit("")).select("doc_id", "title", "text")
+    counts["documents_blank"] = documents.filter((pl.col("title") == "") & (pl.col("text") == "")).height
+    history = pl.lit([], dtype=pl.List(pl.String))
+    files = {"corpus": corpus_file, "queries": queries_file}
+    files |= {f"qrels/{name}": path for name, path in qrels_files.items()}
+    return OwnTables(
+        documents,
+        queries.table().join(splits, on="query_id", how="left").select("query_id", "query", "split", history=history),
+        kept,
+        None,
+        files,
+        counts,
+    )
+
+
+def _note_other_split(judged: dict[str, TableFile], faults: Faults) -> None:
+    """Note each query that an earlier file judges too, at its first row."""
+    seen = pl.DataFrame(schema={"query_id": pl.String, "also": pl.String})
+    for name, file in judged.items():
+        if file.frame is None:
+            continue
+        firsts = file.frame.drop_nulls("query_id").group_by("query_id").agg(pl.col("row").min())
+        again = firsts.join(seen, on="query_id").select("row", "also", got="query_id")
+        faults.add(file.path, "a query of one split", again, file.column("query_id").called)
+        also = pl.format(", which qrels/{} judges in row {}", pl.lit(name), "row").alias("also")
+        seen = pl.concat([seen, firsts.join(seen, on="query_id", how="anti").select("query_id", also)])
+
+
+def _find(directory: Path, name: str) -> Path:
+    for path in (directory / name, directory / f"{name}.gz"):
+        if path.is_file():
+            return path
+    raise DataError(f"expected the file {name} in {directory}; check --source")
+
+
+def _find_qrels(directory: Path) -> dict[str, Path]:
+    files = [(name, directory / (name + ending)) for name in SPLIT_FILES for ending in (".gz", "")]
+    found = {name: path for name, path in files if path.is_file()}
+    if not found:
+        raise DataError(f"expected judgements in {directory}, named {', '.join(SPLIT_FILES)}; there are none of these")
+    return found

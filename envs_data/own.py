@@ -1,0 +1,298 @@
+"""A user's own corpus, queries and judgements to a prepared directory: from tables, or from the layout of BEIR.
+
+- **Documents**: a title and a text; both are indexed.
+- **Gains**: a judgement of at least the *full* level has gain 1, one below it the share of that level that it reaches.
+  So with labels 0 to 3 and full level 3 the gains are 0, 1/3, 2/3 and 1, with full level 1 they are 0 and 1. A query
+  that no document answers in full is left out and counted: mean reciprocal rank and recall count full gain only.
+- **Splits** as given by query; otherwise drawn by seed.
+- **Negatives**: *hard* shares a rare word of the title with a document of full gain, *related* has a word of the query
+  in its title. Where there is no title, its place is taken by the text's first 200 characters.
+- **Demonstrations** as given, as far as they are of training queries; otherwise a run of the query's words, then
+  phrases from the title and the text of a full-gain document, some dropped, and at times one of another's title.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from envs_data.beir_files import read_beir
+from envs_data.demonstrations import draw_targets, join_phrases, keep_some, word_runs
+from envs_data.errors import DataError
+from envs_data.own_tables import OwnTables, read_tables
+from envs_data.pools import build_pools, check_pool_size
+from envs_data.prepared import SPLITS, PreparedData, file_sha256, write_prepared
+from envs_data.shared_words import name_query_word, share_rare_word
+from envs_data.sources import is_synthetic
+from envs_data.splits import random_stream, shuffle_within_splits, split_labels
+from envs_data.words import words
+
+__all__ = ["prepare_beir", "prepare_tables"]
+
+DEMONSTRATIONS_PER_QUERY = 2
+QUOTED_CHARACTERS = 1_000  # of a document's text, for demonstrations
+_TITLE_CHARACTERS = 200  # of a text that stands for a missing title
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """What both kinds of source share; ``full_gain`` may be ``None`` for the largest level."""
+
+    full_gain: float | None
+    validation_share: float
+    test_share: float
+    pool_size: int
+    seed: int
+
+    def check(self) -> None:
+        """Raise ``DataError`` for what is out of range."""
+        check_pool_size(self.pool_size)
+        random_stream(self.seed, "documents")  # which checks the seed
+        if self.full_gain is not None and not (math.isfinite(self.full_gain) and self.full_gain > 0):
+            raise DataError(f"full gain must be a finite number above 0; got {self.full_gain!r}")
+        for share, name in ((self.validation_share, "validation share"), (self.test_share, "test share")):
+            if not 0 <= share < 1:
+                raise DataError(f"{name} must be a number from 0 to less than 1; got {share!r}")
+        if self.validation_share + self.test_share >= 1:
+            raise DataError("validation share and test share must sum to less than 1; the rest is for training")
+
+
+def prepare_tables(
+    documents: Path,
+    queries: Path,
+    qrels: Path,
+    out: Path,
+    *,
+    demonstrations: Path | None = None,
+    history_separator: str = "|",
+    full_gain: float | None = None,
+    validation_share: float = 0.1,
+    test_share: float = 0.1,
+    pool_size: int = 100,
+    seed: int = 0,
+    skip_unknown: bool = False,
+) -> PreparedData:
+    """Prepare a corpus, queries and judgements from tables, whose columns ``envs_data.own_tables`` lists.
+
+    The same rows, arguments and seed give the same tables, in whichever format and order they come.
+
+    Args:
+        documents: The documents' file: Parquet, CSV, TSV or JSON Lines, as all of them.
+        queries: The queries' file. Without a column ``split``, splits are drawn.
+        qrels: The judgements' file.
+        out: Directory to write; an earlier prepared directory there is replaced.
+        demonstrations: The file of example rewrites, if there is one.
+        history_separator: Between the entries of a history that is written as a text.
+        full_gain: Level of a judgement from which its gain is 1, above 0; ``None`` for the largest of the file.
+        validation_share: Share of the queries for validation, in [0, 1), where splits are drawn.
+        test_share: Share of the queries for testing, likewise.
+        pool_size: Documents in a query's pool, from 2 to 10,000; a query with more judged documents keeps them all.
+        seed: Of document order, splits, negatives and demonstrations, from 0 to 2**63 - 1.
+        skip_unknown: Leave out judgements of unknown queries or documents, and count them, instead of an error.
+
+    Returns:
+        The data set as written.
+
+    Raises:
+        FileFaults: Something is wrong in the files; all of it is told, up to 20 faults.
+        DataError: A file is missing, an argument is out of range, or nothing is left.
+    """
+    settings = _Settings(full_gain, validation_share, test_share, pool_size, seed)
+    settings.check()
+    tables = read_tables(
+        Path(documents),
+        Path(queries),
+        Path(qrels),
+        None if demonstrations is None else Path(demonstrations),
+        separator=history_separator,
+        skip_unknown=skip_unknown,
+    )
+    drawn = SPLITS if tables.queries["split"].null_count() else ()
+    said = {"history_separator": history_separator, "skip_unknown": skip_unknown}
+    return _prepare(tables, Path(out), "own", settings, drawn, said)
+
+
+def prepare_beir(
+    source: Path,
+    out: Path,
+    *,
+    keep_splits: bool = False,
+    full_gain: float = 1.0,
+    validation_share: float = 0.1,
+    test_share: float = 0.1,
+    pool_size: int = 100,
+    seed: int = 0,
+    skip_unknown: bool = False,
+) -> PreparedData:
+    """Prepare a directory in the layout of BEIR, which ``envs_data.beir_files`` describes.
+
+    Splits are those of the files of judgements. Most such data sets have no ``train.tsv``, which leaves nothing to
+    train on: there all judged queries are drawn anew. Where there is one and no ``dev.tsv``, validation queries are
+    drawn from the training ones.
+
+    Args:
+        source: The directory.
+        out: Directory to write; an earlier prepared directory there is replaced.
+        keep_splits: Draw nothing, even if no training or validation queries are the result.
+        full_gain: Level of a judgement from which its gain is 1, above 0. By default every positive judgement counts
+            in full, since few of these data sets have a document of their highest level for each query.
+        validation_share: As in :func:`prepare_tables`.
+        test_share: As in :func:`prepare_tables`.
+        pool_size: As in :func:`prepare_tables`.
+        seed: As in :func:`prepare_tables`.
+        skip_unknown: As in :func:`prepare_tables`.
+
+    Returns:
+        The data set as written.
+
+    Raises:
+        FileFaults: Something is wrong in the files; all of it is told, up to 20 faults.
+        DataError: A file is missing, an argument is out of range, or nothing is left.
+    """
+    settings = _Settings(full_gain, validation_share, test_share, pool_size, seed)
+    settings.check()
+    tables = read_beir(Path(source), skip_unknown=skip_unknown)
+    present = set(tables.queries["split"].drop_nulls())
+    if keep_splits or {"train", "validation"} <= present:
+        drawn: tuple[str, ...] = ()
+    else:
+        drawn = SPLITS[:2] if "train" in present else SPLITS
+    said = {"keep_splits": keep_splits, "skip_unknown": skip_unknown}
+    return _prepare(tables, Path(out), "beir", settings, drawn, said)
+
+
+def _prepare(
+    tables: OwnTables, out: Path, dataset: str, settings: _Settings, drawn: tuple[str, ...], said: Mapping[str, Any]
+) -> PreparedData:
+    """Prepare from tables: queries of the ``drawn`` splits, or of none, are drawn anew among these."""
+    documents = tables.documents.sort("doc_id")
+    documents = documents[random_stream(settings.seed, "documents").permutation(documents.height)]
+    documents = documents.with_columns(
+        text=pl.concat_str("title", "text", separator="\n").str.strip_chars("\n"),
+        lead=pl.when(pl.col("title") == "").then(pl.col("text").str.head(_TITLE_CHARACTERS)).otherwise("title"),
+    )
+    judgements, full_gain, left_out = _usable_judgements(tables, documents, settings.full_gain)
+    asked = tables.queries.join(judgements, on="query_id", how="semi")
+    queries = _ordered_queries(asked, drawn, settings, random_stream(settings.seed, "splits"))
+    judgements = judgements.join(queries.select("query_id", "number"), on="query_id").sort("number", "doc_row")
+    full = judgements.filter(pl.col("gain") == 1.0)
+    pools, pool_counts = build_pools(
+        queries["query_id"],
+        documents.height,
+        judgements["number"].to_numpy(),
+        judgements["doc_row"].to_numpy(),
+        hard=share_rare_word(documents["lead"], full["number"].to_numpy(), full["doc_row"].to_numpy()),
+        related=name_query_word(documents["lead"], queries["query"]),
+        pool_size=settings.pool_size,
+        rng=random_stream(settings.seed, "pools"),
+    )
+    demonstrations, unused = _demonstrations(tables, queries, full, documents, settings.seed)
+    return write_prepared(
+        out,
+        {
+            "documents": documents,
+            "queries": queries.with_columns(intent=pl.lit([], dtype=pl.List(pl.String))),
+            "pools": pools,
+            "qrels": judgements,
+            "demonstrations": demonstrations,
+        },
+        dataset=dataset,
+        synthetic=any(is_synthetic(path.parent) for path in tables.files.values()),
+        arguments={**asdict(settings), "full_gain": full_gain, "splits_drawn": list(drawn), **said},
+        sources={name: file_sha256(path) for name, path in tables.files.items()},
+        counts={
+            "documents": documents.height,
+            "judgements": judgements.height,
+            **tables.counts,
+            **left_out,
+            **pool_counts,
+            "demonstrations": demonstrations.height,
+            "demonstrations_not_of_training": unused,
+        },
+    )
+
+
+def _usable_judgements(
+    tables: OwnTables, documents: pl.DataFrame, full_gain: float | None
+) -> tuple[pl.DataFrame, float, dict[str, int]]:
+    """Judgements with gains, of queries with a document of full gain; the full level; the queries left out."""
+    largest = float(np.max(tables.qrels["gain"].to_numpy(), initial=0.0))
+    level = largest if full_gain is None else full_gain
+    if level <= 0:
+        raise DataError("expected judgements with a gain above 0, but all are 0; check the column of gains")
+    rows = documents.select("doc_id", doc_row=pl.int_range(pl.len(), dtype=pl.Int64))
+    gains = tables.qrels.with_columns(gain=(pl.col("gain") / level).clip(upper_bound=1.0)).join(rows, on="doc_id")
+    kept = gains.filter((pl.col("gain") == 1.0).any().over("query_id"))
+    judged = gains["query_id"].n_unique()
+    if kept.is_empty():
+        raise DataError(
+            f"expected queries with a judgement of at least {level:g}, which is full gain, but there are none among "
+            f"{judged} judged queries; the largest is {largest:g}: choose another full gain"
+        )
+    return (
+        kept,
+        level,
+        {
+            "queries_without_judgement": tables.queries.height - judged,
+            "queries_without_full_gain": judged - kept["query_id"].n_unique(),
+            "judgements_of_queries_left_out": gains.height - kept.height,
+        },
+    )
+
+
+def _ordered_queries(
+    asked: pl.DataFrame, drawn: tuple[str, ...], settings: _Settings, rng: np.random.Generator
+) -> pl.DataFrame:
+    """Queries in their final order: ``number``, ``query_id``, ``query``, ``split``, ``history``."""
+    queries = asked.sort("query_id")
+    labels = queries["split"].fill_null("").to_numpy().astype("<U10")
+    if drawn:
+        shares = {"validation": settings.validation_share, "test": settings.test_share}
+        shares = {name: share for name, share in shares.items() if name in drawn and share}
+        open_to = labels != "test" if "test" not in drawn else np.full(len(labels), True)
+        shares = {"train": 1.0 - sum(shares.values()), **shares}
+        labels[open_to] = split_labels(int(open_to.sum()), shares, rng)
+    ordered = queries.with_columns(split=pl.Series(labels.tolist(), dtype=pl.String))
+    ordered = ordered[shuffle_within_splits(labels, rng)]
+    return ordered.select(pl.int_range(pl.len(), dtype=pl.Int64).alias("number"), pl.all())
+
+
+def _demonstrations(
+    tables: OwnTables, queries: pl.DataFrame, full: pl.DataFrame, documents: pl.DataFrame, seed: int
+) -> tuple[pl.DataFrame, int]:
+    """The demonstrations given or made, and how many of those given are not of training queries."""
+    if tables.demonstrations is None:
+        return _demonstrate(queries, full, documents, random_stream(seed, "demonstrations")), 0
+    training = queries.filter(pl.col("split") == "train").select("query_id", "number")
+    kept = tables.demonstrations.join(training, on="query_id").sort("number", "text").select("query_id", "text")
+    return kept, tables.demonstrations.height - kept.height
+
+
+def _demonstrate(
+    queries: pl.DataFrame, full: pl.DataFrame, documents: pl.DataFrame, rng: np.random.Generator
+) -> pl.DataFrame:
+    """Two rewrites for each training query, of different documents of full gain where it has several."""
+    asked, rows = draw_targets(queries, full, DEMONSTRATIONS_PER_QUERY, rng)
+    chosen = documents[rows]
+    query = asked.select(words(pl.col("query"))).to_series()
+    length = query.list.len().to_numpy().astype(np.int64)
+    lead = chosen.select(words(pl.col("lead"))).to_series()
+    quoted = pl.col("text").str.strip_prefix(pl.col("title")).str.head(QUOTED_CHARACTERS)
+    body = chosen.select(words(quoted)).to_series()
+    other = documents[rng.integers(0, documents.height, chosen.height)].select(words(pl.col("lead"))).to_series()
+    return join_phrases(
+        asked["query_id"],
+        word_runs(query, np.maximum((length + 1) // 2, 1), np.maximum(length, 1), rng),
+        [
+            keep_some(word_runs(lead, 1, 3, rng), 0.8, rng),
+            keep_some(word_runs(lead, 1, 3, rng), 0.8, rng),
+            keep_some(word_runs(body, 1, 3, rng), 0.5, rng),
+            keep_some(word_runs(body, 1, 3, rng), 0.5, rng),
+            keep_some(word_runs(other, 1, 2, rng), 0.3, rng),
+        ],
+        rng,
+    )

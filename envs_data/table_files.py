@@ -1,0 +1,186 @@
+"""A user's tables as Parquet, CSV, TSV or JSON Lines files: their columns as they stand, with the row of each value.
+
+Faults of the form (a line that is no JSON object, a record with too many fields) are noted and their rows left out;
+faults of the values are for ``envs_data.own_files``.
+"""
+
+import codecs
+import json
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from envs_data.csv_shape import csv_shape, read_blocks
+from envs_data.errors import DataError, one_line
+from envs_data.faults import Faults
+
+__all__ = ["FORMATS", "LIST", "read_raw"]
+
+LIST = " is a list"
+"""What the column of a JSON Lines file has behind its name where it says which values are lists or objects."""
+
+_QUOTES = 'quotes only around whole fields, closed, and doubled inside them as in "a ""b"" c"'
+
+_Found = tuple[pl.DataFrame, Sequence[str]]
+_Read = Callable[[Path, Sequence[str], Faults], _Found | None]
+
+
+def read_raw(path: Path, columns: Sequence[str], faults: Faults) -> _Found | None:
+    """Some columns of a file, values as they stand.
+
+    Args:
+        path: A file of one of :data:`FORMATS`; all but Parquet may be gzipped (``.gz``).
+        columns: Names wanted; those that the file lacks are absent from the result.
+        faults: Gets what is wrong with the form of the file.
+
+    Returns:
+        ``row`` (int64, ascending) and the columns found, of CSV and JSON Lines as strings with null where there is
+        nothing (of JSON Lines a boolean column ``NAME is a list`` stands beside each), and the names of all columns of
+        the file (of JSON Lines those of its first object); ``None`` if the file cannot be read at all.
+
+    Raises:
+        DataError: There is no such file, or its name ends in nothing known.
+    """
+    if not path.is_file():
+        what = "is a directory" if path.exists() else "does not exist"
+        raise DataError(f"expected a file at {path}, but it {what}")
+    ending = path.name.removesuffix(".gz").rpartition(".")[2].lower()
+    if ending not in FORMATS or (ending == "parquet" and path.suffix == ".gz"):
+        raise DataError(f"expected a file named .{', .'.join(FORMATS)} (all but Parquet also .gz); got {path}")
+    faults.begin(path, columns)
+    try:
+        return FORMATS[ending](path, columns, faults)
+    except (pl.exceptions.PolarsError, OSError, EOFError, zlib.error) as error:
+        faults.note(path, f"expected {_NAMES[ending]}, but it cannot be read: {_why(path, ending, error)}")
+        return None
+
+
+def _read_parquet(path: Path, columns: Sequence[str], faults: Faults) -> _Found:
+    scan = pl.scan_parquet(path, glob=False)
+    present = scan.collect_schema().names()
+    frame = scan.select(name for name in columns if name in present).collect()
+    return frame.select(pl.int_range(1, frame.height + 1, dtype=pl.Int64).alias("row"), pl.all()), present
+
+
+def _read_separated(separator: str) -> _Read:
+    def read(path: Path, columns: Sequence[str], faults: Faults) -> _Found | None:
+        shape = csv_shape(path, separator)
+        misquoted = shape.misquoted if shape.open_record is None else np.array([shape.open_record])
+        if len(misquoted):  # what follows a stray quote may be read as anything
+            faults.add(path, _QUOTES, pl.DataFrame({"row": misquoted + 1}).with_columns(got=pl.lit('"')))
+            return None
+        width = int(shape.fields[0]) if len(shape.fields) else 0
+        names = [f"column {place}" for place in range(width)]
+        if not width:
+            faults.note(path, "expected a header line with the names of the columns, got nothing", row=1)
+            return None
+        scan = pl.scan_csv(
+            path,
+            has_header=False,
+            separator=separator,
+            schema=dict.fromkeys(names, pl.String),
+            extra_columns="ignore",
+            missing_columns="insert",
+            glob=False,
+        )
+        header = list(scan.head(1).collect().row(0))
+        twice = sorted({name for name in header if name is not None and header.count(name) > 1})
+        if twice:
+            faults.note(path, f"expected each column once, got several named {twice[0]!r}", row=1)
+            return None
+        wanted = [pl.col(names[header.index(name)]).alias(name) for name in columns if name in header]
+        frame = scan.select(wanted).collect() if wanted else pl.DataFrame()
+        if wanted and frame.height != len(shape.fields):
+            raise OSError(f"{len(shape.fields)} records by its quotes, {frame.height} as read")  # our own invariant
+        numbers = {"row": np.arange(1, len(shape.fields) + 1), "fields": shape.fields}
+        table = pl.DataFrame(numbers).hstack(frame)[1:].filter(pl.col("fields") > 0)
+        wrong = table.filter(pl.col("fields") != width).select("row", got="fields")
+        faults.add(path, f"{width} fields, as the header has", wrong)
+        return table.filter(pl.col("fields") == width).drop("fields"), [name or "" for name in header]
+
+    return read
+
+
+def _read_json_lines(path: Path, columns: Sequence[str], faults: Faults) -> _Found:
+    line = pl.col("line")
+    # \x01 stands in no JSON text, so that a line is one field
+    scan = pl.scan_csv(
+        path,
+        has_header=False,
+        separator="\x01",
+        quote_char=None,
+        schema={"line": pl.String},
+        extra_columns="ignore",
+        glob=False,
+        row_index_name="row",
+        row_index_offset=1,
+    )
+    scan = scan.filter(line.str.strip_chars("\ufeff \t\r") != "").with_columns(line.str.strip_chars("\ufeff \t\r"))
+    parsed = scan.select(
+        pl.col("row").cast(pl.Int64),
+        line.str.head(200),
+        (line.str.starts_with("{") & line.str.json_path_match("$").is_not_null()).alias("is object"),
+        *(line.str.json_path_match(_path(name)).alias(name) for name in columns),
+        *(_is_list(name) for name in columns),
+    ).collect(engine="streaming")
+    parsed = parsed.sort("row")
+    faults.add(path, "a JSON object", parsed.filter(~pl.col("is object")).select("row", got="line"))
+    table = parsed.filter("is object")
+    found = [name for name in columns if not table.height or table[name].null_count() < table.height]
+    keys: Sequence[str] = columns
+    if len(found) < len(columns):
+        keys = list(json.loads(scan.filter(pl.col("row") == table["row"][0]).select("line").collect().item()))
+    return table.select("row", *(pl.col(name, name + LIST) for name in found)), keys
+
+
+def _path(name: str) -> str:
+    return f"$[{json.dumps(name)}]"
+
+
+def _is_list(name: str) -> pl.Expr:
+    """Whether a value is a list or an object: it has a first part, or nothing at all between its brackets."""
+    value = pl.col("line").str.json_path_match(_path(name))
+    inner = pl.col("line").str.json_path_match(f"{_path(name)}.*")
+    bracketed = value.str.contains(r"^[\[{]")
+    return (bracketed & (inner.is_not_null() | value.is_in(["[]", "{}", "[null]"]))).fill_null(False).alias(name + LIST)
+
+
+def _why(path: Path, ending: str, error: Exception) -> str:
+    """What is wrong with a file that cannot be read; a byte that is not UTF-8 is told by its line."""
+    try:
+        line = None if ending == "parquet" else _line_not_utf8(path)
+    except (OSError, EOFError, zlib.error):
+        line = None
+    return one_line(error) if line is None else f"line {line} is not UTF-8"
+
+
+def _line_not_utf8(path: Path) -> int | None:
+    decoder, lines = codecs.getincrementaldecoder("utf-8")(), 1
+    for block in read_blocks(path):
+        try:
+            decoder.decode(block)
+        except UnicodeDecodeError as error:
+            return lines + bytes(error.object[: error.start]).count(b"\n")
+        lines += block.count(b"\n")
+    return None
+
+
+FORMATS: dict[str, _Read] = {
+    "parquet": _read_parquet,
+    "csv": _read_separated(","),
+    "tsv": _read_separated("\t"),
+    "jsonl": _read_json_lines,
+    "ndjson": _read_json_lines,
+}
+"""Reader of each ending of a file's name."""
+
+_NAMES = {
+    "parquet": "a Parquet file",
+    "csv": "a CSV file in UTF-8",
+    "tsv": "a TSV file in UTF-8",
+    "jsonl": "JSON Lines in UTF-8",
+    "ndjson": "JSON Lines in UTF-8",
+}
