@@ -1,4 +1,4 @@
-"""Pseudo-relevance feedback: the raw query, expanded with words of the documents that it finds. It sees no judgement."""
+"""Pseudo-relevance feedback: the raw query, expanded with words of the documents that it finds, without judgements."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -91,7 +91,7 @@ def _relevance_model(
 def _divergent(
     terms: NDArray[np.int64], model: NDArray[np.float64], corpus: NDArray[np.float64], words: Sequence[str]
 ) -> list[int]:
-    """The terms (U,) that a model (U,) makes more frequent than the corpus (V,) does, by their part of the divergence."""
+    """Those of U terms that a model (U,) makes more frequent than the corpus (V,), by their part of the divergence."""
     parts = model * np.log(model / corpus[terms])
     gain = {term: part for term, part in zip(terms.tolist(), parts.tolist(), strict=True) if part > 0.0}
     return sorted(gain, key=lambda term: (-gain[term], words[term]))
