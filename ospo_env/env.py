@@ -263,11 +263,11 @@ class RewriteEnv(gym.Env[str, str]):
         }
 
     def _described(self, doc_ids: Sequence[str]) -> list[RankedDocument]:
-        """The documents of those ids, all of them in the current pool, with title and gain."""
+        """The documents of those ids, with title and gain."""
         of_query = pl.col("query_id") == self.prompt_id
         data = self.task.data
-        pool = data.pools.filter(of_query)["doc_rows"].item()
+        rows = data.documents["doc_id"].is_in(list(doc_ids)).arg_true()
         judged = data.qrels.filter(of_query)
         gains = dict(zip(data.documents["doc_id"].gather(judged["doc_row"]), judged["gain"], strict=True))
-        titles = dict(zip(*(data.documents[name].gather(pool) for name in ("doc_id", "title")), strict=True))
+        titles = dict(zip(*(data.documents[name].gather(rows) for name in ("doc_id", "title")), strict=True))
         return [RankedDocument(doc_id, titles[doc_id], gains.get(doc_id, 0.0)) for doc_id in doc_ids]

@@ -51,7 +51,7 @@ def feedback_policy(
         raise TaskError(f"expected interpolation as a share of at least 0 and below 1; got {interpolation!r}")
     counts = term_counts(task.data.documents.texts, task.data.documents.digest)
     words = Vocabulary(counts).tokens()
-    corpus = np.bincount(counts["terms"], weights=counts["counts"], minlength=len(words))
+    corpus = np.bincount(counts["terms"], weights=counts["counts"], minlength=len(words)).astype(np.float64)
     corpus /= max(corpus.sum(), 1.0)
 
     def rewrite(query: str) -> str:
@@ -85,7 +85,8 @@ def _relevance_model(
         for cell, weight in zip(cells, weights, strict=True)
     ]
     terms, places = np.unique(np.concatenate([counts["terms"][cell] for cell in cells]), return_inverse=True)
-    return terms.astype(np.int64), np.bincount(places, weights=np.concatenate(shares), minlength=len(terms))
+    model = np.bincount(places, weights=np.concatenate(shares), minlength=len(terms))
+    return terms.astype(np.int64), model.astype(np.float64)
 
 
 def _divergent(
