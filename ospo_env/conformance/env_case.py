@@ -96,7 +96,7 @@ def make_env_case(env: EnvLike, *, texts: Sequence[str] | None = None, seed: int
         made: Any = env if factory is None or isinstance(env, gym.Env) else factory()
     except gym.error.Error as error:
         raise TaskError(f"cannot make the environment {env!r}: {error}") from error
-    task = getattr(made.unwrapped, "task", None) if isinstance(made, gym.Env) else None
+    task: Any = getattr(made.unwrapped, "task", None) if isinstance(made, gym.Env) else None
     if not isinstance(made, gym.Env) or not all(hasattr(task, member) for member in _MEMBERS):
         raise TaskError(
             "expected an environment id, a factory or an environment, with a task behind it that has "

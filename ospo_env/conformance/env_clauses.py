@@ -5,6 +5,7 @@ import itertools
 import pickle
 import warnings
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any, TypeAlias
 
 import gymnasium as gym
@@ -102,19 +103,19 @@ def _vector(case: EnvCase) -> str | None:
     spec = case.env.spec
     if spec is None or spec.vector_entry_point is None or spec.additional_wrappers:
         return None
-    vector = gym.make_vec(copy.deepcopy(spec), num_envs=len(case.seeds), vectorization_mode="vector_entry_point")
-    for text in case.texts:
-        texts = [text, *case.texts[: len(case.seeds) - 1]]
-        observations, _ = vector.reset(seed=list(case.seeds))
-        rewards = vector.step(texts)[1]
-        for index, seed in enumerate(case.seeds):
-            played = case.play(seed, texts[index])
-            if (observations[index], rewards[index]) != (played.observation, played.reward):
-                return (
-                    f"{_where(played, texts[index])} earns {played.reward} for {played.observation!r} in a single "
-                    f"environment, {rewards[index]} for {observations[index]!r} in a vector of them"
-                )
-    vector.close()
+    vector: Any = gym.make_vec(copy.deepcopy(spec), num_envs=len(case.seeds), vectorization_mode="vector_entry_point")
+    with closing(vector):
+        for text in case.texts:
+            texts = [text, *case.texts[: len(case.seeds) - 1]]
+            observations, _ = vector.reset(seed=list(case.seeds))
+            rewards = vector.step(texts)[1]
+            for index, seed in enumerate(case.seeds):
+                played = case.play(seed, texts[index])
+                if (observations[index], rewards[index]) != (played.observation, played.reward):
+                    return (
+                        f"{_where(played, texts[index])} earns {played.reward} for {played.observation!r} in a single "
+                        f"environment, {rewards[index]} for {observations[index]!r} in a vector of them"
+                    )
     return None
 
 
