@@ -115,6 +115,8 @@ def test_what_cannot_be_checked():
         check_env(Unportable())
     with pytest.raises(TaskError, match=r"'processes' needs .* pass an id, or a factory"):
         check_env(lambda: Unportable())
+    with pytest.raises(TaskError, match="at least one text"):
+        check_env(Right, texts=[])
     with pytest.raises(TaskError, match="cannot make the environment 'OSPO-ESCI-v9'"):
         check_env("OSPO-ESCI-v9")
     for other in ("CartPole-v1", dict, 7):

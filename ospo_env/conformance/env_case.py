@@ -1,5 +1,6 @@
 """What a check of an environment looks at: the environment, how it is made again, seeds, and texts to step with."""
 
+import itertools
 import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,10 +9,12 @@ from typing import Any, NamedTuple, TypeAlias
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.utils.env_checker import data_equivalence
 
+from ospo_env.conformance.case import spoken
 from ospo_env.errors import TaskError
 
-__all__ = ["EnvCase", "EnvFactory", "EnvLike", "Played", "make_env_case", "play"]
+__all__ = ["EnvCase", "EnvFactory", "EnvLike", "Played", "difference", "make_env_case", "play", "where"]
 
 EnvFactory: TypeAlias = Callable[[], gym.Env[str, str]]
 """Makes an environment, an equal one at each call."""
@@ -77,6 +80,11 @@ class EnvCase:
         """The task behind the environment."""
         return getattr(self.env.unwrapped, "task", None)
 
+    @property
+    def episodes(self) -> list[tuple[int, str]]:
+        """Every seed with every text."""
+        return list(itertools.product(self.seeds, self.texts))
+
     def play(self, seed: int, text: str) -> Played:
         """One episode of the environment."""
         return play(self.env, seed, text)
@@ -87,6 +95,19 @@ def play(env: gym.Env[str, str], seed: int, text: str) -> Played:
     observation, opening = env.reset(seed=seed)
     _, reward, terminated, truncated, closing = env.step(text)
     return Played(observation, opening, float(reward), bool(terminated and not truncated), closing)
+
+
+def difference(found: Played, expected: Played) -> str | None:
+    """The first thing in which two episodes differ, or ``None``."""
+    for field, one, two in zip(Played._fields, found, expected, strict=True):
+        if not data_equivalence(one, two, exact=True):
+            return f"{field} is {one!r}, expected {two!r}"
+    return None
+
+
+def where(played: Played, text: str) -> str:
+    """A text and the query that it answered, for messages."""
+    return f"{spoken(text)} for query {played.query_id!r}"
 
 
 def make_env_case(env: EnvLike, *, texts: Sequence[str] | None = None, seed: int = 0) -> EnvCase:
@@ -107,6 +128,8 @@ def make_env_case(env: EnvLike, *, texts: Sequence[str] | None = None, seed: int
         found = [text for _, text in task.demonstrations()[:_DEMONSTRATIONS]]
         found += [made.reset(seed=each)[0] for each in seeds]
         texts = [*found, *_PLAIN_TEXTS]
+    if not texts:
+        raise TaskError("expected at least one text to step with; got none")
     return EnvCase(made, factory, _portable(factory, made), seeds, tuple(dict.fromkeys(texts)))
 
 
