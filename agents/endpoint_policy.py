@@ -156,8 +156,7 @@ def _check_access(model: str, base_url: str | None, key: str) -> None:
         raise AgentError("expected a base URL (OPENAI_BASE_URL) such as http://localhost:8000/v1; got something else")
     if not key:
         raise AgentError(
-            "expected the endpoint's key in OPENAI_API_KEY; it is not set (where none is asked for, any word does)"
-            "takes any word"
+            "expected the endpoint's key in OPENAI_API_KEY; it is not set. Where none is asked for, any word does"
         )
     if not key.isascii() or not key.isprintable() or " " in key:
         raise AgentError("expected the endpoint's key (OPENAI_API_KEY) as one word of ASCII; it has other characters")

@@ -106,7 +106,7 @@ def _endpoint(name: str, request: Request) -> FoundPolicy | None:
         name.removeprefix(_ENDPOINT),
         temperature=request.temperature,
         max_tokens=request.max_new_tokens,
-        seed=request.seed,
+        seed=request.seed if request.temperature > 0 else None,  # some endpoints refuse one
     )
 
     def write(task: Any, ids: Sequence[str], prompts: Sequence[str], progress: Callable[[int], object]) -> Rewrites:

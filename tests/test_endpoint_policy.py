@@ -197,7 +197,7 @@ def test_address_and_key_come_from_the_environment(monkeypatch):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"api_key": None}, "OPENAI_API_KEY; it is not set"),
+        ({"api_key": None}, r"OPENAI_API_KEY; it is not set. Where none is asked for, any word does$"),
         ({"api_key": " \n"}, "OPENAI_API_KEY; it is not set"),
         ({"api_key": "two words"}, "as one word of ASCII"),
         ({"api_key": "schlüssel"}, "as one word of ASCII"),
@@ -249,7 +249,8 @@ class TestEvaluate:
             more = ["--json", str(report), "--rewrites", str(tmp_path / "rewrites"), "--max-new-tokens", "50"]
             evaluate.main([*self.COMMAND, "--policy", "query", "openai:stub", *more])
             malformed = sum("dress" in prompt_of(request) for request in stub.requests)
-            assert all(request["max_tokens"] == 50 for request in stub.requests)
+            sent = [{key: request[key] for key in request if key != "messages"} for request in stub.requests]
+            assert sent == [{"model": "stub", "temperature": 0.0, "max_tokens": 50}] * len(sent)
         row = json.loads(report.read_text())["policies"]["openai:stub"]
         assert (row["endpoint"], row["malformed"]) == (stub.url, malformed)
         rewrites = read_rewrites(tmp_path / "rewrites" / "openai-stub.jsonl")
