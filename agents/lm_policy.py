@@ -5,9 +5,9 @@ import dataclasses
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import jinja2
 import torch
@@ -150,14 +150,18 @@ def save_policy(
 class LanguageModelPolicy:
     """Prompts in, rewrites out.
 
+    Attributes:
+        malformed: Completions of the last call in which no rewrite was found; each gave the empty text, which earns 0.
+
     Args:
-        model: The causal LM.
+        model: The causal LM; it computes where it is, see :meth:`open`.
         tokenizer: With a chat template and a padding token. A completion ends at its end token or the model's.
         prompt_format: How prompts are put and rewrites found.
         max_new_tokens: Bound on a completion's length; none takes the one in the model's generation config.
         temperature: 0 decodes greedily, else tokens are sampled at it.
         seed: Of the sampling; the same call gives the same texts, the global generator is left as it was.
         batch_size: Prompts generated at once.
+        progress: Called after each batch with the number of its prompts.
     """
 
     def __init__(
@@ -170,6 +174,7 @@ class LanguageModelPolicy:
         temperature: float = 0.0,
         seed: int = 0,
         batch_size: int = 64,
+        progress: Callable[[int], object] = lambda done: None,
     ) -> None:
         if temperature < 0:
             raise AgentError(f"expected a temperature of at least 0, got {temperature}")
@@ -178,6 +183,8 @@ class LanguageModelPolicy:
         self.prompt_format = prompt_format
         self.batch_size = batch_size
         self.seed = seed
+        self.progress = progress
+        self.malformed = 0
         ends = model.generation_config.eos_token_id
         ends = ends if isinstance(ends, list) else [] if ends is None else [ends]
         # All that a model's own generation config may set, so that tokens are drawn as in training.
@@ -192,16 +199,31 @@ class LanguageModelPolicy:
             "pad_token_id": tokenizer.pad_token_id,
         }
 
+    @classmethod
+    def open(cls, path_or_id: str | Path, **settings: Any) -> Self:
+        """A stored policy, moved to the accelerator that torch finds, if there is one.
+
+        Args:
+            path_or_id: Where it is, see :func:`load_policy`, whose errors this raises.
+            settings: The keyword arguments of the class.
+        """
+        model, tokenizer, prompt_format = load_policy(path_or_id)
+        device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+        return cls(model if device is None else model.to(device), tokenizer, prompt_format, **settings)
+
     def __call__(self, prompt_ids: Sequence[str], prompts: Sequence[str]) -> list[str]:
         """One rewrite for each prompt; a malformed completion gives the empty text, which earns 0."""
         del prompt_ids
-        texts: list[str] = []
+        rewrites: list[str | None] = []
         with _seeded(self.seed), _evaluating(self.model):
             for start in range(0, len(prompts), self.batch_size):
-                texts += self._rewrite(prompts[start : start + self.batch_size])
-        return texts
+                batch = prompts[start : start + self.batch_size]
+                rewrites += self._rewrite(batch)
+                self.progress(len(batch))
+        self.malformed = rewrites.count(None)
+        return [rewrite or "" for rewrite in rewrites]
 
-    def _rewrite(self, prompts: Sequence[str]) -> list[str]:
+    def _rewrite(self, prompts: Sequence[str]) -> list[str | None]:
         encoded = self.tokenizer.apply_chat_template(
             [self.prompt_format.messages(prompt) for prompt in prompts],
             add_generation_prompt=True,
@@ -213,7 +235,7 @@ class LanguageModelPolicy:
         with torch.inference_mode():
             output = self.model.generate(**encoded, **self._generation)
         completions = self.tokenizer.batch_decode(output[:, encoded["input_ids"].shape[1] :], skip_special_tokens=True)
-        return [self.prompt_format.rewrite(completion) or "" for completion in completions]
+        return [self.prompt_format.rewrite(completion) for completion in completions]
 
 
 @contextlib.contextmanager

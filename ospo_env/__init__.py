@@ -6,6 +6,7 @@ Importing the package registers the ids of :data:`~ospo_env.registration.ENVIRON
 
 from ospo_env.env import RewriteEnv
 from ospo_env.errors import RetrieverError, TaskError
+from ospo_env.feedback import feedback_policy
 from ospo_env.policies import REFERENCE_POLICIES, make_reference_policy
 from ospo_env.registration import register_environments as _register_environments
 from ospo_env.rescoring import Rewrites, read_rewrites, rescore, write_rewrites
@@ -25,6 +26,7 @@ __all__ = [
     "RewriteVectorEnv",
     "Rewrites",
     "TaskError",
+    "feedback_policy",
     "make_reference_policy",
     "make_retriever",
     "read_rewrites",

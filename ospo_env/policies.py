@@ -1,4 +1,4 @@
-"""Reference policies that look behind the door: the raw query, a strong reference, and noise."""
+"""Reference policies that look behind the door: the raw query, feedback, a strong reference, and noise."""
 
 import hashlib
 from collections import Counter
@@ -10,6 +10,7 @@ import polars as pl
 
 from envs_data import unknown_name
 from ospo_env.errors import TaskError
+from ospo_env.feedback import feedback_policy
 from ospo_env.metrics import FULL_GAIN
 from ospo_env.task import RetrievalTask
 from ospo_env.text import cap_words, tokens
@@ -24,7 +25,7 @@ def make_reference_policy(name: str, task: RetrievalTask, seed: int = 0) -> Refe
     """A policy that no learner could be, to compare learners with.
 
     Args:
-        name: ``"query"``, ``"oracle"`` or ``"random"``; see the functions of those names.
+        name: ``"query"``, ``"prf"``, ``"oracle"`` or ``"random"``; see the functions of those names.
         task: The task to look into.
         seed: Seed of ``"random"``; the others need none.
 
@@ -46,6 +47,11 @@ def query_policy(task: RetrievalTask, seed: int = 0) -> ReferencePolicy:
         return [task.query(prompt_id).query for prompt_id in prompt_ids]
 
     return policy
+
+
+def prf_policy(task: RetrievalTask, seed: int = 0) -> ReferencePolicy:
+    """The raw query with words of the documents that it finds: :func:`feedback_policy` with its usual settings."""
+    return feedback_policy(task)
 
 
 def random_policy(task: RetrievalTask, seed: int = 0) -> ReferencePolicy:
@@ -83,6 +89,7 @@ def oracle_policy(task: RetrievalTask, seed: int = 0) -> ReferencePolicy:
 
 REFERENCE_POLICIES: dict[str, Callable[[RetrievalTask, int], ReferencePolicy]] = {
     "query": query_policy,
+    "prf": prf_policy,
     "oracle": oracle_policy,
     "random": random_policy,
 }

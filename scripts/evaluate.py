@@ -1,11 +1,12 @@
 """Evaluate policies on a split under one or more retrievers: one matrix, with intervals.
 
 A policy is a run directory, a policy directory, a hub id (with a slash), a file of stored rewrites (--rewrites writes
-them), or a reference: query (the raw query as rewrite), oracle, random. A trained policy writes each rewrite once;
-every retriever then ranks the same rewrites. Gains are over the raw query, paired by query.
+them), openai:MODEL (a chat model at $OPENAI_BASE_URL with the key $OPENAI_API_KEY), or a reference: query (the raw
+query as rewrite), prf (the query expanded by pseudo-relevance feedback), oracle, random. A trained policy or a chat
+model writes each rewrite once; every retriever then ranks the same rewrites. Gains are over the raw query, paired by
+query.
 """
 
-import difflib
 import json
 import math
 import re
@@ -16,14 +17,13 @@ from typing import Any
 
 from _cli import Parser, open_task, run
 from _matrix import draw_matrix, policy_labels, print_tables, summarise
-from _runs import read_run
+from _policies import FoundPolicy, Request, find_policy
+from tqdm import tqdm
 
 from agents import AgentError
 from envs_data.prepared import write_atomically
-from ospo_env import REFERENCE_POLICIES, Rewrites, make_reference_policy, read_rewrites, rescore, write_rewrites
+from ospo_env import Rewrites, make_reference_policy, rescore, write_rewrites
 from ospo_env.trec import check_ids, full_level, gain_scale, qrels_lines, run_lines
-
-_SUPERVISED = ("sft", "dpo")  # learners that are no reinforcement learning
 
 
 def parse(argv: Sequence[str] | None) -> Namespace:
@@ -53,7 +53,15 @@ def parse(argv: Sequence[str] | None) -> Namespace:
 def main(argv: Sequence[str] | None) -> None:
     """Evaluate, print and write."""
     arguments = parse(argv)
-    policies = {name: _find(name) for name in arguments.policy}
+    request = Request(
+        arguments.env,
+        arguments.data,
+        arguments.split,
+        temperature=arguments.temperature,
+        max_new_tokens=arguments.max_new_tokens,
+        seed=arguments.seed,
+    )
+    policies = {name: find_policy(name, request) for name in arguments.policy}
     _check_file_names(arguments)
     tasks = {
         name: open_task(
@@ -70,24 +78,18 @@ def main(argv: Sequence[str] | None) -> None:
     ids, prompts = task.prompts(arguments.split)
     # first, so that ids and gains that TREC files cannot hold are known at once
     scale = None if arguments.trec is None else _write_qrels(arguments.trec, task, ids)
-    written = {name: _written(name, where, arguments, task, ids, prompts) for name, where in policies.items()}
+    written = _write_once(policies, task, ids, prompts)
     if arguments.rewrites is not None:
-        for rewrites in filter(None, written.values()):
+        for rewrites in written.values():
             path = arguments.rewrites / f"{_file_name(rewrites.policy)}.jsonl"
             write_rewrites(path, rewrites)
             print(f"Wrote {path}")
     raw = make_reference_policy("query", task)(ids, prompts)
-    values: dict[str, Any] = {}
-    for name, rewrites in written.items():
-        values[name] = {}
-        for retriever, opened in tasks.items():
-            judged = rewrites or _reference(name, arguments, opened, ids, prompts)
-            values[name][retriever] = rescore(judged, retriever, task=opened)
-            if arguments.trec is not None:
-                _write_trec(arguments.trec, judged, retriever, opened)
+    values = _judge(policies, written, tasks, ids, prompts, arguments.trec)
     summary = summarise(values, {retriever: opened.evaluate(ids, raw) for retriever, opened in tasks.items()})
-    for name, rewrites in written.items():
-        summary[name] = {"stage": None, "trained_on": None, **(rewrites.notes if rewrites else {}), **summary[name]}
+    for name in policies:
+        notes = written[name].notes if name in written else {}
+        summary[name] = {"stage": None, "trained_on": None, **notes, **summary[name]}
     report = {
         "env": arguments.env,
         "dataset": task.data.manifest["dataset"],
@@ -136,72 +138,37 @@ def _check(arguments: Namespace) -> None:
             path.mkdir(parents=True, exist_ok=True)
 
 
-def _find(name: str) -> Path | str | None:
-    """Where the policy is, or None for a reference; found before anything slow starts."""
-    if name in REFERENCE_POLICIES:
-        return None
-    if len(name) > 1024 or not (Path(name).exists() or "/" in name):
-        near = difflib.get_close_matches(name[:1024], REFERENCE_POLICIES, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise AgentError(
-            f"--policy: expected a directory, a hub id, stored rewrites or one of {', '.join(REFERENCE_POLICIES)}; "
-            f"{name[:80]!r} is none of them{hint}"
-        )
-    if Path(name).is_file():
-        return Path(name)
-    from agents.lm_policy import find_policy
-
-    return find_policy(name)
+def _write_once(policies: dict[str, FoundPolicy], task: Any, ids: list[str], prompts: list[str]) -> dict[str, Rewrites]:
+    """The rewrites of the policies that need no retriever, with a bar for each."""
+    written = {}
+    once = {name: policy for name, policy in policies.items() if not policy.of_retriever}
+    for number, (name, policy) in enumerate(once.items(), start=1):
+        label = f"[{number}/{len(once)}] {name[-40:]} writes"
+        with tqdm(total=len(ids), desc=label, unit="prompt", dynamic_ncols=True) as bar:
+            written[name] = policy.write(task, ids, prompts, bar.update)
+    return written
 
 
-def _written(
-    name: str, where: Path | str | None, arguments: Namespace, task: Any, ids: list[str], prompts: list[str]
-) -> Rewrites | None:
-    """The rewrites of a policy that needs no retriever, read or generated; None for a reference."""
-    if where is None:
-        return None
-    if isinstance(where, Path) and where.is_file():
-        stored = read_rewrites(where)
-        if list(stored.prompt_ids) != ids:
-            raise AgentError(
-                f"{where}: expected rewrites of the {len(ids)} prompts of --split {arguments.split}, in order"
-            )
-        return stored
-    from _progress import quiet
-
-    from agents.lm_policy import LanguageModelPolicy, load_policy
-
-    quiet()
-    policy = LanguageModelPolicy(
-        *load_policy(where),
-        max_new_tokens=arguments.max_new_tokens,
-        temperature=arguments.temperature,
-        seed=arguments.seed,
-    )
-    return _stored(name, arguments, task, ids, policy(ids, prompts), _notes(where))
-
-
-def _reference(name: str, arguments: Namespace, task: Any, ids: list[str], prompts: list[str]) -> Rewrites:
-    texts = make_reference_policy(name, task, arguments.seed)(ids, prompts)
-    return _stored(name, arguments, task, ids, texts, {})
-
-
-def _stored(
-    name: str, arguments: Namespace, task: Any, ids: list[str], texts: list[str], notes: dict[str, Any]
-) -> Rewrites:
-    data = None if arguments.data is None else str(arguments.data)
-    return Rewrites(arguments.env, data, task.data.fingerprint, name, tuple(ids), tuple(texts), notes)
-
-
-def _notes(where: Path | str) -> dict[str, Any]:
-    """What the run that a policy lies in says of it."""
-    manifest = read_run(where.parent) if isinstance(where, Path) else None
-    if manifest is None:
-        return {}
-    algo = manifest["arguments"]["algo"]
-    what = algo.upper() if algo in _SUPERVISED else "RL"
-    stage = f"{'after' if Path(where).name == 'policy' else 'before'} {what}"
-    return {"stage": stage, "trained_on": manifest["arguments"]["retriever"]}
+def _judge(
+    policies: dict[str, FoundPolicy],
+    written: dict[str, Rewrites],
+    tasks: dict[str, Any],
+    ids: list[str],
+    prompts: list[str],
+    trec: Path | None,
+) -> dict[str, Any]:
+    """Every metric of every policy under every retriever, with one bar over all of them; TREC runs where asked for."""
+    values: dict[str, Any] = {name: {} for name in policies}
+    with tqdm(total=len(policies) * len(tasks), desc="judging", unit="ranking", dynamic_ncols=True) as bar:
+        for name, policy in policies.items():
+            for retriever, opened in tasks.items():
+                bar.set_postfix_str(f"{name[-40:]} under {retriever[-40:]}")
+                rewrites = written.get(name) or policy.write(opened, ids, prompts, lambda done: None)
+                values[name][retriever] = rescore(rewrites, retriever, task=opened)
+                if trec is not None:
+                    _write_trec(trec, rewrites, retriever, opened)
+                bar.update()
+    return values
 
 
 def _write_trec(directory: Path, rewrites: Rewrites, retriever: str, task: Any) -> None:
@@ -246,6 +213,9 @@ def _print(report: dict[str, Any]) -> None:
     print(f"Ranked: {ranked}")
     rows = report["policies"]
     print_tables(rows, policy_labels(rows), report["metric"])
+    for name, row in rows.items():
+        if row.get("malformed"):
+            print(f"\n{name}: {row['malformed']} of {report['queries']} completions hold no rewrite; each earns 0.")
     trained_on = sorted({row["trained_on"] for row in rows.values() if row["trained_on"]})
     if trained_on:
         unseen = [name for name in next(iter(rows.values()))["metrics"] if name not in trained_on]

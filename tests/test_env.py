@@ -247,3 +247,14 @@ def test_no_render_mode_renders_nothing():
     env = RewriteEnv(data=shop())
     env.reset(seed=0)
     assert env.render() is None
+
+
+def test_render_describes_documents_beyond_the_pool():
+    made = RewriteEnv(data=shop(), candidates="corpus", render_mode="ansi")
+    made.reset(options={"query_id": "q00"})
+    info = made.step("red blue black linen wool")[-1]
+    (row,) = (row for query_id, row in shop().pools.iter_rows() if query_id == "q00")
+    pooled = set(shop().documents["doc_id"].gather(row))
+    shown = info["ranking"][:10]
+    assert not set(shown) <= pooled, "the case is one of documents that the pool lacks"
+    assert all(doc_id in made.render() for doc_id in shown)

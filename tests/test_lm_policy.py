@@ -110,6 +110,31 @@ def test_a_completion_is_as_long_as_the_policy_says(trained):
     assert len(tokenizer.encode(short)) <= 2 < len(tokenizer.encode(longer))
 
 
+def test_an_opened_policy_is_moved_to_the_accelerator_if_there_is_one(trained, tmp_path, monkeypatch):
+    _, tokenizer, model, _ = trained
+    save_policy(tmp_path / "policy", model, tokenizer, PromptFormat())
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
+    opened = LanguageModelPolicy.open(tmp_path / "policy", temperature=0.5, seed=4)
+    assert opened.model.device.type == "cpu"
+    assert (opened.seed, opened.prompt_format) == (4, PromptFormat())
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device("meta"))
+    assert LanguageModelPolicy.open(tmp_path / "policy").model.device.type == "meta"
+    assert load_policy(tmp_path / "policy")[0].device.type == "cpu", "trainers move it themselves"
+
+
+def test_progress_and_malformed_completions_are_told(trained):
+    task, tokenizer, model, _ = trained
+    ids, prompts = task.prompts("train")
+    done = []
+    policy = LanguageModelPolicy(model, tokenizer, PromptFormat(), batch_size=10, progress=done.append)
+    assert "" not in policy(ids, prompts)
+    assert (done, policy.malformed) == ([10, 10, 4], 0)
+    tagged = LanguageModelPolicy(model, tokenizer, PromptFormat(answer_tags=True))
+    assert tagged(ids, prompts) == [""] * len(ids)
+    assert tagged.malformed == len(ids)
+
+
 def test_prompt_format():
     plain, tagged = PromptFormat(), PromptFormat(INSTRUCTION, answer_tags=True)
     assert plain.messages("coat") == [{"role": "user", "content": "coat"}]

@@ -1,27 +1,40 @@
-"""Whether a retriever keeps its contract, clause by clause; one of your own should pass before it is used."""
+"""Whether a retriever or an environment keeps its contract, clause by clause; your own should pass before its use."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
 from envs_data.errors import one_line
 from ospo_env.conformance.case import UNKNOWN_TEXTS, Case, make_case
 from ospo_env.conformance.clauses import CLAUSES
+from ospo_env.conformance.env_case import EnvCase, EnvLike, make_env_case
+from ospo_env.conformance.env_clauses import ENV_CLAUSES
 from ospo_env.errors import TaskError
 from ospo_env.retrievers.registry import RetrieverSpec
 
-__all__ = ["CLAUSES", "Case", "ConformanceError", "check_retriever", "make_case"]
+__all__ = [
+    "CLAUSES",
+    "ENV_CLAUSES",
+    "Case",
+    "ConformanceError",
+    "EnvCase",
+    "check_env",
+    "check_retriever",
+    "make_case",
+    "make_env_case",
+]
 
 
 class ConformanceError(TaskError):
-    """A retriever breaks a clause of its contract.
+    """A retriever or an environment breaks a clause of its contract.
 
     Attributes:
-        clause: Its name, a key of :data:`CLAUSES`.
+        clause: Its name, a key of :data:`CLAUSES` or of :data:`ENV_CLAUSES`.
     """
 
-    def __init__(self, name: str, clause: str, counterexample: str) -> None:
-        super().__init__(f"retriever {name!r} breaks the clause {clause!r}: {one_line(counterexample, 400)}")
+    def __init__(self, what: str, clause: str, counterexample: str) -> None:
+        super().__init__(f"{what} breaks the clause {clause!r}: {one_line(counterexample, 400)}")
         self.clause = clause
 
 
@@ -56,9 +69,36 @@ def check_retriever(
     """
     case = make_case(retriever, documents, texts=texts, unknown=unknown, tolerance=tolerance, seed=seed)
     for clause, check in CLAUSES.items():
-        try:
-            counterexample = check(case, np.random.default_rng(seed))
-        except Exception as error:  # anybody's code
-            raise ConformanceError(case.name, clause, f"it raises {type(error).__name__}: {error}") from error
-        if counterexample is not None:
-            raise ConformanceError(case.name, clause, counterexample)
+        _hold(f"retriever {case.name!r}", clause, partial(check, case, np.random.default_rng(seed)))
+
+
+def check_env(env: EnvLike, *, texts: Sequence[str] | None = None, seed: int = 0) -> None:
+    """Check an environment of one step an episode against all clauses of its contract, in the order of ``ENV_CLAUSES``.
+
+    That is a search for a counter-example among some seeds and texts, not a proof. It takes seconds, most of them for
+    another process, in which the environment is made again. A retriever of your own is checked in its place with
+    ``check_env(functools.partial(gymnasium.make, "OSPO-ESCI-v0", retriever="module:attribute"))``.
+
+    Args:
+        env: An id, a factory, or an environment. One that came made is made again from its ``spec``; without one the
+            clauses that need a second one in this process go without, and it goes to the other process pickled.
+        texts: What to step with; by default demonstrations, prompts and a few others.
+        seed: Of the seeds that episodes are drawn with.
+
+    Raises:
+        ConformanceError: A clause is broken; the message names it and gives the counter-example.
+        TaskError: There is no such environment, it has no task behind it, or it cannot go to another process.
+    """
+    case = make_env_case(env, texts=texts, seed=seed)
+    for clause, check in ENV_CLAUSES.items():
+        _hold(f"environment {case.name!r}", clause, partial(check, case))
+
+
+def _hold(what: str, clause: str, check: Callable[[], str | None]) -> None:
+    """Raise if a check finds a counter-example, or cannot be carried out."""
+    try:
+        counterexample = check()
+    except Exception as error:  # anybody's code
+        raise ConformanceError(what, clause, f"it raises {type(error).__name__}: {error}") from error
+    if counterexample is not None:
+        raise ConformanceError(what, clause, counterexample)

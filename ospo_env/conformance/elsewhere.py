@@ -1,11 +1,12 @@
-"""A retriever in another process, with another hash seed and another number of threads."""
+"""Another process, with another hash seed and another number of threads, and what it finds of a retriever."""
 
 import os
 import pickle
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
+from typing import ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +14,19 @@ from numpy.typing import NDArray
 from ospo_env.conformance.case import Case, pool_scores
 from ospo_env.retrievers.registry import corpus_digest
 
-__all__ = ["seen_elsewhere"]
+__all__ = ["run_elsewhere", "seen_elsewhere"]
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
+
+
+def run_elsewhere(
+    function: Callable[_Arguments, _Result], *arguments: _Arguments.args, **named: _Arguments.kwargs
+) -> _Result:
+    """What a function of a module returns, or raises, in a new process with another hash seed and number of threads."""
+    with _other_environment(), ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:
+        return executor.submit(function, *arguments, **named).result()
 
 
 def seen_elsewhere(case: Case) -> tuple[str, NDArray[np.float64]]:
@@ -24,9 +35,7 @@ def seen_elsewhere(case: Case) -> tuple[str, NDArray[np.float64]]:
     The retriever is made again there, of the same documents. One that came made, or whose factory no other process
     can import, goes there pickled.
     """
-    content = _portable(case)
-    with _other_environment(), ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:
-        return executor.submit(_seen, content, case.documents, case.texts).result()
+    return run_elsewhere(_seen, _portable(case), case.documents, case.texts)
 
 
 def _portable(case: Case) -> bytes:

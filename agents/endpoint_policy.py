@@ -1,0 +1,180 @@
+"""A chat model behind an OpenAI-compatible endpoint as a policy. A request that fails is an error, never a rewrite."""
+
+import json
+import math
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from urllib.parse import urlsplit
+
+from agents.errors import AgentError
+from agents.prompting import INSTRUCTION, PromptFormat
+
+__all__ = ["EndpointPolicy"]
+
+_LONGEST_REASON = 300  # characters of what the endpoint says
+
+
+class EndpointPolicy:
+    """Prompts in, rewrites out, one request a prompt, as :class:`~agents.lm_policy.LanguageModelPolicy` puts them.
+
+    What is overloaded, limited or broken for a moment is asked again, with growing pauses, by the library openai
+    (``pip install ospo[endpoint]``). The key is in no message of this class.
+
+    Attributes:
+        malformed: Completions of the last call without a rewrite; each gave the empty text, which earns 0. One in which
+            the model wrote nothing (a refusal, or all tokens spent on reasoning) is among them.
+
+    Args:
+        model: Its name at the endpoint.
+        base_url: The endpoint, up to ``/v1``; by default ``$OPENAI_BASE_URL``, and without that OpenAI's own.
+        api_key: Its key; by default ``$OPENAI_API_KEY``. A server that asks for none takes any word.
+        timeout: Seconds that a request may wait for the server.
+        max_retries: How often a request is repeated before it counts as failed, at least 0.
+        concurrency: Requests under way at once, at least 1; the order of the texts is that of the prompts.
+        prompt_format: How prompts are put and rewrites found; by default as for any model of others.
+        temperature: Of sampling, at least 0; none leaves it to the endpoint.
+        max_tokens: Bound on a completion; none leaves it to the endpoint.
+        seed: Of sampling, as far as the endpoint heeds it; none sends none.
+        progress: Called after each prompt with 1.
+
+    Raises:
+        AgentError: A setting is out of range, the key is not set, or openai is not installed.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        *,
+        timeout: float = 60.0,
+        max_retries: int = 4,
+        concurrency: int = 8,
+        prompt_format: PromptFormat | None = None,
+        temperature: float | None = 0.0,
+        max_tokens: int | None = None,
+        seed: int | None = None,
+        progress: Callable[[int], object] = lambda done: None,
+    ) -> None:
+        base_url = base_url or os.environ.get("OPENAI_BASE_URL") or None
+        key = (api_key or os.environ.get("OPENAI_API_KEY") or "").strip()
+        _check_access(model, base_url, key)
+        for setting, value, least in (
+            ("timeout in seconds", timeout, 1e-3),
+            ("max_retries", max_retries, 0),
+            ("concurrency", concurrency, 1),
+            ("temperature", temperature, 0),
+            ("max_tokens", max_tokens, 1),
+        ):
+            if value is not None and not least <= value < math.inf:
+                raise AgentError(f"expected {setting} of at least {least}; got {value}")
+        openai = _openai()
+        self._client = openai.OpenAI(base_url=base_url, api_key=key, timeout=timeout, max_retries=max_retries)
+        self._key = key
+        self.model = model
+        self.endpoint = _without_secrets(str(self._client.base_url))
+        self.prompt_format = prompt_format or PromptFormat(INSTRUCTION, answer_tags=True)
+        self.concurrency = concurrency
+        self.progress = progress
+        self.malformed = 0
+        settings = {"temperature": temperature, "max_tokens": max_tokens, "seed": seed}
+        self._settings = {name: value for name, value in settings.items() if value is not None}
+
+    def __call__(self, prompt_ids: Sequence[str], prompts: Sequence[str]) -> list[str]:
+        """One rewrite for each prompt; a malformed completion gives the empty text, which earns 0.
+
+        Raises:
+            AgentError: A request failed, after its retries; no text of the call is returned then.
+        """
+        del prompt_ids
+        rewrites: list[str | None] = []
+        with ThreadPoolExecutor(self.concurrency) as executor:
+            for completion in executor.map(self._complete, prompts):  # an error cancels what has not started
+                rewrites.append(None if completion is None else self.prompt_format.rewrite(completion))
+                self.progress(1)
+        self.malformed = rewrites.count(None)
+        return [rewrite or "" for rewrite in rewrites]
+
+    def _complete(self, prompt: str) -> str | None:
+        """What the model writes, or ``None`` where the endpoint says that it wrote nothing."""
+        openai = _openai()
+        messages: Any = self.prompt_format.messages(prompt)
+        try:
+            answer = self._client.chat.completions.with_raw_response.create(
+                model=self.model, messages=messages, **self._settings
+            )
+            body = answer.text
+        except openai.APIStatusError as error:
+            advice = _ADVICE.get(error.status_code, "wait, or look at the server's log")
+            said = error.message.partition(" - ")[2]  # the server's own words
+            raise self._failure(f"HTTP {error.status_code}", said, advice) from None
+        except openai.APITimeoutError:
+            raise self._failure("no answer in time", "", "raise the timeout, or lower the concurrency") from None
+        except openai.OpenAIError as error:
+            advice = "check OPENAI_BASE_URL and that the server runs"
+            raise self._failure("no answer", str(error.__cause__ or error), advice) from None
+        try:
+            content = json.loads(body)["choices"][0]["message"]["content"]
+        except (ValueError, LookupError, TypeError):
+            raise self._failure("something else", body, _NO_CHAT) from None
+        if content is not None and not isinstance(content, str):
+            raise self._failure("something else", body, _NO_CHAT)
+        return content
+
+    def _failure(self, what: str, said: str, advice: str) -> AgentError:
+        reason = " ".join(said.replace(self._key, "***").split())[:_LONGEST_REASON]
+        return AgentError(
+            f"endpoint {self.endpoint}, model {self.model!r}: expected a chat completion within "
+            f"{self._client.max_retries} retries; got {what}" + (f": {reason}" if reason else "") + f"; {advice}"
+        )
+
+
+_NO_CHAT = "check that OPENAI_BASE_URL is that of a chat endpoint"
+_ADVICE = {
+    400: "check the model's name and whether it takes these settings",
+    401: "check the key (OPENAI_API_KEY)",
+    403: "check what the key may do (OPENAI_API_KEY)",
+    404: "check the model's name and the base URL (OPENAI_BASE_URL)",
+    429: "wait, or lower the concurrency",
+}
+
+
+def _openai() -> Any:
+    try:
+        import openai
+    except ImportError as error:
+        raise AgentError("a policy behind an endpoint needs openai: pip install 'ospo[endpoint]'") from error
+    return openai
+
+
+def _check_access(model: str, base_url: str | None, key: str) -> None:
+    if not model:
+        raise AgentError("expected the name of the endpoint's model, for example openai:my-model; got none")
+    if base_url is not None and not _is_url(base_url):
+        raise AgentError("expected a base URL (OPENAI_BASE_URL) such as http://localhost:8000/v1; got something else")
+    if not key:
+        raise AgentError(
+            "expected the endpoint's key in OPENAI_API_KEY; it is not set. Where none is asked for, any word does"
+        )
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise AgentError("expected the endpoint's key (OPENAI_API_KEY) as one word of ASCII; it has other characters")
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        return False
+
+
+def _without_secrets(url: str) -> str:
+    """A URL without user, password and query.
+
+    >>> _without_secrets("https://me:secret@example.org:8000/v1/?key=secret")
+    'https://example.org:8000/v1'
+    """
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}"

@@ -1,0 +1,157 @@
+"""What a check of an environment looks at: the environment, how it is made again, seeds, and texts to step with."""
+
+import itertools
+import pickle
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.utils.env_checker import data_equivalence
+
+from ospo_env.conformance.case import spoken
+from ospo_env.errors import TaskError
+
+__all__ = ["EnvCase", "EnvFactory", "EnvLike", "Played", "difference", "make_env_case", "play", "where"]
+
+EnvFactory: TypeAlias = Callable[[], gym.Env[str, str]]
+"""Makes an environment, an equal one at each call."""
+
+EnvLike: TypeAlias = str | EnvFactory | gym.Env[str, str]
+"""An id, a factory, or an environment."""
+
+_MEMBERS = ("rewards", "coalition_values", "demonstrations")
+_SEEDS = 3
+_DEMONSTRATIONS = 3
+_PLAIN_TEXTS = ("red shoe", "warm black jacket, wool, for winter", "qzxv")
+_NOT_PORTABLE = (pickle.PicklingError, AttributeError, TypeError)  # what pickling a lambda, say, raises
+
+
+class Played(NamedTuple):
+    """An episode of one step.
+
+    Attributes:
+        observation: What ``reset`` showed.
+        opening: Its ``info``.
+        reward: What ``step`` returned.
+        ended: Whether it terminated and was not truncated.
+        closing: The ``info`` of ``step``.
+    """
+
+    observation: str
+    opening: dict[str, Any]
+    reward: float
+    ended: bool
+    closing: dict[str, Any]
+
+    @property
+    def query_id(self) -> str:
+        """The prompt's id."""
+        return str(self.opening["query_id"])
+
+
+@dataclass(frozen=True)
+class EnvCase:
+    """What the clauses look at.
+
+    Attributes:
+        env: Under test, with its wrappers.
+        factory: Makes it again, or ``None`` if it came made and has no spec.
+        portable: For another process, pickled: the factory, or the environment itself.
+        seeds: Of the episodes that are played.
+        texts: What they are stepped with.
+    """
+
+    env: gym.Env[str, str]
+    factory: EnvFactory | None
+    portable: bytes
+    seeds: tuple[int, ...]
+    texts: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The environment's, for messages."""
+        return self.env.spec.id if self.env.spec is not None else type(self.env.unwrapped).__name__
+
+    @property
+    def task(self) -> Any:
+        """The task behind the environment."""
+        return getattr(self.env.unwrapped, "task", None)
+
+    @property
+    def episodes(self) -> list[tuple[int, str]]:
+        """Every seed with every text."""
+        return list(itertools.product(self.seeds, self.texts))
+
+    def play(self, seed: int, text: str) -> Played:
+        """One episode of the environment."""
+        return play(self.env, seed, text)
+
+
+def play(env: gym.Env[str, str], seed: int, text: str) -> Played:
+    """One episode: what ``reset(seed=seed)`` draws, stepped with a text."""
+    observation, opening = env.reset(seed=seed)
+    _, reward, terminated, truncated, closing = env.step(text)
+    return Played(observation, opening, float(reward), bool(terminated and not truncated), closing)
+
+
+def difference(found: Played, expected: Played) -> str | None:
+    """The first thing in which two episodes differ, or ``None``."""
+    for field, one, two in zip(Played._fields, found, expected, strict=True):
+        if not data_equivalence(one, two, exact=True):
+            return f"{field} is {one!r}, expected {two!r}"
+    return None
+
+
+def where(played: Played, text: str) -> str:
+    """A text and the query that it answered, for messages."""
+    return f"{spoken(text)} for query {played.query_id!r}"
+
+
+def make_env_case(env: EnvLike, *, texts: Sequence[str] | None = None, seed: int = 0) -> EnvCase:
+    """What a check of these arguments looks at; those of :func:`~ospo_env.conformance.check_env`."""
+    factory = _factory(env)
+    try:
+        made: Any = env if factory is None or isinstance(env, gym.Env) else factory()
+    except gym.error.Error as error:
+        raise TaskError(f"cannot make the environment {env!r}: {error}") from error
+    task: Any = getattr(made.unwrapped, "task", None) if isinstance(made, gym.Env) else None
+    if not isinstance(made, gym.Env) or not all(hasattr(task, member) for member in _MEMBERS):
+        raise TaskError(
+            "expected an environment id, a factory or an environment, with a task behind it that has "
+            f"{', '.join(_MEMBERS)}; got {type(made).__name__}"
+        )
+    seeds = tuple(np.random.default_rng(seed).integers(2**31, size=_SEEDS).tolist())
+    if texts is None:
+        found = [text for _, text in task.demonstrations()[:_DEMONSTRATIONS]]
+        found += [made.reset(seed=each)[0] for each in seeds]
+        texts = [*found, *_PLAIN_TEXTS]
+    if not texts:
+        raise TaskError("expected at least one text to step with; got none")
+    return EnvCase(made, factory, _portable(factory, made), seeds, tuple(dict.fromkeys(texts)))
+
+
+def _factory(env: EnvLike) -> EnvFactory | None:
+    if isinstance(env, gym.Env):
+        return None if env.spec is None else partial(gym.make, env.spec)
+    if isinstance(env, str):
+        return partial(gym.make, env)
+    return env if callable(env) else None
+
+
+def _portable(factory: EnvFactory | None, env: gym.Env[str, str]) -> bytes:
+    """A pickled pair of which one is ``None``: the environment, and what makes it."""
+    if factory is not None:
+        try:
+            return pickle.dumps((None, factory))
+        except _NOT_PORTABLE:
+            pass  # then the environment itself may be
+    try:
+        return pickle.dumps((env, None))
+    except _NOT_PORTABLE as error:
+        raise TaskError(
+            f"the clause 'processes' needs the environment in another process, but it cannot be pickled ({error}): "
+            "pass an id, or a factory that a module has under its name"
+        ) from error

@@ -1,0 +1,156 @@
+"""The clauses on episodes and their order: each looks for a counter-example and tells it, or gives ``None``."""
+
+import copy
+import pickle
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium as gym
+from gymnasium.error import ResetNeeded
+from gymnasium.utils import env_checker
+
+from ospo_env.conformance.case import spoken
+from ospo_env.conformance.elsewhere import run_elsewhere
+from ospo_env.conformance.env_case import EnvCase, Played, difference, play
+
+__all__ = ["ended", "gymnasium", "info", "options", "processes", "seeds", "types"]
+
+_NO_TEXTS = (None, 3, float("nan"), b"red", ["red"], ("red",), {"red": 1})
+_RESETS = 6  # of a stream
+
+
+def gymnasium(case: EnvCase) -> str | None:
+    """Gymnasium's own ``check_env`` passes, and warns of nothing."""
+    env = case.env.unwrapped
+    bare = env.spec is None  # it could not make it again
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        env_checker.check_env(env, skip_render_check=bare, skip_close_check=bare)
+    said = [str(warning.message) for warning in caught if "WARN:" in str(warning.message)]
+    return said[0].partition("WARN:")[2].removesuffix("\x1b[0m") if said else None  # which ends the colour
+
+
+def seeds(case: EnvCase) -> str | None:
+    """``reset(seed=...)`` decides this episode and those after it, whatever came before and whatever is stepped."""
+    for seed in case.seeds:
+        before = _stream(case.env, seed, None)
+        for env, text in ((case.env, case.texts[0]), (case.env if case.factory is None else case.factory(), None)):
+            again = _stream(env, seed, text)
+            if again != before:
+                return f"after reset(seed={seed}) the prompts are {before} once and {again} another time"
+    return None
+
+
+def _stream(env: gym.Env[str, str], seed: int, text: str | None) -> list[str]:
+    """Ids of the prompts from a seeded reset on; each episode is stepped with the text, or given up."""
+    ids = []
+    for number in range(_RESETS):
+        ids.append(env.reset(seed=None if number else seed)[1]["query_id"])
+        if text is not None:
+            env.step(text)
+    return ids
+
+
+def info(case: EnvCase) -> str | None:
+    """Every ``info`` is the caller's own: later calls do not change it, and changing it changes no later call."""
+    for seed, text in case.episodes:
+        played = case.play(seed, text)
+        kept = copy.deepcopy(played)
+        for each in case.seeds:
+            case.play(each, case.texts[0])
+        if other := difference(played, kept):
+            return f"later episodes change an earlier info: {other}"
+        _empty(played.opening)
+        _empty(played.closing)
+        if other := difference(case.play(seed, text), kept):
+            return f"an emptied info comes back: {other}"
+    return None
+
+
+def _empty(content: Any) -> None:
+    """Take everything out of all containers that can be changed."""
+    if isinstance(content, dict | list):
+        for inner in list(content.values() if isinstance(content, dict) else content):
+            _empty(inner)
+        content.clear()
+
+
+def types(case: EnvCase) -> str | None:
+    """An action that is no string raises ``TypeError`` and leaves the episode as it was."""
+    seed, text = case.seeds[0], case.texts[0]
+    expected = case.play(seed, text)
+    for action in _NO_TEXTS:
+        observation, opening = case.env.reset(seed=seed)
+        if wrong := _unless_raised(lambda action=action: case.env.step(action), TypeError):  # type: ignore[misc]
+            return f"expected a TypeError of step({action!r}); {wrong}"
+        if other := difference(_stepped(case, observation, opening, text), expected):
+            return f"after step({action!r}) was refused the episode is another: {other}"
+    return None
+
+
+def ended(case: EnvCase) -> str | None:
+    """``step`` without an open episode raises ``ResetNeeded``: before the first ``reset``, and after the end."""
+    if case.factory is not None:
+        fresh = case.factory()
+        if wrong := _unless_raised(lambda: fresh.step(case.texts[0]), ResetNeeded):
+            return f"expected ResetNeeded of a step before the first reset; {wrong}"
+    case.play(case.seeds[0], case.texts[0])
+    if wrong := _unless_raised(lambda: case.env.step(case.texts[0]), ResetNeeded):
+        return f"expected ResetNeeded of a second step; {wrong}"
+    return None
+
+
+def options(case: EnvCase) -> str | None:
+    """``reset(options={"query_id": ...})`` takes that query and draws nothing; a wrong option changes nothing."""
+    env, text = case.env, case.texts[0]
+    for seed in case.seeds:
+        wanted, opening = env.reset(seed=seed)
+        env.reset(seed=case.seeds[0])
+        state = env.unwrapped.np_random.bit_generator.state
+        observation, found = env.reset(options={"query_id": opening["query_id"]})
+        if (found["query_id"], observation) != (opening["query_id"], wanted):
+            return f"asked for the query {opening['query_id']!r} it gives {found['query_id']!r}: {observation!r}"
+        if env.unwrapped.np_random.bit_generator.state != state:
+            return "a query that options name costs a draw from np_random"
+    expected = case.play(case.seeds[0], text)
+    for wrong_options in ({"query_id": "no such \x00 query"}, {"queryid": expected.query_id}):
+        observation, opening = env.reset(seed=case.seeds[0])
+        if wrong := _unless_raised(lambda given=wrong_options: env.reset(options=given), ValueError, LookupError):  # type: ignore[misc]
+            return f"expected an error of reset(options={wrong_options!r}); {wrong}"
+        if other := difference(_stepped(case, observation, opening, text), expected):
+            return f"after reset(options={wrong_options!r}) was refused the episode is another: {other}"
+    return None
+
+
+def _stepped(case: EnvCase, observation: str, opening: dict[str, Any], text: str) -> Played:
+    """The rest of an episode that was opened already."""
+    _, earned, terminated, truncated, closing = case.env.step(text)
+    return Played(observation, opening, float(earned), bool(terminated and not truncated), closing)
+
+
+def _unless_raised(call: Callable[[], Any], *expected: type[Exception]) -> str | None:
+    """What happened instead of one of the expected errors."""
+    try:
+        returned = call()
+    except expected:
+        return None
+    except Exception as error:  # anybody's code
+        return f"it raises {type(error).__name__}: {error}"
+    return f"it returns {returned!r}"
+
+
+def processes(case: EnvCase) -> str | None:
+    """Another process, hash seed or number of threads changes nothing."""
+    episodes = case.episodes
+    there = run_elsewhere(_played, case.portable, episodes)
+    for (seed, text), found in zip(episodes, there, strict=True):
+        if other := difference(found, case.play(seed, text)):
+            return f"another process finds for {spoken(text)}: {other}"
+    return None
+
+
+def _played(portable: bytes, episodes: list[tuple[int, str]]) -> list[Played]:
+    env, factory = pickle.loads(portable)
+    made = factory() if env is None else env
+    return [play(made, seed, text) for seed, text in episodes]

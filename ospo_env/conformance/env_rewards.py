@@ -1,0 +1,134 @@
+"""The clauses on what a step earns: each looks for a counter-example and tells it, or gives ``None``."""
+
+import copy
+import itertools
+from contextlib import closing
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from ospo_env.conformance.case import spoken
+from ospo_env.conformance.env_case import EnvCase, where
+from ospo_env.text import token_spans
+
+__all__ = ["batch", "bounds", "empty", "hostile", "reward"]
+
+_BLANK_TEXTS = ("", " ", "\n\t", "\u3000", "... !!!")
+_HOSTILE_TEXTS = (
+    "red \ud83d shoe \udc00",  # lone surrogates
+    "x" * 100_000,
+    "warm black jacket, " * 6_000,
+    "red\x00shoe\x1b[31m\x7f\r\n",
+    "\u202eeohs der\u202c حذاء أحمر \u2066",
+    "\ufeff赤い靴\u200d👟\ufe0f e\u0301\u0301\u0301",
+    "%s {0} ${HOME} <answer> \\ ' \" --",
+)
+
+
+def reward(case: EnvCase) -> str | None:
+    """``step`` returns what ``task.rewards`` and the grand coalition give, bit for bit."""
+    own: Any = case.env.unwrapped
+    for seed, text in case.episodes:
+        played = case.play(seed, text)
+        spans, everyone = _segments(text)
+        found = {
+            "task.rewards": case.task.rewards([played.query_id], [text])[0],
+            "the grand coalition": case.task.coalition_values([played.query_id], [text], [spans], [everyone])[0][0],
+            "env.coalition_values": own.coalition_values(text, spans, everyone)[0],
+        }
+        for name, value in found.items():
+            if value != played.reward:
+                return f"step earns {played.reward!r} with {where(played, text)}; {name} gives {float(value)!r}"
+    return None
+
+
+def empty(case: EnvCase) -> str | None:
+    """The empty coalition is worth 0, and a blank text earns 0."""
+    for seed, text in case.episodes:
+        played = case.play(seed, text)
+        spans, everyone = _segments(text)
+        (values,) = case.task.coalition_values([played.query_id], [text], [spans], [~everyone])
+        if values[0] != 0:
+            return f"the empty coalition of {where(played, text)} is worth {values[0]}, not 0"
+    for seed, text in itertools.product(case.seeds, _BLANK_TEXTS):
+        played = case.play(seed, text)
+        if played.reward != 0:
+            return f"the blank text {where(played, text)} earns {played.reward}, not 0"
+    return None
+
+
+def batch(case: EnvCase) -> str | None:
+    """A batch gives what its members give alone: ``task.rewards``, coalition values, the native vector environment."""
+    asked = [(case.play(seed, text), text) for seed, text in case.episodes]
+    ids, texts = [played.query_id for played, _ in asked], [text for _, text in asked]
+    games = [_segments(text) for text in texts]
+    spans, matrices = [span for span, _ in games], [np.tril(np.ones((row.shape[1],) * 2, bool)) for _, row in games]
+    rewards = case.task.rewards(ids, texts)
+    worths = case.task.coalition_values(ids, texts, spans, matrices)
+    for b, (played, text) in enumerate(asked):
+        alone = case.task.rewards(ids[b : b + 1], texts[b : b + 1])[0]
+        if rewards[b] != alone:
+            return f"{where(played, text)} earns {rewards[b]} in a batch and {alone} alone"
+        (worth,) = case.task.coalition_values(ids[b : b + 1], texts[b : b + 1], spans[b : b + 1], matrices[b : b + 1])
+        if not np.array_equal(worths[b], worth):
+            return f"coalitions of {where(played, text)} are worth {worths[b]} in a batch and {worth} alone"
+    return _vector(case)
+
+
+def _vector(case: EnvCase) -> str | None:
+    """What the native vector environment does otherwise, if there is one."""
+    spec = case.env.spec
+    if spec is None or spec.vector_entry_point is None or spec.additional_wrappers:
+        return None
+    vector: Any = gym.make_vec(copy.deepcopy(spec), num_envs=len(case.seeds), vectorization_mode="vector_entry_point")
+    with closing(vector):
+        for text in case.texts:
+            texts = [text, *case.texts[: len(case.seeds) - 1]]
+            observations, _ = vector.reset(seed=list(case.seeds))
+            rewards = vector.step(texts)[1]
+            for index, seed in enumerate(case.seeds):
+                played = case.play(seed, texts[index])
+                if (observations[index], rewards[index]) != (played.observation, played.reward):
+                    return (
+                        f"{where(played, texts[index])} earns {played.reward} for {played.observation!r} in a single "
+                        f"environment, {rewards[index]} for {observations[index]!r} in a vector of them"
+                    )
+    return None
+
+
+def bounds(case: EnvCase) -> str | None:
+    """Rewards are finite and in [0, 1], and the one step terminates the episode without truncating it."""
+    for seed, text in case.episodes:
+        played = case.play(seed, text)
+        if not _is_reward(played.reward):
+            return f"{where(played, text)} earns {played.reward}, expected a number in [0, 1]"
+        if not played.ended:
+            return f"a step with {where(played, text)} does not terminate the episode, or truncates it"
+    return None
+
+
+def hostile(case: EnvCase) -> str | None:
+    """Any string is safe: lone surrogates, 100,000 characters, control characters, either direction of writing."""
+    for text in _HOSTILE_TEXTS:
+        try:
+            earned = case.play(case.seeds[0], text).reward
+            shown = case.env.render() if case.env.render_mode == "ansi" else ""
+            str(shown).encode()
+        except Exception as error:  # anybody's code
+            return f"{spoken(text)} makes it raise {type(error).__name__}: {error}"
+        if not _is_reward(earned):
+            return f"{spoken(text)} earns {earned}, expected a number in [0, 1]"
+    return None
+
+
+def _segments(text: str) -> tuple[list[tuple[int, int]], NDArray[np.bool_]]:
+    """Spans that tile a text, a word each with what follows it, and the grand coalition of them (1, N)."""
+    edges = [0, *(start for start, _ in token_spans(text)[1:]), len(text)]
+    spans = list(itertools.pairwise(edges)) if text else []
+    return spans, np.ones((1, len(spans)), dtype=np.bool_)
+
+
+def _is_reward(value: float) -> bool:
+    return 0.0 <= value <= 1.0  # NaN is not

@@ -1,0 +1,98 @@
+"""Pseudo-relevance feedback: the raw query, expanded with words of the documents that it finds, without judgements."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ospo_env.errors import TaskError
+from ospo_env.retrievers.terms import term_counts
+from ospo_env.retrievers.vocabulary import Vocabulary
+from ospo_env.scorer import typed_failure
+from ospo_env.task import RetrievalTask
+from ospo_env.text import cap_words, clean_text, token_spans, tokens
+
+__all__ = ["feedback_policy"]
+
+
+def feedback_policy(
+    task: RetrievalTask, *, documents: int = 10, terms: int | None = None, interpolation: float = 0.5
+) -> Callable[[Sequence[str], Sequence[str]], list[str]]:
+    """A relevance model of the first ranking, interpolated with the query (RM3), written as a text.
+
+    The raw query ranks the whole corpus. With P(d|q) in proportion to the scores of the best documents (equal weights
+    where a score is not positive) and P(w|d) the share of a word in a document, the relevance model is
+    P(w|R) = sum over d of P(d|q) P(w|d) (Lavrenko and Croft 2001). Words are taken in the order of
+    P(w|R) log(P(w|R) / P(w|C)), their part of the divergence from the corpus C, so that words common everywhere stay
+    out (Carpineto et al. 2001), ties in alphabetic order, and only those that are more frequent than in the corpus.
+
+    The interpolation with the query (Abdul-Jaleel et al. 2004) gives it a share of the words, since a text has no
+    weights but repetition: the query stands in front, as often as comes nearest to its share of the cap and at least
+    once; then each other word once, up to the cap. A query that finds nothing, or that fills the cap, is left as it is.
+
+    Args:
+        task: Its retriever ranks, its documents are read; neither pools nor judgements are looked at.
+        documents: Feedback documents, at least 1.
+        terms: The most words that are added, at least 1; none means up to the cap.
+        interpolation: Share of the query, at least 0 and below 1.
+
+    Returns:
+        A function of prompt ids and prompts, both of length B, that gives B texts within the cap.
+
+    Raises:
+        TaskError: An argument is out of range; at a call, unknown prompt ids.
+        RetrieverError: At a call, the retriever failed.
+    """
+    for name, value in (("documents", documents), ("terms", 1 if terms is None else terms)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise TaskError(f"expected {name} as a whole number of at least 1; got {value!r}")
+    if not 0.0 <= interpolation < 1.0:
+        raise TaskError(f"expected interpolation as a share of at least 0 and below 1; got {interpolation!r}")
+    counts = term_counts(task.data.documents.texts, task.data.documents.digest)
+    words = Vocabulary(counts).tokens()
+    corpus = np.bincount(counts["terms"], weights=counts["counts"], minlength=len(words)).astype(np.float64)
+    corpus /= max(corpus.sum(), 1.0)
+
+    def rewrite(query: str) -> str:
+        text = cap_words(clean_text(query), task.max_words)[0]
+        size = len(token_spans(text))
+        with typed_failure(task.retriever.name, "on ranking the corpus"):
+            rows, scores = task.retriever.rank_corpus(text, documents)
+        added = task.max_words - size if terms is None else min(terms, task.max_words - size)
+        if not len(rows) or added < 1:
+            return text
+        copies = max(1, min(round(interpolation * task.max_words / size), task.max_words // size)) if size else 1
+        known = set(tokens(text))
+        found = [words[term] for term in _divergent(*_relevance_model(counts, rows, scores), corpus, words)]
+        expansion = [word for word in found if word not in known][:added]
+        return cap_words(" ".join([text] * copies + expansion), task.max_words)[0]
+
+    def policy(prompt_ids: Sequence[str], prompts: Sequence[str]) -> list[str]:
+        return [rewrite(task.query(prompt_id).query) for prompt_id in prompt_ids]
+
+    return policy
+
+
+def _relevance_model(
+    counts: Mapping[str, NDArray[Any]], rows: NDArray[np.int32], scores: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The words of k documents, their ids ascending (U,), and P(w|R) of each (U,)."""
+    weights = scores / scores.sum() if (scores > 0.0).all() else np.full(len(rows), 1.0 / len(rows))
+    cells = [slice(counts["starts"][row], counts["starts"][row + 1]) for row in rows]
+    shares = [
+        weight * counts["counts"][cell] / max(counts["counts"][cell].sum(), 1)
+        for cell, weight in zip(cells, weights, strict=True)
+    ]
+    terms, places = np.unique(np.concatenate([counts["terms"][cell] for cell in cells]), return_inverse=True)
+    model = np.bincount(places, weights=np.concatenate(shares), minlength=len(terms))
+    return terms.astype(np.int64), model.astype(np.float64)
+
+
+def _divergent(
+    terms: NDArray[np.int64], model: NDArray[np.float64], corpus: NDArray[np.float64], words: Sequence[str]
+) -> list[int]:
+    """Those of U terms that a model (U,) makes more frequent than the corpus (V,), by their part of the divergence."""
+    parts = model * np.log(model / corpus[terms])
+    gain = {term: part for term, part in zip(terms.tolist(), parts.tolist(), strict=True) if part > 0.0}
+    return sorted(gain, key=lambda term: (-gain[term], words[term]))

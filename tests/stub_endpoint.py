@@ -1,0 +1,74 @@
+"""A chat endpoint on this machine, in a thread: it answers what it is told to, and remembers what it was asked."""
+
+import json
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+KEY = "sk-'never\\shown"  # with what quoting changes
+
+
+def completion(content):
+    """A body as such endpoints write it."""
+    choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": content}}
+    return {"id": "1", "object": "chat.completion", "created": 0, "model": "stub", "choices": [choice]}
+
+
+class Stub:
+    """The endpoint.
+
+    ``answer`` is a function of a request's body and of how often this prompt was asked before; it gives a status and
+    a body: bytes as they are, anything else as JSON.
+    """
+
+    def __init__(self, url, answer):
+        self.url = url
+        self.answer = answer
+        self.requests = []
+        self.authorizations = set()
+        self.lock = threading.Lock()
+
+
+def prompt_of(request):
+    return request["messages"][-1]["content"]
+
+
+def echo(request, before):
+    """Each prompt's own rewrite."""
+    return 200, completion(f"Hm. <answer>{prompt_of(request)}, rewritten</answer>")
+
+
+@contextmanager
+def stub_endpoint(answer=echo):
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            with stub.lock:
+                before = sum(prompt_of(request) == prompt_of(other) for other in stub.requests)
+                stub.requests.append(request)
+                stub.authorizations.add((self.path, self.headers["Authorization"]))
+            status, body = stub.answer(request, before)
+            content = body if isinstance(body, bytes) else json.dumps(body).encode()
+            try:
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+            except OSError:
+                pass  # the client had waited long enough
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    stub = Stub(f"http://127.0.0.1:{server.server_port}/v1", answer)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield stub
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
