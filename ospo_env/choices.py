@@ -27,6 +27,10 @@ class KeywordChoice:
     ``phrases`` are taken and the rest is left out, which :meth:`left_out` counts.
 
     Attributes:
+        phrases: The V phrases.
+        most: Phrases in a text.
+        kind: One of :data:`KEYWORD_SPACES`.
+        template: Where they stand.
         space: Its actions: ``MultiDiscrete([V + 1] * most)`` or ``MultiBinary(V)``.
 
     Args:
@@ -54,9 +58,9 @@ class KeywordChoice:
             raise TaskError(unknown_name("space of keywords", space, KEYWORD_SPACES))
         self.most = most
         self.template = check_template(template, ("phrases", "query", "history"))
-        self._slots = space == "multidiscrete"
+        self.kind = space
         many = len(self.phrases)
-        self.space: Space[Any] = MultiDiscrete([many + 1] * most) if self._slots else MultiBinary(many)
+        self.space: Space[Any] = MultiDiscrete([many + 1] * most) if space == "multidiscrete" else MultiBinary(many)
 
     def write(self, action: Any, query: Query) -> str:
         """The text of an action for a prompt.
@@ -73,7 +77,7 @@ class KeywordChoice:
 
     def _rows(self, action: Any) -> list[int]:
         values = _admit(action, self.space)
-        if self._slots:
+        if self.kind == "multidiscrete":
             return list(dict.fromkeys(int(value) - 1 for value in values if value > 0))
         return [int(row) for row in np.flatnonzero(values)]
 
@@ -82,6 +86,7 @@ class TemplateChoice:
     """One of n templates, filled in.
 
     Attributes:
+        templates: The n templates.
         space: Its actions: ``Discrete(n)``.
 
     Args:

@@ -6,7 +6,7 @@ that ``gym.make(env.spec)`` makes the same again.
 """
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any, SupportsFloat, TypeAlias
 
 import gymnasium as gym
 import numpy as np
@@ -25,7 +25,7 @@ from ospo_env.spaces import FreeText
 from ospo_env.task import RetrievalTask
 from ospo_env.text import clean_text
 
-__all__ = ["KeywordActions", "TemplateActions", "VectorObservation", "encode_prompts", "open_encoder"]
+__all__ = ["GainReward", "KeywordActions", "TemplateActions", "VectorObservation", "encode_prompts", "open_encoder"]
 
 _REMEMBERED = 2**12
 _Step: TypeAlias = tuple[Any, Any, bool, bool, dict[str, Any]]
@@ -150,6 +150,35 @@ class TemplateActions(_ChosenText, RecordConstructorArgs):
         super().__init__(env, TemplateChoice(templates))
 
 
+class GainReward(gym.RewardWrapper[Any, Any], RecordConstructorArgs):
+    """The reward less that of the raw query, in [-1, 1].
+
+    The best rewrite stays the best, since the raw query's reward does not depend on the action. It differs much more
+    between queries than rewrites of one query do, so that learners without a group a query learn faster. Each query
+    costs one more retrieval, the first time that it is drawn. ``info["metrics"]`` stays as it is.
+
+    Args:
+        env: An environment of this package.
+
+    Raises:
+        TaskError: It is another.
+    """
+
+    def __init__(self, env: gym.Env[Any, Any]) -> None:
+        RecordConstructorArgs.__init__(self)
+        gym.RewardWrapper.__init__(self, env)
+        self._task = _task(env)
+        self._raw: dict[str, float] = {}
+
+    def reward(self, reward: SupportsFloat) -> float:
+        """The gain of the current query's reward."""
+        env: Any = self.unwrapped
+        prompt_id = env.prompt_id
+        if prompt_id not in self._raw:
+            self._raw[prompt_id] = float(self._task.rewards([prompt_id], [self._task.query(prompt_id).query])[0])
+        return float(reward) - self._raw[prompt_id]
+
+
 def open_encoder(encoder: RetrieverSpec | Encoder, task: RetrievalTask) -> Encoder:
     """The encoder of a name, made on the task's documents, or the object as it is.
 
@@ -182,11 +211,12 @@ def encode_prompts(encoder: Encoder, prompts: Sequence[str]) -> NDArray[np.float
     return vectors
 
 
-def _task(env: gym.Env[Any, Any], what: str) -> RetrievalTask:
-    """The task of an environment whose observation or action is text."""
-    inner, space = env.unwrapped, getattr(env, f"{what}_space")
+def _task(env: gym.Env[Any, Any], text: str | None = None) -> RetrievalTask:
+    """The task of an environment, whose ``"observation"`` or ``"action"`` has to be text if it is named."""
+    inner = env.unwrapped
     if not isinstance(inner, RewriteEnv):
         raise TaskError(f"expected an environment of this package, such as OSPO-ESCI-v0; got {type(inner).__name__}")
-    if not isinstance(space, FreeText):
-        raise TaskError(f"expected an environment whose {what} is text; got {space}, so it is wrapped already")
+    if text is not None and not isinstance(getattr(env, f"{text}_space"), FreeText):
+        space = getattr(env, f"{text}_space")
+        raise TaskError(f"expected an environment whose {text} is text; got {space}, so it is wrapped already")
     return inner.task

@@ -17,6 +17,7 @@ from typing import Any
 from _cli import Parser, open_task, run
 from _matrix import draw_matrix, print_tables, summarise
 from _runs import read_run
+from _sb3 import is_sb3_policy, open_sb3_policy
 
 from agents import AgentError
 from envs_data.prepared import write_atomically
@@ -144,6 +145,9 @@ def _find(name: str) -> Path | str | None:
         )
     if Path(name).is_file():
         return Path(name)
+    for directory in (Path(name), Path(name) / "policy"):
+        if is_sb3_policy(directory):
+            return directory.resolve()
     from agents.lm_policy import find_policy
 
     return find_policy(name)
@@ -162,6 +166,10 @@ def _written(
                 f"{where}: expected rewrites of the {len(ids)} prompts of --split {arguments.split}, in order"
             )
         return stored
+    if isinstance(where, Path) and is_sb3_policy(where):
+        if arguments.temperature > 0:
+            raise AgentError(f"--temperature: {name} is of Stable-Baselines3 and takes its best action; leave it at 0")
+        return _stored(name, arguments, task, ids, open_sb3_policy(where, task)(ids, prompts), _notes(where))
     from _progress import quiet
 
     from agents.lm_policy import LanguageModelPolicy, load_policy
