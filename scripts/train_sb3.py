@@ -32,7 +32,13 @@ ENVS = 16
 # What an algorithm is told where the command line says nothing, and what it is given to choose from.
 SETTINGS: dict[str, dict[str, Any]] = {
     "ppo": {"n_steps": 32, "batch_size": 256, "n_epochs": 8, "ent_coef": 1e-3, "learning_rate": 1e-3},
-    "a2c": {"n_steps": 16, "ent_coef": 5e-4, "learning_rate": 2e-3},
+    "a2c": {
+        "n_steps": 4,
+        "ent_coef": 5e-3,
+        "normalize_advantage": True,
+        "use_rms_prop": False,
+        "learning_rate": 3e-3,
+    },
     "dqn": {
         "learning_starts": 1000,
         "train_freq": 4,
@@ -42,7 +48,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "learning_rate": 1e-3,
     },
 }
-PHRASES = {"ppo": 64, "a2c": 64, "dqn": 32}
+PHRASES = {"ppo": 64, "a2c": 32, "dqn": 32}
 STEPS = {"ppo": 30_000, "a2c": 30_000, "dqn": 20_000}
 
 
