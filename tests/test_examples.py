@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-EXAMPLES = {"custom_retriever.py": "as it stands earns 0."}
+EXAMPLES = {"custom_retriever.py": "as it stands earns 0.", "reinforce.py": "step  600  nDCG@10 0."}
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -23,9 +23,12 @@ def test_an_example_runs(name):
     )
     assert done.returncode == 0, done.stderr
     assert EXAMPLES[name] in done.stdout
+    if name == "reinforce.py":
+        rewards = [float(line.split()[-1]) for line in done.stdout.splitlines()]
+        assert rewards[-1] > rewards[0] + 0.05, "it learns"
 
 
 def test_all_examples_run_and_are_short():
     found = {path.name: path.read_text().count("\n") for path in (ROOT / "examples").glob("*.py")}
     assert set(found) == set(EXAMPLES)
-    assert max(found.values()) < 60
+    assert max(found.values()) < 80

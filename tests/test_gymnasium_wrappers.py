@@ -1,6 +1,7 @@
 """Gymnasium's own wrappers and vectorisations around every registered environment."""
 
 import functools
+import multiprocessing
 import warnings
 
 import gymnasium as gym
@@ -12,6 +13,7 @@ from gymnasium.utils.env_checker import data_equivalence
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers import vector as vector_wrappers
 
+from ospo_env import TaskError
 from ospo_env.registration import ENVIRONMENTS
 from ospo_env.wrappers import GainReward, KeywordActions, VectorObservation
 
@@ -27,7 +29,7 @@ def _no_warning():
         yield
 
 
-def episodes(env, texts=TEXTS, seed=0):
+def episodes(env, texts=TEXTS * 4, seed=0):
     """What a caller sees of one episode a text, with time taken out."""
     env.reset(seed=seed)
     seen = []
@@ -50,7 +52,7 @@ def test_recorded_statistics_are_the_rewards(env_id):
     for (*found, info), (*expected, other) in zip(seen, plain, strict=True):
         assert info.pop("episode") == {"r": pytest.approx(found[3], abs=1e-6), "l": 1}
         assert data_equivalence((*found, info), (*expected, other), exact=True)
-    assert list(env.length_queue) == [1] * len(TEXTS)
+    assert list(env.length_queue) == [1] * 4 * len(TEXTS)
     assert any(env.return_queue)
 
 
@@ -131,7 +133,7 @@ def vector_steps(envs, seed=5):
 def test_vector_environments_equal_single_ones(env_id):
     made = [functools.partial(_make, env_id)] * 2
     sync = vector_steps(SyncVectorEnv(made, autoreset_mode=SAME_STEP))
-    envs = AsyncVectorEnv(made, shared_memory=False, context="fork", autoreset_mode=SAME_STEP)
+    envs = AsyncVectorEnv(made, shared_memory=False, context="spawn", autoreset_mode=SAME_STEP)
     try:
         found = vector_steps(envs)
     finally:
@@ -151,8 +153,29 @@ def test_vector_environments_equal_single_ones(env_id):
 
 @pytest.mark.parametrize("env_id", ENV_IDS)
 def test_shared_memory_is_refused(env_id):
-    with pytest.raises(ValueError, match="pass shared_memory=False to AsyncVectorEnv"):
-        AsyncVectorEnv([functools.partial(_make, env_id)] * 2, context="fork")
+    with pytest.raises(ValueError, match="shared_memory=False"):
+        AsyncVectorEnv([functools.partial(_make, env_id)] * 2, context="spawn")
+
+
+def _refusal(env_id, answers):
+    try:
+        _make(env_id)
+    except TaskError as error:
+        answers.put(str(error))
+
+
+def test_a_forked_process_is_told_what_to_do():
+    """Gymnasium forks by default on Linux before Python 3.14; threads of polars do not survive it."""
+    _make(ENV_IDS[0])
+    context = multiprocessing.get_context("fork")
+    answers = context.SimpleQueue()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Python, about threads
+        child = context.Process(target=_refusal, args=(ENV_IDS[0], answers))
+        child.start()
+    child.join(20)
+    assert child.exitcode == 0
+    assert "pass context='spawn' to AsyncVectorEnv" in answers.get()
 
 
 def _viewed(env_id):
@@ -164,7 +187,7 @@ def test_numeric_views_lie_in_shared_memory(env_id):
     """Arrays have the fixed size that text lacks, so that Gymnasium's default works."""
     made = [functools.partial(_viewed, env_id)] * 2
     sync = SyncVectorEnv(made, autoreset_mode=SAME_STEP)
-    envs = AsyncVectorEnv(made, context="fork", autoreset_mode=SAME_STEP)
+    envs = AsyncVectorEnv(made, context="spawn", autoreset_mode=SAME_STEP)
     actions = np.array([[1, 0, 5], [3, 3, 2]])
     try:
         assert data_equivalence(envs.reset(seed=2), sync.reset(seed=2), exact=True)
