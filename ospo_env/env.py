@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from envs_data import PreparedData, unknown_name
 from envs_data.errors import one_line
-from ospo_env.errors import TaskError
+from ospo_env.errors import RenderModeError, TaskError
 from ospo_env.outcomes import Outcome, judge
 from ospo_env.registration import open_data
 from ospo_env.rendering import describe, render_episode
@@ -97,7 +97,7 @@ class RewriteEnv(gym.Env[str, str]):
         render_mode: str | None = None,
     ) -> None:
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
-            raise TaskError(unknown_name("render mode", render_mode, self.metadata["render_modes"]))
+            raise RenderModeError(unknown_name("render mode", render_mode, self.metadata["render_modes"]))
         self.render_mode = render_mode
         self.task = RetrievalTask(
             open_data(sample, data), retriever=retriever, metric=metric, max_words=max_words, candidates=candidates

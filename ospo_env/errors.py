@@ -1,6 +1,6 @@
 """The errors of this package; each message is one line: what was expected, what came, what to do."""
 
-__all__ = ["RetrieverError", "TaskError"]
+__all__ = ["RenderModeError", "RetrieverError", "TaskError"]
 
 
 class TaskError(ValueError):
@@ -9,3 +9,11 @@ class TaskError(ValueError):
 
 class RetrieverError(RuntimeError):
     """A retriever failed or returned something that is not scores; failure never becomes a reward."""
+
+
+class RenderModeError(TaskError, TypeError):
+    """A render mode that there is not.
+
+    A ``TypeError`` as well, since Stable-Baselines3's ``make_vec_env`` asks every environment for ``"rgb_array"`` and
+    takes that one for an answer.
+    """

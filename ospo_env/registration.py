@@ -1,5 +1,6 @@
 """The environments by id: which data sets each reads, and how their data is opened and shared."""
 
+import os
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +14,7 @@ from ospo_env.errors import TaskError
 __all__ = ["ENVIRONMENTS", "Registration", "open_data", "register_environments"]
 
 _SHARED_DATA_SETS = 4
+_opened_in: int | None = None  # the process
 
 
 class Registration(NamedTuple):
@@ -69,9 +71,17 @@ def open_data(sample: str | None, data: str | Path | PreparedData | None) -> Pre
         The data set.
 
     Raises:
-        TaskError: Neither came, the sample is unknown, or the data set belongs to another id.
+        TaskError: Neither came, the sample is unknown, the data set belongs to another id, or this process was forked
+            from one that has opened data: what polars does with threads would hang there.
         DataError: The directory is not a prepared one.
     """
+    global _opened_in
+    if _opened_in not in (None, os.getpid()):
+        raise TaskError(
+            "expected an environment to be made in a process of its own, but this one was forked from one that had "
+            "made some, where reading data would hang; pass context='spawn' to AsyncVectorEnv or multiprocessing"
+        )
+    _opened_in = os.getpid()
     by_sample = {known.sample: known for known in ENVIRONMENTS if known.sample is not None}
     if sample is not None and sample not in by_sample:
         raise TaskError(unknown_name("sample", sample, by_sample))

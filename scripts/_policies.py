@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from _runs import read_run
+from _sb3 import is_sb3_policy, open_sb3_policy
 
 from agents import AgentError
 from ospo_env import REFERENCE_POLICIES, Rewrites, make_reference_policy, read_rewrites
@@ -135,6 +136,22 @@ def _stored(name: str, request: Request) -> FoundPolicy | None:
     return FoundPolicy(write)
 
 
+def _stable_baselines(name: str, request: Request) -> FoundPolicy | None:
+    """A run of train_sb3.py, or its policy directory."""
+    where = next((path for path in (Path(name), Path(name) / "policy") if _exists(name) and is_sb3_policy(path)), None)
+    if where is None:
+        return None
+    if request.temperature > 0:
+        raise AgentError(f"--temperature: {name} is of Stable-Baselines3 and takes its best action; leave it at 0")
+
+    def write(task: Any, ids: Sequence[str], prompts: Sequence[str], progress: Callable[[int], object]) -> Rewrites:
+        texts = open_sb3_policy(where, task)(ids, prompts)
+        progress(len(ids))
+        return _rewrites(name, request, task, ids, texts, _run_notes(where.resolve()))
+
+    return FoundPolicy(write)
+
+
 def _language_model(name: str, request: Request) -> FoundPolicy | None:
     """A run, a policy directory, any causal LM's directory, or a hub id with a slash."""
     if not _exists(name) and (len(name) > _LONGEST_NAME or "/" not in name):
@@ -160,7 +177,13 @@ def _language_model(name: str, request: Request) -> FoundPolicy | None:
     return FoundPolicy(write)
 
 
-KINDS: tuple[Callable[[str, Request], FoundPolicy | None], ...] = (_reference, _endpoint, _stored, _language_model)
+KINDS: tuple[Callable[[str, Request], FoundPolicy | None], ...] = (
+    _reference,
+    _endpoint,
+    _stored,
+    _stable_baselines,
+    _language_model,
+)
 """The kinds of policies, in the order in which they are asked; the last takes any directory."""
 
 

@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[1]
 EXAMPLES = {
     "credit_any_text.py": "+0.848  in sum, the reward is 0.848",
     "custom_retriever.py": "as it stands earns 0.",
+    "reinforce.py": "step  600  nDCG@10 0.",
 }
 
 
@@ -26,9 +27,12 @@ def test_an_example_runs(name):
     )
     assert done.returncode == 0, done.stderr
     assert EXAMPLES[name] in done.stdout
+    if name == "reinforce.py":
+        rewards = [float(line.split()[-1]) for line in done.stdout.splitlines()]
+        assert rewards[-1] > rewards[0] + 0.05, "it learns"
 
 
 def test_all_examples_run_and_are_short():
     found = {path.name: path.read_text().count("\n") for path in (ROOT / "examples").glob("*.py")}
     assert set(found) == set(EXAMPLES)
-    assert max(found.values()) < 60
+    assert max(found.values()) < 80

@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Retriever", "best_rows", "equal_pools", "make_fingerprint"]
+__all__ = ["Encoder", "Retriever", "best_rows", "equal_pools", "make_fingerprint", "unit_rows"]
 
 
 @runtime_checkable
@@ -68,6 +68,30 @@ class Retriever(Protocol):
         ...
 
 
+@runtime_checkable
+class Encoder(Protocol):
+    """What a retriever can do besides, if it knows a text as a vector: ``lsa`` and ``dense`` can.
+
+    Vectors of retrievers of equal fingerprints mean the same; those of others have nothing to do with each other.
+    """
+
+    @property
+    def dimensions(self) -> int:
+        """Length d of the vectors."""
+        ...
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Vectors of B texts, as texts are encoded to rank documents for them.
+
+        Args:
+            texts: B texts without lone surrogates.
+
+        Returns:
+            float32 (B, d), rows of unit length, hence every number in [-1, 1]; zeros for a text that matches nothing.
+        """
+        ...
+
+
 def make_fingerprint(kind: str, version: int, settings: Mapping[str, Any], corpus: str) -> str:
     """Digest of all that decides a retriever's scores.
 
@@ -94,6 +118,20 @@ def equal_pools(pools: NDArray[np.int32]) -> Iterator[tuple[list[int], NDArray[n
         rows.setdefault(pool.tobytes(), []).append(row)
     for members in rows.values():
         yield members, pools[members[0]]
+
+
+def unit_rows(vectors: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+    """Rows (B, d) at unit length, each number in [-1, 1]; a row of zeros stays.
+
+    A row depends on no other row.
+
+    >>> unit_rows(np.array([[3.0, 4.0], [0.0, 0.0]])).tolist()
+    [[0.6000000238418579, 0.800000011920929], [0.0, 0.0]]
+    """
+    lengths = np.array([np.linalg.norm(vector) for vector in vectors]).reshape(-1, 1)
+    units = np.zeros(vectors.shape, dtype=np.float64)
+    np.divide(vectors, lengths, out=units, where=lengths > 0)
+    return np.clip(units, -1.0, 1.0).astype(np.float32)
 
 
 def best_rows(scores: NDArray[np.float64], k: int) -> NDArray[np.int32]:

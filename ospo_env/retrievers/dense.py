@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from ospo_env.retrievers.base import equal_pools, make_fingerprint
+from ospo_env.retrievers.base import equal_pools, make_fingerprint, unit_rows
 from ospo_env.retrievers.encoder import UNIT, TextEncoder
 from ospo_env.retrievers.models import check_dtype, library_versions, locate_model
 from ospo_env.retrievers.storage import stored_arrays
@@ -100,6 +100,16 @@ class DenseRetriever:
     def cuts_cleanly(self, text: str, offsets: Sequence[int]) -> bool:
         """False: a vector is not the sum of its pieces' vectors, wherever the text is cut."""
         return False
+
+    @property
+    def dimensions(self) -> int:
+        """As :attr:`Encoder.dimensions`; opens the model."""
+        return self._encoder.dimensions
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """As :meth:`Encoder.encode`, with the prompt for queries; needs no document vectors."""
+        vectors, known = self._encoder.encode(texts, "query")
+        return unit_rows(np.where(known[:, None], vectors, 0.0))
 
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in self.__dict__.items() if key != "_encoder"}

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ospo_env.errors import TaskError
-from ospo_env.retrievers.base import best_rows, equal_pools, make_fingerprint
+from ospo_env.retrievers.base import best_rows, equal_pools, make_fingerprint, unit_rows
 from ospo_env.retrievers.storage import index_arrays
 from ospo_env.retrievers.terms import count_matrix, term_counts
 from ospo_env.retrievers.vocabulary import Vocabulary
@@ -91,6 +91,15 @@ class LSARetriever:
     def cuts_cleanly(self, text: str, offsets: Sequence[int]) -> bool:
         """Whether no word is cut."""
         return cuts_between_words(text, offsets)
+
+    @property
+    def dimensions(self) -> int:
+        """As :attr:`Encoder.dimensions`."""
+        return int(self._vectors["tokens"].shape[1])
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """As :meth:`Encoder.encode`: sums of token vectors, here at unit length."""
+        return unit_rows(self._query_vectors(texts)[0])
 
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in self.__dict__.items() if key != "_index"}
