@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from _cli import Parser
+from _cli import MAX_WORDS_HELP, Parser
 from _processes import is_first, processes
 from _runs import check_out, read_run
 
@@ -82,6 +82,7 @@ def _parser() -> Parser:
     parser.add_argument("--data", type=Path, help="prepared directory; none means the embedded sample")
     parser.add_argument("--retriever", default="bm25", help="retriever that ranks during training")
     parser.add_argument("--metric", default="nDCG@10", help="metric that is the reward")
+    parser.add_argument("--max-words", type=int, help=MAX_WORDS_HELP)
     parser.add_argument("--algo", choices=LEARNERS, help=f"learner: {_listed(LEARNERS)} (default: ospo)")
     parser.add_argument("--steps", type=int, default=250, help="optimiser steps of the learner")
     parser.add_argument("--seed", type=int, default=0, help="of initial weights, order of prompts and sampling")

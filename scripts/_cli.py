@@ -9,8 +9,9 @@ from typing import Any, NoReturn
 import gymnasium as gym
 
 from agents import AgentError
-from envs_data import DataError, FileFaults
+from envs_data import SPLITS, DataError, FileFaults, PreparedData
 from ospo_env import RetrieverError, RewriteEnv, TaskError
+from ospo_env.registration import open_data
 
 
 class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -49,10 +50,29 @@ def run(main: Callable[[Sequence[str] | None], None]) -> NoReturn:
     sys.exit(0)
 
 
+MAX_WORDS_HELP = "words of a rewrite that count (default: the environment's own cap)"
+
+
 def open_task(
-    env_id: str, data: Path | None, *, split: str, retriever: str, metric: str, candidates: str = "pool"
+    env_id: str,
+    data: Path | None,
+    *,
+    split: str | None,
+    retriever: str,
+    metric: str,
+    candidates: str = "pool",
+    max_words: int | None = None,
 ) -> Any:
     """The task behind an environment id, as ``gym.make`` opens it.
+
+    Args:
+        env_id: The id.
+        data: Prepared directory; none means the embedded sample.
+        split: A split that has queries; none takes the first that has some of test, validation and train.
+        retriever: What ranks.
+        metric: What is the reward.
+        candidates: What is ranked.
+        max_words: Words of a rewrite that count; none means the environment's own cap.
 
     Raises:
         TaskError: The id is unknown or not one of this project's, or an argument is wrong.
@@ -60,18 +80,31 @@ def open_task(
     """
     arguments = {
         "data": None if data is None else str(data),
-        "split": split,
         "retriever": retriever,
         "metric": metric,
         "candidates": candidates,
+        **({} if max_words is None else {"max_words": max_words}),
     }
     try:
         spec = gym.spec(env_id)
         if not str(spec.entry_point).startswith("ospo_env."):
             raise TaskError(f"expected an environment of this project, for example OSPO-ESCI-v0; got {env_id!r}")
+        if split is None:
+            split = _first_filled(open_data(spec.kwargs.get("sample"), data))
+        arguments["split"] = split
         env = gym.make(spec, **arguments)
     except (gym.error.Error, ImportError) as error:
         raise TaskError(f"--env {env_id}: {error}") from error
     if not isinstance(env.unwrapped, RewriteEnv):
         raise TaskError(f"expected an environment of this project, for example OSPO-ESCI-v0; got {env_id!r}")
     return env.unwrapped.task
+
+
+def first_split(task: Any) -> str:
+    """The first of test, validation and train that has queries."""
+    return _first_filled(task.data)
+
+
+def _first_filled(data: PreparedData) -> str:
+    filled = set(data.queries["split"])
+    return next(name for name in reversed(SPLITS) if name in filled)

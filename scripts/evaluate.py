@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from _cli import Parser, open_task, run
+from _cli import MAX_WORDS_HELP, Parser, open_task, run
 from _matrix import draw_matrix, policy_labels, print_tables, summarise
 from _policies import FoundPolicy, Request, find_policy
 from tqdm import tqdm
@@ -35,6 +35,7 @@ def parse(argv: Sequence[str] | None) -> Namespace:
     parser.add_argument("--policy", nargs="+", required=True, help="policies, one or more")
     parser.add_argument("--retrievers", default="bm25,lsa", help="retrievers, separated by commas")
     parser.add_argument("--metric", default="nDCG@10", help="metric of the first tables; MRR and R@10 are printed too")
+    parser.add_argument("--max-words", type=int, help=MAX_WORDS_HELP)
     parser.add_argument("--candidates", default="pool", choices=("pool", "corpus"), help="documents that are ranked")
     parser.add_argument("--temperature", type=float, default=0.0, help="0 decodes greedily, else samples")
     parser.add_argument("--max-new-tokens", type=int, help="bound on a completion; none means the one of training")
@@ -71,6 +72,7 @@ def main(argv: Sequence[str] | None) -> None:
             retriever=name,
             metric=arguments.metric,
             candidates=arguments.candidates,
+            max_words=arguments.max_words,
         )
         for name in arguments.retrievers
     }
@@ -98,6 +100,7 @@ def main(argv: Sequence[str] | None) -> None:
         "split": arguments.split,
         "metric": task.metric,
         "candidates": arguments.candidates,
+        "max_words": task.max_words,
         "queries": len(ids),
         "temperature": arguments.temperature,
         "seed": arguments.seed,

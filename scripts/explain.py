@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from _cli import Parser, open_task, run
+from _cli import MAX_WORDS_HELP, Parser, first_split, open_task, run
 from _explanation import Explanation, Row, credit_colour, explain
 
 from agents import AgentError
@@ -31,6 +31,7 @@ def parse(argv: Sequence[str] | None) -> Namespace:
     parser.add_argument("--retriever", default="bm25", help="what ranks")
     parser.add_argument("--metric", default="nDCG@10", help="what a text is worth")
     parser.add_argument("--candidates", default="pool", choices=("pool", "corpus"), help="documents that are ranked")
+    parser.add_argument("--max-words", type=int, help=MAX_WORDS_HELP)
     parser.add_argument("--query-id", help="the query, of any split; without it some ids are named")
     parser.add_argument("--text", required=True, help="the rewrite to explain")
     parser.add_argument("--segmenter", default="phrases", help="players of the game: words, phrases or sentences")
@@ -50,15 +51,17 @@ def main(argv: Sequence[str] | None) -> None:
     task = open_task(
         arguments.env,
         arguments.data,
-        split="test",
+        split=None,
         retriever=arguments.retriever,
         metric=arguments.metric,
         candidates=arguments.candidates,
+        max_words=arguments.max_words,
     )
     if arguments.query_id is None:
-        ids, prompts = task.prompts("test")
+        split = first_split(task)
+        ids, prompts = task.prompts(split)
         some = ", ".join(f"{key} ({one_line(prompt)[:40]})" for key, prompt in zip(ids[:3], prompts, strict=False))
-        raise AgentError(f"--query-id: expected the id of a query; the test split has {len(ids)}, such as {some}")
+        raise AgentError(f"--query-id: expected the id of a query; the {split} split has {len(ids)}, such as {some}")
     found = explain(
         task,
         arguments.query_id,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _cli import Parser, open_task, run
+from _cli import Parser, first_split, open_task, run
 from _explanation import Explanation, explain
 from _report.curves import learning_curves
 from _report.page import render_page
@@ -21,8 +21,6 @@ from _report.runs import Run, read_evaluation, read_runs, same_settings
 
 from agents import AgentError
 from envs_data.prepared import write_atomically
-
-_SPLIT = "test"
 
 
 def parse(argv: Sequence[str] | None) -> Namespace:
@@ -32,7 +30,12 @@ def parse(argv: Sequence[str] | None) -> Namespace:
     parser.add_argument("--evaluation", type=Path, help="file that evaluate.py --json wrote, for the matrix")
     chosen = parser.add_mutually_exclusive_group()
     chosen.add_argument("--queries", nargs="+", metavar="ID", help="queries to show, of any split")
-    chosen.add_argument("--examples", type=int, default=6, help="else so many test queries, drawn with --seed")
+    chosen.add_argument(
+        "--examples",
+        type=int,
+        default=6,
+        help="else so many queries drawn with --seed (test; where there are none, others)",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of that draw")
     parser.add_argument("--solution", help="of credit (default: shapley up to 12 segments, else sampled_shapley)")
     parser.add_argument("--data", type=Path, help="prepared directory, where it has moved since training")
@@ -81,7 +84,14 @@ def _open_task(first: Run, moved: Path | None) -> Any:
     """
     said = first.arguments
     data = moved or (None if said["data"] is None else Path(said["data"]))
-    task = open_task(said["env"], data, split=_SPLIT, retriever=said["retriever"], metric=said["metric"])
+    task = open_task(
+        said["env"],
+        data,
+        split=None,
+        retriever=said["retriever"],
+        metric=said["metric"],
+        max_words=said.get("max_words"),
+    )
     if task.data.fingerprint != first.manifest["data_fingerprint"]:
         raise AgentError(
             f"{first.path} was trained on the data {first.manifest['data_fingerprint'][:16]}, but "
@@ -97,10 +107,11 @@ def _choose(arguments: Namespace, task: Any) -> tuple[list[str], str]:
         for prompt_id in ids:
             task.query(prompt_id)  # an unknown one is told before the policy is opened
         return ids, f"{len(ids)} queries, chosen by hand."
-    ids = task.prompts(_SPLIT)[0]
+    split = first_split(task)
+    ids = task.prompts(split)[0]
     count = min(arguments.examples, len(ids))
     rows = np.random.default_rng(arguments.seed).choice(len(ids), size=count, replace=False)
-    chosen = f"{count} of {len(ids)} {_SPLIT} queries, drawn with seed {arguments.seed}."
+    chosen = f"{count} of {len(ids)} {split} queries, drawn with seed {arguments.seed}."
     return [ids[row] for row in sorted(rows)], chosen
 
 

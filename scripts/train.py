@@ -82,7 +82,12 @@ def main(argv: Sequence[str] | None) -> None:
 def _open_task(arguments: Namespace) -> Any:
     try:
         return open_task(
-            arguments.env, arguments.data, split="train", retriever=arguments.retriever, metric=arguments.metric
+            arguments.env,
+            arguments.data,
+            split="train",
+            retriever=arguments.retriever,
+            metric=arguments.metric,
+            max_words=arguments.max_words,
         )
     except TaskError as error:
         if arguments.preset is None or "retriever" not in str(error):

@@ -15,7 +15,7 @@ from typing import Any
 
 import gymnasium as gym
 import yaml
-from _cli import Parser, open_task, run
+from _cli import MAX_WORDS_HELP, Parser, open_task, run
 from _runs import check_out, prepare_out, write_run
 from _sb3 import ALGOS, MODEL, VIEWS, algorithm, describe_views
 
@@ -59,6 +59,7 @@ def parse(argv: Sequence[str] | None) -> Namespace:
     parser.add_argument("--data", type=Path, help="prepared directory; none means the embedded sample")
     parser.add_argument("--retriever", default="bm25", help="retriever that ranks during training")
     parser.add_argument("--metric", default="nDCG@10", help="metric that is the reward")
+    parser.add_argument("--max-words", type=int, help=MAX_WORDS_HELP)
     parser.add_argument("--algo", choices=ALGOS, default="ppo", help="learner")
     parser.add_argument("--steps", type=int, help=f"steps of the environments, all together (default: {STEPS})")
     parser.add_argument("--seed", type=int, default=0, help="of initial weights, order of prompts and exploration")
@@ -85,7 +86,12 @@ def main(argv: Sequence[str] | None) -> None:
     """Train and write the run directory."""
     arguments = parse(argv)
     task: RetrievalTask = open_task(
-        arguments.env, arguments.data, split="train", retriever=arguments.retriever, metric=arguments.metric
+        arguments.env,
+        arguments.data,
+        split="train",
+        retriever=arguments.retriever,
+        metric=arguments.metric,
+        max_words=arguments.max_words,
     )
     open_encoder(arguments.encoder, task)
     choice = _choice(arguments, task)
@@ -113,6 +119,7 @@ def main(argv: Sequence[str] | None) -> None:
             "data": None if arguments.data is None else str(arguments.data),
             "retriever": arguments.retriever,
             "metric": arguments.metric,
+            "max_words": task.max_words,
             "render_mode": None,
         },
     )
