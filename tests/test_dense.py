@@ -66,6 +66,14 @@ def test_scores_are_the_cosines_of_the_library(retriever, library):
     assert np.abs(expected).max() > 0.5
 
 
+def test_encoded_texts_are_the_librarys(retriever, library):
+    found = retriever.encode([*QUERIES, ""])
+    assert (found.dtype, found.shape) == (np.float32, (len(QUERIES) + 1, retriever.dimensions))
+    np.testing.assert_allclose(found[:-1], library.encode(QUERIES, normalize_embeddings=True), atol=1e-6)
+    assert not found[-1].any(), "a text that matches nothing"
+    assert np.abs(found).max() <= 1.0
+
+
 def test_a_text_is_encoded_alone_as_in_any_batch(retriever):
     together = whole(retriever, *QUERIES)
     np.testing.assert_allclose(np.concatenate([whole(retriever, text) for text in QUERIES]), together, atol=1e-6)
