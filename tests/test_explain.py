@@ -7,6 +7,7 @@ import re
 
 import explain as program
 import numpy as np
+import polars as pl
 import pytest
 from _explanation import credit_colour, explain
 from hypothesis import given
@@ -15,6 +16,7 @@ from shop import SETTINGS, TEXTS, shop, task
 from agents import AgentError
 from agents.credit import shapley_values
 from agents.segments import phrases, words
+from envs_data.prepared import write_prepared
 from ospo_env import TaskError
 
 TEXT = "red wool, coat for the beach"
@@ -180,3 +182,25 @@ def test_text_gives_the_terminal_no_commands(capsys):
 def test_wrong_arguments(arguments, message):
     with pytest.raises((AgentError, TaskError), match=message):
         program.main(arguments)
+
+
+def test_the_word_cap_is_the_users(capsys):
+    whole = printed(capsys, *COMMAND)
+    cut = printed(capsys, *COMMAND, "--max-words", "2")
+    assert "(3 words beyond the cap)" in cut
+    assert "beyond the cap" not in whole
+
+
+def test_data_without_a_test_split(capsys, tmp_path):
+    data = shop()
+    queries = data.queries.with_columns(split=pl.lit("train"))
+    tables = {"queries": queries, "pools": data.pools, "qrels": data.qrels, "demonstrations": data.demonstrations}
+    write_prepared(
+        tmp_path / "data",
+        {"documents": data.documents, **tables},
+        dataset="mine", synthetic=True, arguments={}, sources={}, counts={},
+    )  # fmt: skip
+    asked = ["--env", "OSPO-Rewrite-v0", "--data", str(tmp_path / "data"), "--text", TEXT]
+    assert "credit    shapley" in printed(capsys, *asked, "--query-id", "q00")
+    with pytest.raises(AgentError, match="the train split has"):
+        program.main(asked)
