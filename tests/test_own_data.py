@@ -11,8 +11,6 @@ from official_files import judged_ids
 from own_files import FORMATS, own_tables, write_beir, write_own, write_table
 
 from envs_data import DataError, prepare_tables, write_prepared
-from envs_data.own import _usable_judgements
-from envs_data.own_tables import OwnTables
 from envs_data.sources import SYNTHETIC_MARK
 from ospo_env import TaskError
 
@@ -96,32 +94,6 @@ def test_full_gain(level, gains, own, tmp_path):
     else:
         assert set(data.qrels["gain"]) == gains
     assert data.queries.height == 30
-
-
-LEVELS = [*range(1, 1001), 0.09, 0.18, 0.72, 0.91, 1e-3, 5e-324, 2.5e-308, 1e308, 1.7976931348623157e308]
-
-
-def test_exactly_the_full_level_and_above_have_gain_1():
-    """No level loses its own judgements to rounding, and the next smaller number is not rounded up to it."""
-    documents = pl.DataFrame({"doc_id": [f"p{i}" for i in range(5)]})
-    for level in map(float, LEVELS):
-        above, below = min(level * 1.5, 1.7976931348623157e308), np.nextafter(level, 0)
-        given = [level, above, below, level / 2, 0.0]
-        qrels = pl.DataFrame({"query_id": ["q"] * 5, "doc_id": documents["doc_id"], "gain": given})
-        tables = OwnTables(documents, pl.DataFrame({"query_id": ["q"]}), qrels, None, {})
-        kept, full_gain, _ = _usable_judgements(tables, documents, level)
-        gains = kept.sort("doc_id")["gain"].to_list()
-        assert (full_gain, gains) == (level, [1.0, 1.0, below / level, level / 2 / level, 0.0])
-        assert gains[2] < 1.0
-
-
-@pytest.mark.parametrize("level", [49, 0.09, 1e308])
-def test_judgements_of_the_full_level_count_in_full(level, tmp_path):
-    tables = own_tables()
-    tables["qrels"] = tables["qrels"].with_columns(gain=pl.when(pl.col("gain") == 3).then(level).otherwise(level / 2))
-    data = prepare_tables(**write_own(tmp_path / "in", tables), out=tmp_path / "out", pool_size=20)
-    assert (data.queries.height, data.manifest["counts"]["queries_without_full_gain"]) == (30, 0)
-    assert set(data.qrels["gain"]) == {0.5, 1.0}
 
 
 def test_queries_that_no_document_answers_in_full_are_left_out_and_counted(tmp_path, capsys):
