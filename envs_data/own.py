@@ -225,7 +225,8 @@ def _usable_judgements(
     if level <= 0:
         raise DataError("expected judgements with a gain above 0, but all are 0; check the column of gains")
     rows = documents.select("doc_id", doc_row=pl.int_range(pl.len(), dtype=pl.Int64))
-    gains = tables.qrels.with_columns(gain=(pl.col("gain") / level).clip(upper_bound=1.0)).join(rows, on="doc_id")
+    shares = np.minimum(tables.qrels["gain"].to_numpy(), level) / level  # by NumPy: in Polars 49 / 49 is below 1
+    gains = tables.qrels.with_columns(gain=pl.Series(shares)).join(rows, on="doc_id")
     kept = gains.filter((pl.col("gain") == 1.0).any().over("query_id"))
     judged = gains["query_id"].n_unique()
     if kept.is_empty():

@@ -5,10 +5,12 @@ Whole columns are checked at once. What a value may be:
 | kind | value |
 |---|---|
 | ``id`` | a text that is not blank, or a whole number, which is taken as its digits |
-| ``text`` | a text that is not blank; ``maybe`` takes nothing and blanks too, as ``""`` |
+| ``text`` | likewise; ``maybe`` takes nothing and blanks too, as ``""`` |
 | ``number`` | a finite number of at least 0 |
 | ``split`` | ``train``, ``validation`` or ``test`` |
 | ``list`` | a list of texts (Parquet, JSON Lines), or a text that a separator cuts; blank entries are dropped |
+
+So ``true`` and ``1.5`` are no ids and no texts, in JSON Lines as in Parquet, unless they are quoted.
 """
 
 from collections.abc import Sequence
@@ -20,7 +22,7 @@ import polars as pl
 from envs_data.errors import one_line
 from envs_data.faults import Faults
 from envs_data.layout import SPLITS
-from envs_data.table_files import LIST, read_raw
+from envs_data.table_files import LIST, NO_TEXT, read_raw
 
 __all__ = ["Column", "note_repeats", "note_unknown", "read_table"]
 
@@ -35,8 +37,8 @@ _EXPECTED = {
 }
 _TYPES = {
     "id": "texts or whole numbers",
-    "text": "texts",
-    "maybe": "texts",
+    "text": "texts or whole numbers",
+    "maybe": "texts or whole numbers",
     "number": "numbers",
     "split": "texts",
     "list": "lists of texts",
@@ -117,17 +119,19 @@ def _check(path: Path, raw: pl.DataFrame, column: Column, faults: Faults, separa
     """The values of a column, null where they are wrong; ``None`` if the column is of another type."""
     came = raw[column.called].alias("came")
     none = pl.repeat(False, len(came), eager=True)
-    nested = raw[column.called + LIST] if column.called + LIST in raw.columns else none
+    nested = raw.get_column(column.called + LIST, default=none)
+    no_text = raw.get_column(column.called + NO_TEXT, default=none) if column.kind in ("id", "text", "maybe") else none
     value = _lists(came.dtype, separator) if column.kind == "list" else _singles(came.dtype, column.kind)
     if value is None:
         faults.note(path, f"expected {_TYPES[column.kind]}, got the type {came.dtype}", column=column.called)
         return None
-    table = pl.DataFrame([raw["row"], came, nested.alias("nested")])
     if column.kind != "list":
-        value = pl.when(~pl.col("nested")).then(value)
+        value = pl.when(~pl.col("nested") & ~pl.col("no_text")).then(value)
+    table = pl.DataFrame([raw["row"], came, nested.alias("nested"), no_text.alias("no_text")])
     table = table.with_columns(value.alias("value"))
-    wrong = table.filter(pl.col("value").is_null()).select("row", got="came")
-    faults.add(path, _EXPECTED[column.kind], wrong, column.called)
+    wrong = table.filter(pl.col("value").is_null()).select("row", "no_text", got="came", also=pl.lit(" without quotes"))
+    faults.add(path, _EXPECTED[column.kind], wrong.filter(~pl.col("no_text")).drop("also"), column.called)
+    faults.add(path, "text or a whole number", wrong.filter("no_text"), column.called)
     return table["value"].alias(column.name)
 
 

@@ -17,10 +17,13 @@ from envs_data.csv_shape import csv_shape, read_blocks
 from envs_data.errors import DataError, one_line
 from envs_data.faults import Faults
 
-__all__ = ["FORMATS", "LIST", "read_raw"]
+__all__ = ["FORMATS", "LIST", "NO_TEXT", "read_raw"]
 
 LIST = " is a list"
 """What the column of a JSON Lines file has behind its name where it says which values are lists or objects."""
+
+NO_TEXT = " is no text"
+"""Likewise where it says which values are ``true``, ``false`` or numbers other than whole ones, like 1.5 and 1e3."""
 
 _QUOTES = 'quotes only around whole fields, closed, and doubled inside them as in "a ""b"" c"'
 
@@ -38,8 +41,9 @@ def read_raw(path: Path, columns: Sequence[str], faults: Faults) -> _Found | Non
 
     Returns:
         ``row`` (int64, ascending) and the columns found, of CSV and JSON Lines as strings with null where there is
-        nothing (of JSON Lines a boolean column ``NAME is a list`` stands beside each), and the names of all columns of
-        the file (of JSON Lines those of its first object); ``None`` if the file cannot be read at all.
+        nothing (of JSON Lines boolean columns ``NAME is a list`` and ``NAME is no text`` stand beside each, and numbers
+        are as written), and the names of all columns of the file (of JSON Lines those of its first object); ``None`` if
+        the file cannot be read at all.
 
     Raises:
         DataError: There is no such file, or its name ends in nothing known.
@@ -119,21 +123,28 @@ def _read_json_lines(path: Path, columns: Sequence[str], faults: Faults) -> _Fou
         row_index_offset=1,
     )
     scan = scan.filter(line.str.strip_chars("\ufeff \t\r") != "").with_columns(line.str.strip_chars("\ufeff \t\r"))
+    is_object = line.str.starts_with("{") & line.str.json_path_match("$").is_not_null()
     parsed = scan.select(
         pl.col("row").cast(pl.Int64),
-        line.str.head(200),
-        (line.str.starts_with("{") & line.str.json_path_match("$").is_not_null()).alias("is object"),
+        pl.when(~is_object).then(line.str.head(1000)).alias("no object"),
         *(line.str.json_path_match(_path(name)).alias(name) for name in columns),
         *(_is_list(name) for name in columns),
+        _unquoted(columns, is_object).alias("unquoted"),
     ).collect(engine="streaming")
     parsed = parsed.sort("row")
-    faults.add(path, "a JSON object", parsed.filter(~pl.col("is object")).select("row", got="line"))
-    table = parsed.filter("is object")
+    wrong = parsed.drop_nulls("no object").select("row", got="no object")
+    also = pl.when(pl.col("got").str.contains("[0-9]{309}")).then(pl.lit(", with a number too long to read: quote it"))
+    faults.add(path, "a JSON object", wrong.with_columns(also=also.fill_null("")))
+    table = parsed.filter(pl.col("no object").is_null())
+    for name in columns:
+        token = pl.col("unquoted").struct[name]
+        no_text = (~token.str.contains("^-?[0-9]+$")).fill_null(False)
+        table = table.with_columns(pl.coalesce(token, name).alias(name), no_text.alias(name + NO_TEXT))
     found = [name for name in columns if not table.height or table[name].null_count() < table.height]
     keys: Sequence[str] = columns
     if len(found) < len(columns):
         keys = list(json.loads(scan.filter(pl.col("row") == table["row"][0]).select("line").collect().item()))
-    return table.select("row", *(pl.col(name, name + LIST) for name in found)), keys
+    return table.select("row", *(pl.col(name, name + LIST, name + NO_TEXT) for name in found)), keys
 
 
 def _path(name: str) -> str:
@@ -146,6 +157,33 @@ def _is_list(name: str) -> pl.Expr:
     inner = pl.col("line").str.json_path_match(f"{_path(name)}.*")
     bracketed = value.str.contains(r"^[\[{]")
     return (bracketed & (inner.is_not_null() | value.is_in(["[]", "{}", "[null]"]))).fill_null(False).alias(name + LIST)
+
+
+def _unquoted(columns: Sequence[str], is_object: pl.Expr) -> pl.Expr:
+    """A struct of those values that are numbers, ``true`` or ``false``, as written; null elsewhere.
+
+    A JSON path gives them by way of a float: of long numbers not all digits, of a fraction not always the nearest one.
+    """
+    line = pl.col("line")
+    names = "|".join(pl.escape_regex(name) for name in columns)
+    may = line.str.contains(rf'"(?:{names}|[^"]*\\[^"]*)"[ \t]*:[ \t]*[-0-9tf]')  # a key may have its letters escaped
+    fields = dict.fromkeys(columns, pl.String)
+
+    def read(lines: pl.Series) -> pl.Series:
+        rows = [{} if text is None else json.loads(text, parse_int=_Number, parse_float=_Number) for text in lines]
+        return pl.DataFrame({name: [_token(row.get(name)) for row in rows] for name in columns}, fields).to_struct()
+
+    return pl.when(is_object & may).then(line).map_batches(read, return_dtype=pl.Struct(fields), is_elementwise=True)
+
+
+class _Number(str):
+    """A number of a JSON text, as written."""
+
+
+def _token(value: object) -> str | None:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, _Number) else None
 
 
 def _why(path: Path, ending: str, error: Exception) -> str:

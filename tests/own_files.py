@@ -4,6 +4,9 @@ import gzip
 import json
 
 import polars as pl
+import pytest
+
+from envs_data import FileFaults, prepare_tables
 
 COLOURS, THINGS, STUFF = (
     ("red", "blue", "black"),
@@ -77,3 +80,12 @@ def write_beir(directory, splits=("test",), score=1):
         )
         qrels.write_csv(directory / "qrels" / f"{name}.tsv", separator="\t")
     return directory
+
+
+def faults_of(files, tmp_path, **arguments):
+    """What is told, without the directory; nothing may have been written."""
+    with pytest.raises(FileFaults) as caught:
+        prepare_tables(**files, out=tmp_path / "out", **arguments)
+    assert not (tmp_path / "out").exists()
+    assert len(caught.value.told) == min(20, caught.value.total)
+    return [line.replace(f"{next(iter(files.values())).parent}/", "") for line in caught.value.told]

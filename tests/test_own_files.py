@@ -12,22 +12,13 @@ import pytest
 from conftest import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from own_files import FORMATS, own_tables, write_beir, write_own, write_table
+from own_files import FORMATS, faults_of, own_tables, write_beir, write_own, write_table
 
 from envs_data import DataError, FileFaults, prepare_beir, prepare_tables
 from envs_data.csv_shape import csv_shape
 
 SETTINGS = settings(max_examples=60, deadline=None, database=None, derandomize=True)
 HEADER = {"csv": 1, "tsv": 1, "jsonl": 0, "parquet": 0}  # rows that stand before the first one of the data
-
-
-def faults_of(files, tmp_path, **arguments):
-    """What is told, without the directory; nothing may have been written."""
-    with pytest.raises(FileFaults) as caught:
-        prepare_tables(**files, out=tmp_path / "out", **arguments)
-    assert not (tmp_path / "out").exists()
-    assert len(caught.value.told) == min(20, caught.value.total)
-    return [line.replace(f"{next(iter(files.values())).parent}/", "") for line in caught.value.told]
 
 
 def put_at(table, row, column, value):
