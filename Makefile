@@ -1,6 +1,7 @@
 # make demo and make test set up what they need in .venv; nothing else is installed or changed.
 PYTHON ?= python3
 VENV ?= .venv
+WORKERS ?= 2
 BIN := $(VENV)/bin
 
 .PHONY: help demo test check format clean
@@ -18,7 +19,7 @@ demo: $(VENV)/.agents
 	$(BIN)/python scripts/report.py --run runs/demo --evaluation runs/demo/metrics.json
 
 test: check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
