@@ -169,6 +169,67 @@ def test_a_body_that_is_no_completion_is_an_error(body):
         assert "got something else" in failure(stub)
 
 
+@pytest.mark.parametrize(
+    ("whole", "choice", "got"),
+    [
+        (
+            {"error": {"message": f"upstream {KEY}", "code": 502}},
+            {},
+            'got an error in its place: {"message": "upstream',
+        ),
+        ({"error": "overloaded"}, {}, 'got an error in its place: "overloaded"; wait'),
+        ({}, {"error": {"code": 502}}, 'got an error in its place: {"code": 502}; wait'),
+        ({}, {"finish_reason": "error"}, "got an error in its place; wait"),
+        ({"error": {"code": 502}, "choices": None}, {}, 'got an error in its place: {"code": 502}; wait'),
+        ({"error": {"code": 502}, "choices": []}, {}, 'got an error in its place: {"code": 502}; wait'),
+    ],
+)
+@pytest.mark.parametrize("content", ["", None, "<answer>red</answer>"])
+def test_an_error_that_comes_as_a_success_is_an_error(whole, choice, got, content):
+    body = completion(content)
+    body["choices"][0] |= choice
+    with stub_endpoint(lambda *_: (200, body | whole)) as stub:
+        assert got in failure(stub)
+
+
+def test_an_error_that_is_null_is_none():
+    body = completion("<answer>red</answer>")
+    body["choices"][0] |= {"error": None}
+    with stub_endpoint(lambda *_: (200, body | {"error": None})) as stub:
+        assert policy(stub)(["p0"], ["red shoe"]) == ["red"]
+
+
+@pytest.mark.parametrize("status", [200, 500])
+def test_an_answer_in_drips_is_an_error_in_time(status):
+    """Each piece comes well within the timeout; the whole would take 10 seconds."""
+    with stub_endpoint(lambda *_: (status, json.dumps(completion("red")).encode().ljust(500)), drip=0.02) as stub:
+        started = time.perf_counter()
+        message = failure(stub, timeout=0.3)
+        assert 0.6 <= time.perf_counter() - started < 5
+        assert len(stub.requests) == 2
+    assert "got no answer in time; raise the timeout" in message
+
+
+def test_an_answer_in_drips_that_comes_in_time_is_one():
+    with stub_endpoint(drip=0.0001) as stub:
+        assert policy(stub, timeout=20)(["p0"], ["red shoe"]) == ["red shoe, rewritten"]
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        KEY,
+        json.dumps(KEY)[1:-1],
+        repr(KEY)[1:-1],
+        json.dumps(json.dumps(KEY)[1:-1])[1:-1],
+        "".join(f"\\u{ord(letter):04X}" for letter in KEY),
+    ],
+)
+def test_the_key_is_hidden_however_it_is_written(written):
+    with stub_endpoint(lambda *_: (200, f"before {written} after".encode())) as stub:
+        assert "got something else: before *** after; check" in failure(stub)
+
+
 def test_malformed_completions_give_empty_texts_and_are_counted():
     contents = {
         "prompt 0": "<answer>red shoe</answer>",
