@@ -39,6 +39,15 @@ def echo(request, before):
     return 200, completion(f"Hm. <answer>{prompt_of(request)}, rewritten</answer>")
 
 
+def of_no_machine(monkeypatch):
+    """No setting of the machine reaches a test, and pauses between retries are short."""
+    for name in ("OPENAI_BASE_URL", "OPENAI_API_KEY", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    import openai._base_client
+
+    monkeypatch.setattr(openai._base_client, "INITIAL_RETRY_DELAY", 0.01)
+
+
 @contextmanager
 def stub_endpoint(answer=echo, drip=None):
     """The endpoint while it runs; with ``drip`` each byte of a body comes so many seconds after the one before."""
