@@ -103,7 +103,7 @@ def main(argv: Sequence[str] | None) -> None:
     }
     _print(report)
     if arguments.json is not None:
-        write_atomically(arguments.json, json.dumps(report, indent=2).encode() + b"\n")
+        write_atomically(arguments.json, json.dumps(report, indent=2, allow_nan=False).encode() + b"\n")
         print(f"Wrote {arguments.json}")
     if arguments.plot is not None:
         title = f"{arguments.env}, {len(ids)} {arguments.split} queries"

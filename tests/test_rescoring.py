@@ -14,7 +14,7 @@ from _intervals import mean_interval
 
 import ospo_env
 from agents import AgentError
-from ospo_env import Rewrites, TaskError, read_rewrites, rescore, write_rewrites
+from ospo_env import RetrievalTask, Rewrites, TaskError, read_rewrites, rescore, write_rewrites
 from ospo_env.trec import full_level, gain_scale, qrels_lines, run_lines
 
 with warnings.catch_warnings():
@@ -226,6 +226,21 @@ class TestEvaluate:
             evaluate.main([*command, "--trec", str(tmp_path)])
         with pytest.raises(TaskError, match="no such environment"):  # without files there is nothing to overwrite
             evaluate.main([*command, "--rewrites", str(tmp_path)])
+
+    def test_one_query_has_no_interval(self, tmp_path, monkeypatch, capsys):
+        def one(self, split):
+            ids, prompts = prompts_of(self, split)
+            return ids[:1], prompts[:1]
+
+        prompts_of = RetrievalTask.prompts
+        monkeypatch.setattr(RetrievalTask, "prompts", one)
+        evaluate.main(self.command(["query"], tmp_path, "--plot", str(tmp_path / "matrix.png")))
+        written = json.loads((tmp_path / "eval.json").read_text(), parse_constant=pytest.fail)
+        assert written["policies"]["query"]["intervals"]["bm25"]["RR"][1:] == [None, None]
+        assert written["policies"]["query"]["gains"]["bm25"]["RR"] == [0.0, None, None]
+        printed = capsys.readouterr().out
+        assert "0.000 [unknown]" in printed
+        assert "nan" not in printed
 
 
 def open_policies(monkeypatch, **writes):
