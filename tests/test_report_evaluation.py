@@ -85,7 +85,7 @@ def test_one_in_which_something_is_missing_is_refused(tmp_path, policy):
         {"data_fingerprint": 3},
         {"queries": "many"},
     ],
-    ids=str,
+    ids=", ".join,
 )
 def test_one_of_another_kind_is_refused(tmp_path, changes):
     with pytest.raises(AgentError, match=r"wrote, .*eval.json is none; evaluate again$"):
