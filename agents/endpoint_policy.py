@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -30,7 +31,8 @@ class EndpointPolicy:
         model: Its name at the endpoint.
         base_url: The endpoint, up to ``/v1``; by default ``$OPENAI_BASE_URL``, and without that OpenAI's own.
         api_key: Its key; by default ``$OPENAI_API_KEY``. A server that asks for none takes any word.
-        timeout: Seconds that a request may wait for the server.
+        timeout: Seconds that a request may take, each repetition anew. A server that answers in drips is cut off then,
+            and one that falls silent at twice that; header lines, which few send in drips, are each waited for so long.
         max_retries: How often a request is repeated before it counts as failed, at least 0.
         concurrency: Requests under way at once, at least 1; the order of the texts is that of the prompts.
         prompt_format: How prompts are put and rewrites found; by default as for any model of others.
@@ -71,7 +73,15 @@ class EndpointPolicy:
             if value is not None and not least <= value < math.inf:
                 raise AgentError(f"expected {setting} of at least {least}; got {value}")
         openai = _openai()
-        self._client = openai.OpenAI(base_url=base_url, api_key=key, timeout=timeout, max_retries=max_retries)
+        from agents.request_deadline import deadline_hooks  # of what comes with openai
+
+        self._client = openai.OpenAI(
+            base_url=base_url,
+            api_key=key,
+            timeout=timeout,
+            max_retries=max_retries,
+            http_client=openai.DefaultHttpxClient(event_hooks=deadline_hooks(timeout)),
+        )
         self._key = key
         self.model = model
         self.endpoint = _without_secrets(str(self._client.base_url))
@@ -107,7 +117,7 @@ class EndpointPolicy:
             )
             body = answer.text
         except openai.APIStatusError as error:
-            advice = _ADVICE.get(error.status_code, "wait, or look at the server's log")
+            advice = _ADVICE.get(error.status_code, _ITS_LOG)
             said = error.message.partition(" - ")[2]  # the server's own words
             raise self._failure(f"HTTP {error.status_code}", said, advice) from None
         except openai.APITimeoutError:
@@ -115,16 +125,26 @@ class EndpointPolicy:
         except openai.OpenAIError as error:
             advice = "check OPENAI_BASE_URL and that the server runs"
             raise self._failure("no answer", str(error.__cause__ or error), advice) from None
+        return self._content(body)
+
+    def _content(self, body: str) -> str | None:
+        """What a chat completion holds; endpoints that pass requests on report failures in one with HTTP 200."""
         try:
-            content = json.loads(body)["choices"][0]["message"]["content"]
-        except (ValueError, LookupError, TypeError):
+            answer = json.loads(body)
+            choice = (answer.get("choices") or [{}])[0]
+            errors = [part["error"] for part in (answer, choice) if part.get("error") is not None]
+            ended_by_error = choice.get("finish_reason") == "error"
+            content = None if errors else choice["message"]["content"]
+        except (ValueError, LookupError, TypeError, AttributeError):
             raise self._failure("something else", body, _NO_CHAT) from None
+        if errors or ended_by_error:
+            raise self._failure("an error in its place", json.dumps(errors[0]) if errors else "", _ITS_LOG)
         if content is not None and not isinstance(content, str):
             raise self._failure("something else", body, _NO_CHAT)
         return content
 
     def _failure(self, what: str, said: str, advice: str) -> AgentError:
-        reason = " ".join(said.replace(self._key, "***").split())[:_LONGEST_REASON]
+        reason = " ".join(_redacted(said, self._key).split())[:_LONGEST_REASON]
         return AgentError(
             f"endpoint {self.endpoint}, model {self.model!r}: expected a chat completion within "
             f"{self._client.max_retries} retries; got {what}" + (f": {reason}" if reason else "") + f"; {advice}"
@@ -132,6 +152,7 @@ class EndpointPolicy:
 
 
 _NO_CHAT = "check that OPENAI_BASE_URL is that of a chat endpoint"
+_ITS_LOG = "wait, or look at the server's log"
 _ADVICE = {
     400: "check the model's name and whether it takes these settings",
     401: "check the key (OPENAI_API_KEY)",
@@ -178,3 +199,13 @@ def _without_secrets(url: str) -> str:
     """
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}"
+
+
+def _redacted(text: str, key: str) -> str:
+    r"""A text without the key, also as JSON, ``repr`` or one within the other write it.
+
+    >>> _redacted(r"no a'b, a\'b, a\u0027b, a\\\'b", "a'b")
+    'no ***, ***, ***, ***'
+    """
+    letters = (rf"\\*(?:{re.escape(letter)}|u(?i:{ord(letter):04x}))" for letter in key)
+    return re.sub("".join(letters), "***", text)

@@ -1,7 +1,8 @@
 """Values with 95 % intervals: Student's for means over a few seeds, the bootstrap's for all else. Pure functions."""
 
+import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +14,32 @@ _RESAMPLES = 10_000
 
 
 class Interval(NamedTuple):
-    """A value and its 95 % interval."""
+    """A value and its 95 % interval, whose bounds are nan where nothing is known about the spread."""
 
     value: float
     low: float
     high: float
+
+    @classmethod
+    def of_json(cls, values: Sequence[float | None]) -> Self:
+        """What :meth:`as_json` gave."""
+        return cls(*(math.nan if value is None else value for value in values))
+
+    def as_json(self) -> list[float | None]:
+        """Value and bounds, ``None`` for nan, which JSON has no number for.
+
+        >>> Interval(0.25, float("nan"), float("nan")).as_json()
+        [0.25, None, None]
+        """
+        return [None if math.isnan(value) else value for value in self]
+
+    def bounds(self, form: str = ".3f") -> str:
+        """The interval alone.
+
+        >>> Interval(0.25, -0.2, 0.7).bounds("+.2f"), Interval(0.25, float("nan"), float("nan")).bounds()
+        ('[-0.20, +0.70]', '[unknown]')
+        """
+        return "[unknown]" if math.isnan(self.low) else f"[{self.low:{form}}, {self.high:{form}}]"
 
     def __str__(self) -> str:
         """``value [low, high]``, three decimals.
@@ -25,7 +47,7 @@ class Interval(NamedTuple):
         >>> str(Interval(0.25, 0.2, float("inf")))
         '0.250 [0.200, inf]'
         """
-        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+        return f"{self.value:.3f} {self.bounds()}"
 
 
 def interval(statistic: Callable[[NDArray[np.int64]], float], size: int, resamples: int = _RESAMPLES) -> Interval:
@@ -48,13 +70,15 @@ def mean_interval(values: Sequence[float] | NDArray[np.float64], resamples: int 
     """Mean over many values, such as queries, with the bootstrap's interval.
 
     Args:
-        values: One a query, at least one.
+        values: One a query, at least one; of a single one nothing is known about the spread, and the bounds are nan.
         resamples: How many times they are drawn again.
 
     >>> mean_interval([1.0, 1.0])
     Interval(value=1.0, low=1.0, high=1.0)
     """
     array = np.asarray(values, dtype=np.float64)
+    if len(array) < 2:
+        return Interval(float(array.mean()), math.nan, math.nan)
     return interval(lambda rows: float(array[rows].mean()), len(array), resamples)
 
 
@@ -64,12 +88,12 @@ def seed_interval(values: Sequence[float] | NDArray[np.float64]) -> Interval:
     Args:
         values: One a seed; of a single one nothing is known about the spread, and the bounds are nan.
 
-    >>> seed_interval([1.0, 2.0, 3.0])  # 2 plus or minus 4.303 / sqrt(3)
+    >>> seed_interval([1.0, 2.0, 3.0])  # 2 plus or minus 4.303 / sqrt(3)  # doctest: +ELLIPSIS
     Interval(value=2.0, low=-0.484..., high=4.484...)
     """
     array = np.asarray(values, dtype=np.float64)
     mean = float(array.mean())
     if len(array) < 2:
-        return Interval(mean, float("nan"), float("nan"))
+        return Interval(mean, math.nan, math.nan)
     half = float(stats.t.ppf(0.975, len(array) - 1) * array.std(ddof=1) / np.sqrt(len(array)))
     return Interval(mean, mean - half, mean + half)

@@ -26,7 +26,8 @@ def summarise(values: Values, raw: Mapping[str, Mapping[str, NDArray[np.float64]
         raw: Of the raw query, by retriever and metric: gains are paired differences to it.
 
     Returns:
-        By policy, ``metrics`` (the means), ``intervals`` and ``gains``, each by retriever and metric.
+        By policy, ``metrics`` (the means), ``intervals`` and ``gains``, each by retriever and metric. Bounds
+        are ``None`` where there is a single query, as JSON has it.
     """
 
     def every(measure: Any) -> dict[str, dict[str, Any]]:
@@ -70,7 +71,7 @@ def _print_table(summary: Mapping[str, Any], labels: Mapping[str, str], title: s
     print(f"\n{title}")
     print("  ".join([f"{'policy':<{width}}", *(f"{name:>{columns[name]}}" for name in retrievers)]))
     for policy, row in summary.items():
-        cells = (f"{Interval(*cell(row, name))!s:>{columns[name]}}" for name in retrievers)
+        cells = (f"{Interval.of_json(cell(row, name))!s:>{columns[name]}}" for name in retrievers)
         print("  ".join([f"{labels[policy]:<{width}}", *cells]))
 
 
@@ -88,8 +89,8 @@ def draw_matrix(summary: Mapping[str, Any], labels: Mapping[str, str], metric: s
     axes.set_yticks(range(len(summary)), names, parse_math=False)
     for y, row in enumerate(summary.values()):
         for x, name in enumerate(retrievers):
-            found = Interval(*row["intervals"][name][metric])
-            text = f"{found.value:.3f}\n[{found.low:.3f}, {found.high:.3f}]"
+            found = Interval.of_json(row["intervals"][name][metric])
+            text = f"{found.value:.3f}\n{found.bounds()}"
             axes.text(x, y, text, ha="center", va="center", fontsize=7, color="white" if found.value < 0.6 else "black")
     axes.set_title(title, fontsize=9, parse_math=False)
     figure.colorbar(image, label=metric)
@@ -98,5 +99,5 @@ def draw_matrix(summary: Mapping[str, Any], labels: Mapping[str, str], metric: s
     return drawn.getvalue()
 
 
-def _interval(values: NDArray[np.float64]) -> list[float]:
-    return list(mean_interval(values, _RESAMPLES))
+def _interval(values: NDArray[np.float64]) -> list[float | None]:
+    return mean_interval(values, _RESAMPLES).as_json()

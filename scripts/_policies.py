@@ -1,7 +1,8 @@
 """Policies by the names that --policy takes: a list of kinds, of which the first that knows a name has it.
 
 A kind is a function of a name and a request. It gives ``None`` for a name that is not its own, and otherwise how the
-rewrites come about, found or refused before anything slow starts. A new kind is one more function in :data:`KINDS`.
+rewrites come about, found or refused before anything slow starts; what can be said of it only once the prompts are
+known, its ``check`` says then. A new kind is one more function in :data:`KINDS`.
 """
 
 import difflib
@@ -16,7 +17,7 @@ from _sb3 import is_sb3_policy, open_sb3_policy
 from agents import AgentError
 from ospo_env import REFERENCE_POLICIES, Rewrites, make_reference_policy, read_rewrites
 
-__all__ = ["KINDS", "FoundPolicy", "Request", "find_policy"]
+__all__ = ["KINDS", "FoundPolicy", "Request", "open_policy"]
 
 _SUPERVISED = ("sft", "dpo")  # learners that are no reinforcement learning
 _ENDPOINT = "openai:"
@@ -60,13 +61,15 @@ class FoundPolicy:
     Attributes:
         write: Its rewrites.
         of_retriever: Whether it looks behind the door, so that each retriever has rewrites of its own.
+        check: Called with the task and the ids of all prompts before any policy writes; an ``AgentError`` refuses them.
     """
 
     write: Write
     of_retriever: bool = False
+    check: Callable[[Any, Sequence[str]], None] = lambda task, ids: None
 
 
-def find_policy(name: str, request: Request) -> FoundPolicy:
+def open_policy(name: str, request: Request) -> FoundPolicy:
     """The policy of a name.
 
     Raises:
@@ -123,17 +126,24 @@ def _stored(name: str, request: Request) -> FoundPolicy | None:
     """A file of stored rewrites."""
     if not _exists(name) or not Path(name).is_file():
         return None
+    stored = read_rewrites(name)
 
-    def write(task: Any, ids: Sequence[str], prompts: Sequence[str], progress: Callable[[int], object]) -> Rewrites:
-        stored = read_rewrites(name)
+    def check(task: Any, ids: Sequence[str]) -> None:
+        if stored.fingerprint != task.data.fingerprint:
+            raise AgentError(
+                f"{name}: expected rewrites of the data {task.data.fingerprint[:16]}; they are of "
+                f"{stored.fingerprint[:16]}; name the directory that they were made on with --data"
+            )
         if list(stored.prompt_ids) != list(ids):
             raise AgentError(
                 f"{name}: expected rewrites of the {len(ids)} prompts of --split {request.split}, in order"
             )
+
+    def write(task: Any, ids: Sequence[str], prompts: Sequence[str], progress: Callable[[int], object]) -> Rewrites:
         progress(len(ids))
         return stored
 
-    return FoundPolicy(write)
+    return FoundPolicy(write, check=check)
 
 
 def _stable_baselines(name: str, request: Request) -> FoundPolicy | None:

@@ -7,6 +7,7 @@ model writes each rewrite once; every retriever then ranks the same rewrites. Ga
 query.
 """
 
+import itertools
 import json
 import math
 import re
@@ -17,7 +18,7 @@ from typing import Any
 
 from _cli import MAX_WORDS_HELP, Parser, open_task, run
 from _matrix import draw_matrix, policy_labels, print_tables, summarise
-from _policies import FoundPolicy, Request, find_policy
+from _policies import FoundPolicy, Request, open_policy
 from tqdm import tqdm
 
 from agents import AgentError
@@ -62,7 +63,7 @@ def main(argv: Sequence[str] | None) -> None:
         max_new_tokens=arguments.max_new_tokens,
         seed=arguments.seed,
     )
-    policies = {name: find_policy(name, request) for name in arguments.policy}
+    policies = {name: open_policy(name, request) for name in arguments.policy}
     _check_file_names(arguments)
     tasks = {
         name: open_task(
@@ -78,14 +79,11 @@ def main(argv: Sequence[str] | None) -> None:
     }
     task = next(iter(tasks.values()))
     ids, prompts = task.prompts(arguments.split)
+    for policy in policies.values():
+        policy.check(task, ids)
     # first, so that ids and gains that TREC files cannot hold are known at once
     scale = None if arguments.trec is None else _write_qrels(arguments.trec, task, ids)
-    written = _write_once(policies, task, ids, prompts)
-    if arguments.rewrites is not None:
-        for rewrites in written.values():
-            path = arguments.rewrites / f"{_file_name(rewrites.policy)}.jsonl"
-            write_rewrites(path, rewrites)
-            print(f"Wrote {path}")
+    written = _write_once(policies, task, ids, prompts, arguments.rewrites)
     raw = make_reference_policy("query", task)(ids, prompts)
     values = _judge(policies, written, tasks, ids, prompts, arguments.trec)
     summary = summarise(values, {retriever: opened.evaluate(ids, raw) for retriever, opened in tasks.items()})
@@ -108,7 +106,7 @@ def main(argv: Sequence[str] | None) -> None:
     }
     _print(report)
     if arguments.json is not None:
-        write_atomically(arguments.json, json.dumps(report, indent=2).encode() + b"\n")
+        write_atomically(arguments.json, json.dumps(report, indent=2, allow_nan=False).encode() + b"\n")
         print(f"Wrote {arguments.json}")
     if arguments.plot is not None:
         title = f"{arguments.env}, {len(ids)} {arguments.split} queries"
@@ -141,14 +139,20 @@ def _check(arguments: Namespace) -> None:
             path.mkdir(parents=True, exist_ok=True)
 
 
-def _write_once(policies: dict[str, FoundPolicy], task: Any, ids: list[str], prompts: list[str]) -> dict[str, Rewrites]:
-    """The rewrites of the policies that need no retriever, with a bar for each."""
+def _write_once(
+    policies: dict[str, FoundPolicy], task: Any, ids: list[str], prompts: list[str], directory: Path | None
+) -> dict[str, Rewrites]:
+    """The rewrites of the policies that need no retriever, with a bar for each; a file each as soon as it is done."""
     written = {}
     once = {name: policy for name, policy in policies.items() if not policy.of_retriever}
     for number, (name, policy) in enumerate(once.items(), start=1):
         label = f"[{number}/{len(once)}] {name[-40:]} writes"
         with tqdm(total=len(ids), desc=label, unit="prompt", dynamic_ncols=True) as bar:
             written[name] = policy.write(task, ids, prompts, bar.update)
+        if directory is not None:
+            path = directory / f"{_file_name(name)}.jsonl"
+            write_rewrites(path, written[name])
+            print(f"Wrote {path}")
     return written
 
 
@@ -169,13 +173,12 @@ def _judge(
                 rewrites = written.get(name) or policy.write(opened, ids, prompts, lambda done: None)
                 values[name][retriever] = rescore(rewrites, retriever, task=opened)
                 if trec is not None:
-                    _write_trec(trec, rewrites, retriever, opened)
+                    _write_trec(trec, _trec_tag(name, retriever), rewrites, opened)
                 bar.update()
     return values
 
 
-def _write_trec(directory: Path, rewrites: Rewrites, retriever: str, task: Any) -> None:
-    tag = f"{_file_name(rewrites.policy)}.{_file_name(retriever)}"
+def _write_trec(directory: Path, tag: str, rewrites: Rewrites, task: Any) -> None:
     lines = run_lines(rewrites.prompt_ids, task.rankings(rewrites.prompt_ids, rewrites.texts), tag)
     write_atomically(directory / f"{tag}.run", "".join(f"{line}\n" for line in lines).encode())
 
@@ -190,21 +193,41 @@ def _write_qrels(directory: Path, task: Any, ids: list[str]) -> int:
     return scale
 
 
-def _file_name(name: str) -> str:
-    """A name that is a file's: of a path its last two parts."""
-    return re.sub(r"[^\w.+-]+", "-", "-".join(Path(name).parts[-2:])).strip("-") or "policy"
+def _file_name(policy: str) -> str:
+    """A policy's name as a file's: of a path its last two parts."""
+    return _plain("-".join(Path(policy).parts[-2:]).removesuffix(".jsonl")) or "policy"
+
+
+def _trec_tag(policy: str, retriever: str) -> str:
+    """What the run of a policy under a retriever is called, its file too: of the retriever's paths the last two parts.
+
+    >>> _trec_tag("runs/1", "fusion:bm25+dense:/models/1/encoder/final")
+    'runs-1.fusion-bm25+dense-encoder-final'
+    """
+    short = re.sub(r"[^:+]+", lambda part: "-".join(Path(part[0]).parts[-2:]), retriever)
+    return f"{_file_name(policy)}.{_plain(short) or 'retriever'}"
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^\w.+-]+", "-", name).strip("-")
 
 
 def _check_file_names(arguments: Namespace) -> None:
-    """Each policy's files need a name of their own."""
-    if arguments.rewrites is None and arguments.trec is None:
-        return
+    """All files of ``--rewrites`` and ``--trec`` need a name of their own."""
+    if arguments.rewrites is not None or arguments.trec is not None:
+        _check_apart({policy: _file_name(policy) for policy in arguments.policy})
+    if arguments.trec is not None:
+        pairs = itertools.product(arguments.policy, dict.fromkeys(arguments.retrievers))
+        _check_apart({f"{policy} under {retriever}": _trec_tag(policy, retriever) for policy, retriever in pairs})
+
+
+def _check_apart(files: dict[str, str]) -> None:
     owners: dict[str, str] = {}
-    for policy in arguments.policy:
-        other = owners.setdefault(_file_name(policy), policy)
-        if other != policy:
+    for owner, file in files.items():
+        other = owners.setdefault(file, owner)
+        if other != owner:
             raise AgentError(
-                f"--rewrites and --trec: files of {other} and of {policy} would both be named {_file_name(policy)}; "
+                f"--rewrites and --trec: files of {other} and of {owner} would both be named {file}; "
                 "evaluate them one after the other, into two directories"
             )
 

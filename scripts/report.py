@@ -119,7 +119,7 @@ def _explained(first: Run, task: Any, ids: Sequence[str], solution: str | None) 
     """The greedy rewrites of the run's policy, cut as in training."""
     from _progress import quiet
 
-    from agents.lm_policy import LanguageModelPolicy, load_policy
+    from agents.lm_policy import LanguageModelPolicy
 
     quiet()
     prompts = {
@@ -127,7 +127,7 @@ def _explained(first: Run, task: Any, ids: Sequence[str], solution: str | None) 
         for split in dict.fromkeys(task.query(prompt_id).split for prompt_id in ids)
         for prompt_id, prompt in zip(*task.prompts(split), strict=True)
     }
-    texts = LanguageModelPolicy(*load_policy(first.path / "policy"))(ids, [prompts[prompt_id] for prompt_id in ids])
+    texts = LanguageModelPolicy.open(first.path / "policy")(ids, [prompts[prompt_id] for prompt_id in ids])
     segmenter = first.arguments["segmenter"] or "phrases"  # other learners have none
     return [
         explain(task, prompt_id, text, segmenter=segmenter, solution=solution)

@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -38,8 +39,19 @@ def echo(request, before):
     return 200, completion(f"Hm. <answer>{prompt_of(request)}, rewritten</answer>")
 
 
+def of_no_machine(monkeypatch):
+    """No setting of the machine reaches a test, and pauses between retries are short."""
+    for name in ("OPENAI_BASE_URL", "OPENAI_API_KEY", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    import openai._base_client
+
+    monkeypatch.setattr(openai._base_client, "INITIAL_RETRY_DELAY", 0.01)
+
+
 @contextmanager
-def stub_endpoint(answer=echo):
+def stub_endpoint(answer=echo, drip=None):
+    """The endpoint while it runs; with ``drip`` each byte of a body comes so many seconds after the one before."""
+
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self):
             request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -54,7 +66,9 @@ def stub_endpoint(answer=echo):
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
-                self.wfile.write(content)
+                for piece in [content] if drip is None else (content[i : i + 1] for i in range(len(content))):
+                    self.wfile.write(piece)
+                    time.sleep(drip or 0)
             except OSError:
                 pass  # the client had waited long enough
 

@@ -1,20 +1,17 @@
 """A chat endpoint as a policy, against a local stub: order, retries, and failures that are errors."""
 
 import json
-import logging
 import sys
 import threading
 import time
 import traceback
 
-import evaluate
 import pytest
-from stub_endpoint import KEY, completion, echo, prompt_of, stub_endpoint
+from stub_endpoint import KEY, completion, echo, of_no_machine, prompt_of, stub_endpoint
 
 from agents import AgentError
 from agents.endpoint_policy import EndpointPolicy
 from agents.prompting import INSTRUCTION, PromptFormat
-from ospo_env import read_rewrites
 
 pytest.importorskip("openai")
 PROMPTS = [f"prompt {number}" for number in range(12)]
@@ -24,12 +21,7 @@ REWRITTEN = [f"{prompt}, rewritten" for prompt in PROMPTS]
 
 @pytest.fixture(autouse=True)
 def _environment(monkeypatch):
-    """No setting of the machine reaches a test, and pauses between retries are short."""
-    for name in ("OPENAI_BASE_URL", "OPENAI_API_KEY", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    import openai._base_client
-
-    monkeypatch.setattr(openai._base_client, "INITIAL_RETRY_DELAY", 0.01)
+    of_no_machine(monkeypatch)
 
 
 def policy(stub, **settings):
@@ -169,6 +161,67 @@ def test_a_body_that_is_no_completion_is_an_error(body):
         assert "got something else" in failure(stub)
 
 
+@pytest.mark.parametrize(
+    ("whole", "choice", "got"),
+    [
+        (
+            {"error": {"message": f"upstream {KEY}", "code": 502}},
+            {},
+            'error in its place: {"message": "upstream',
+        ),
+        ({"error": "overloaded"}, {}, 'got an error in its place: "overloaded"; wait'),
+        ({}, {"error": {"code": 502}}, 'got an error in its place: {"code": 502}; wait'),
+        ({}, {"finish_reason": "error"}, "got an error in its place; wait"),
+        ({"error": {"code": 502}, "choices": None}, {}, 'got an error in its place: {"code": 502}; wait'),
+        ({"error": {"code": 502}, "choices": []}, {}, 'got an error in its place: {"code": 502}; wait'),
+    ],
+)
+@pytest.mark.parametrize("content", ["", None, "<answer>red</answer>"])
+def test_an_error_that_comes_as_a_success_is_an_error(whole, choice, got, content):
+    body = completion(content)
+    body["choices"][0] |= choice
+    with stub_endpoint(lambda *_: (200, body | whole)) as stub:
+        assert got in failure(stub)
+
+
+def test_an_error_that_is_null_is_none():
+    body = completion("<answer>red</answer>")
+    body["choices"][0] |= {"error": None}
+    with stub_endpoint(lambda *_: (200, body | {"error": None})) as stub:
+        assert policy(stub)(["p0"], ["red shoe"]) == ["red"]
+
+
+@pytest.mark.parametrize("status", [200, 500])
+def test_an_answer_in_drips_is_an_error_in_time(status):
+    """Each piece comes well within the timeout; the whole would take 10 seconds."""
+    with stub_endpoint(lambda *_: (status, json.dumps(completion("red")).encode().ljust(500)), drip=0.02) as stub:
+        started = time.perf_counter()
+        message = failure(stub, timeout=0.3)
+        assert 0.6 <= time.perf_counter() - started < 5
+        assert len(stub.requests) == 2
+    assert "got no answer in time; raise the timeout" in message
+
+
+def test_an_answer_in_drips_that_comes_in_time_is_one():
+    with stub_endpoint(drip=0.0001) as stub:
+        assert policy(stub, timeout=20)(["p0"], ["red shoe"]) == ["red shoe, rewritten"]
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        KEY,
+        json.dumps(KEY)[1:-1],
+        repr(KEY)[1:-1],
+        json.dumps(json.dumps(KEY)[1:-1])[1:-1],
+        "".join(f"\\u{ord(letter):04X}" for letter in KEY),
+    ],
+)
+def test_the_key_is_hidden_however_it_is_written(written):
+    with stub_endpoint(lambda *_: (200, f"before {written} after".encode())) as stub:
+        assert "got something else: before *** after; check" in failure(stub)
+
+
 def test_malformed_completions_give_empty_texts_and_are_counted():
     contents = {
         "prompt 0": "<answer>red shoe</answer>",
@@ -232,44 +285,3 @@ def test_without_the_library(monkeypatch):
     monkeypatch.setitem(sys.modules, "openai", None)
     with pytest.raises(AgentError, match=r"pip install 'ospo\[endpoint\]'"):
         EndpointPolicy("stub", "http://127.0.0.1:1/v1", KEY)
-
-
-class TestEvaluate:
-    COMMAND = ("--env", "OSPO-HM-v0", "--split", "validation", "--retrievers", "bm25")
-
-    def test_an_endpoint_is_a_policy(self, tmp_path, monkeypatch, capsys, caplog):
-        def answer(request, before):
-            return (200, completion("none")) if "dress" in prompt_of(request) else echo(request, before)
-
-        caplog.set_level(logging.DEBUG)
-        with stub_endpoint(answer) as stub:
-            monkeypatch.setenv("OPENAI_BASE_URL", stub.url)
-            monkeypatch.setenv("OPENAI_API_KEY", KEY)
-            report = tmp_path / "eval.json"
-            more = ["--json", str(report), "--rewrites", str(tmp_path / "rewrites"), "--max-new-tokens", "50"]
-            evaluate.main([*self.COMMAND, "--policy", "query", "openai:stub", *more])
-            malformed = sum("dress" in prompt_of(request) for request in stub.requests)
-            sent = [{key: request[key] for key in request if key != "messages"} for request in stub.requests]
-            assert sent == [{"model": "stub", "temperature": 0.0, "max_tokens": 50}] * len(sent)
-        row = json.loads(report.read_text())["policies"]["openai:stub"]
-        assert (row["endpoint"], row["malformed"]) == (stub.url, malformed)
-        rewrites = read_rewrites(tmp_path / "rewrites" / "openai-stub.jsonl")
-        assert rewrites.texts.count("") == malformed > 0
-        assert len(rewrites.texts) == len(stub.requests) > malformed
-        shown = capsys.readouterr()
-        assert f"openai:stub: {malformed} of {len(rewrites.texts)} completions hold no rewrite" in shown.out
-        assert "[1/1] openai:stub writes: 100%" in shown.err
-        assert "judging: 100%" in shown.err
-        assert KEY not in shown.out + shown.err + caplog.text + report.read_text()
-
-    def test_a_failure_ends_the_evaluation(self, tmp_path, monkeypatch):
-        monkeypatch.setenv("OPENAI_API_KEY", KEY)
-        with stub_endpoint(lambda *_: (404, {"error": {"message": "no model"}})) as stub:
-            monkeypatch.setenv("OPENAI_BASE_URL", stub.url)
-            with pytest.raises(AgentError, match="got HTTP 404: no model"):
-                evaluate.main([*self.COMMAND, "--policy", "openai:stub", "--json", str(tmp_path / "eval.json")])
-        assert not (tmp_path / "eval.json").exists()
-
-    def test_the_key_is_asked_for_before_anything_starts(self):
-        with pytest.raises(AgentError, match="OPENAI_API_KEY; it is not set"):
-            evaluate.main(["--env", "no such environment", "--policy", "openai:stub"])

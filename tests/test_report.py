@@ -189,7 +189,8 @@ def spoil(trained, out, **values):
 
 def test_wrong_input(trained, tmp_path):
     first = str(trained)
-    (tmp_path / "other.json").write_text(json.dumps({"policies": {}, "metric": "RR", "data_fingerprint": "f" * 64}))
+    whole = json.loads((trained / "metrics.json").read_text())
+    (tmp_path / "other.json").write_text(json.dumps(whole | {"data_fingerprint": "f" * 64}))
     (tmp_path / "list.json").write_text("[]")
     (tmp_path / "cut.json").write_text("{")
     unfinished = spoil(trained, tmp_path / "unfinished", status="unfinished")
@@ -214,6 +215,23 @@ def test_wrong_input(trained, tmp_path):
     ):
         with pytest.raises((AgentError, TaskError), match=message):
             report.main(command)
+
+
+def test_an_evaluation_of_one_query_has_no_intervals(trained, tmp_path):
+    evaluation = json.loads((trained / "metrics.json").read_text())
+    for row in evaluation["policies"].values():
+        row["intervals"] |= {"lsa": {name: [0.5, None, None] for name in row["metrics"]["lsa"]}}
+    (tmp_path / "one.json").write_text(json.dumps(evaluation))
+    command = ["--run", str(trained), "--evaluation", str(tmp_path / "one.json"), "--examples", "1"]
+    report.main([*command, "--out", str(tmp_path / "page.html")])
+    assert "0.500 [unknown]" in "".join(Reader((tmp_path / "page.html").read_text()).words)
+
+
+def test_the_policy_is_opened_where_evaluate_opens_it(trained, tmp_path, monkeypatch):
+    opened = []
+    monkeypatch.setattr(LanguageModelPolicy, "open", lambda path: opened.append(path) or (lambda *_: ["red"]))
+    report.main(["--run", str(trained), "--examples", "1", "--out", str(tmp_path / "report.html")])
+    assert opened == [trained / "policy"]
 
 
 # In a browser

@@ -2,8 +2,10 @@
 
 import dataclasses
 import json
+import re
 import warnings
 
+import _policies
 import evaluate
 import gymnasium as gym
 import numpy as np
@@ -12,7 +14,7 @@ from _intervals import mean_interval
 
 import ospo_env
 from agents import AgentError
-from ospo_env import Rewrites, TaskError, read_rewrites, rescore, write_rewrites
+from ospo_env import RetrievalTask, Rewrites, TaskError, read_rewrites, rescore, write_rewrites
 from ospo_env.trec import full_level, gain_scale, qrels_lines, run_lines
 
 with warnings.catch_warnings():
@@ -173,6 +175,86 @@ class TestEvaluate:
         write_rewrites(tmp_path / "mine.jsonl", rewrites)
         with pytest.raises(AgentError, match=r"expected rewrites of the .* prompts of --split test"):
             evaluate.main(["--env", "OSPO-ESCI-v0", "--policy", str(tmp_path / "mine.jsonl")])
+
+    def test_rewrites_of_another_data_set_are_refused(self, tmp_path, rewrites):
+        write_rewrites(tmp_path / "mine.jsonl", dataclasses.replace(rewrites, fingerprint="0" * 64))
+        with pytest.raises(AgentError, match=r"mine.jsonl: expected rewrites of the data .*; they are of 0{16}; name"):
+            evaluate.main(self.command([str(tmp_path / "mine.jsonl")], tmp_path))
+
+    def test_a_file_that_is_broken_is_refused_before_the_data_are_opened(self, tmp_path):
+        (tmp_path / "mine.jsonl").write_text("[1]\n")
+        with pytest.raises(TaskError, match="line 1: expected a JSON object"):
+            evaluate.main(["--env", "no such environment", "--policy", str(tmp_path / "mine.jsonl")])
+
+    def test_rewrites_that_do_not_fit_are_refused_before_a_policy_writes(self, tmp_path, rewrites, monkeypatch):
+        write_rewrites(tmp_path / "mine.jsonl", dataclasses.replace(rewrites, texts=("",), prompt_ids=("q",)))
+        opened = open_policies(monkeypatch, slow=lambda *_: pytest.fail("it was asked to write"))
+        with pytest.raises(AgentError, match=r"expected rewrites of the .* prompts"):
+            evaluate.main(self.command(["slow", str(tmp_path / "mine.jsonl")], tmp_path))
+        assert opened == ["slow"]
+
+    def test_rewrites_are_kept_when_a_later_policy_fails(self, tmp_path, rewrites, monkeypatch):
+        def fail(*_):
+            raise AgentError("the second one failed")
+
+        open_policies(monkeypatch, first=lambda *_: rewrites, second=fail)
+        with pytest.raises(AgentError, match="the second one failed"):
+            evaluate.main(self.command(["first", "second"], tmp_path, "--rewrites", str(tmp_path / "rewrites")))
+        assert read_rewrites(tmp_path / "rewrites" / "first.jsonl") == rewrites
+
+    def test_two_files_of_one_policy_have_runs_of_their_own(self, tmp_path, rewrites):
+        for name, text in (("a", "red"), ("b", "shoe")):
+            texts = (text,) * len(rewrites.texts)
+            write_rewrites(tmp_path / f"{name}.jsonl", dataclasses.replace(rewrites, texts=texts))
+        files = [str(tmp_path / f"{name}.jsonl") for name in "ab"]
+        evaluate.main(self.command(files, tmp_path, "--trec", str(tmp_path / "trec"), "--rewrites", str(tmp_path)))
+        runs = [(tmp_path / "trec" / f"{tmp_path.name}-{name}.bm25.run").read_text() for name in "ab"]
+        assert runs[0] != runs[1]
+        assert set(read_rewrites(tmp_path / f"{tmp_path.name}-b.jsonl").texts) == {"shoe"}
+
+    @pytest.mark.parametrize(
+        ("retrievers", "file"),
+        [
+            (["dense:/runs/1/encoder/final", "dense:/runs/2/encoder/final"], "dense-encoder-final"),
+            (["fusion:bm25+dense:/x/a/b", "fusion:bm25+dense:/y/a/b"], "fusion-bm25+dense-a-b"),
+        ],
+    )
+    def test_runs_that_would_overwrite_each_other_are_refused(self, tmp_path, retrievers, file):
+        command = ["--env", "no such environment", "--policy", "query", "--retrievers", ",".join(retrievers)]
+        first, second, file = map(re.escape, (*retrievers, file))
+        with pytest.raises(AgentError, match=f"of query under {first} and of query under {second} .* query.{file};"):
+            evaluate.main([*command, "--trec", str(tmp_path)])
+        with pytest.raises(TaskError, match="no such environment"):  # without files there is nothing to overwrite
+            evaluate.main([*command, "--rewrites", str(tmp_path)])
+
+    def test_one_query_has_no_interval(self, tmp_path, monkeypatch, capsys):
+        def one(self, split):
+            ids, prompts = prompts_of(self, split)
+            return ids[:1], prompts[:1]
+
+        prompts_of = RetrievalTask.prompts
+        monkeypatch.setattr(RetrievalTask, "prompts", one)
+        evaluate.main(self.command(["query"], tmp_path, "--plot", str(tmp_path / "matrix.png")))
+        written = json.loads((tmp_path / "eval.json").read_text(), parse_constant=pytest.fail)
+        assert written["policies"]["query"]["intervals"]["bm25"]["RR"][1:] == [None, None]
+        assert written["policies"]["query"]["gains"]["bm25"]["RR"] == [0.0, None, None]
+        printed = capsys.readouterr().out
+        assert "0.000 [unknown]" in printed
+        assert "nan" not in printed
+
+
+def open_policies(monkeypatch, **writes):
+    """Policies by name that evaluate.py finds besides its own; the names that were opened."""
+    opened = []
+
+    def kind(name, request):
+        if name not in writes:
+            return None
+        opened.append(name)
+        return _policies.FoundPolicy(writes[name])
+
+    monkeypatch.setattr(_policies, "KINDS", (kind, *_policies.KINDS))
+    return opened
 
 
 def test_intervals_of_many_queries_are_near_the_normal_ones():

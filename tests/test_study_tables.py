@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from _intervals import mean_interval, seed_interval
+from _intervals import Interval, mean_interval, seed_interval
 from _study import numbers, tables
 
 
@@ -27,7 +27,10 @@ class TestNumbers:
             narrow += found.low <= 0 <= found.high
         assert 0.935 < covered / 2000 < 0.965
         assert narrow / 300 < 0.85
-        assert np.isnan(seed_interval([0.5]).low)
+        for of_one in (seed_interval([0.5]), mean_interval([0.5])):
+            assert np.isnan([of_one.low, of_one.high]).all()
+            assert str(of_one) == "0.500 [unknown]"
+            assert Interval.of_json(of_one.as_json()).as_json() == [0.5, None, None]
 
     def test_interval_covers_and_is_reproducible(self):
         covered = 0

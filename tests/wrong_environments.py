@@ -1,5 +1,7 @@
 """Environments that each break one clause of the contract and keep all others, to test the conformance kit with."""
 
+import os
+
 import gymnasium as gym
 import numpy as np
 from shop import shop
@@ -262,9 +264,17 @@ class OptionsEnd(Right):
 class Processes(Right):
     """Something of a set's order is in the info."""
 
+    key = staticmethod(lambda: hash("some text"))
+
     def reset(self, *, seed=None, options=None):
         observation, info = super().reset(seed=seed, options=options)
-        return observation, info | {"key": hash("some text")}
+        return observation, info | {"key": self.key()}
+
+
+class Threads(Processes):
+    """Something of the number of threads is there instead."""
+
+    key = staticmethod(lambda: os.environ.get("OMP_NUM_THREADS"))
 
 
 WRONG = {
@@ -293,5 +303,6 @@ WRONG = {
     OptionsForgive: "options",
     OptionsEnd: "options",
     Processes: "processes",
+    Threads: "processes",
 }
 """The clause that each breaks."""

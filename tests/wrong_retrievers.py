@@ -1,5 +1,7 @@
 """Retrievers that each break one clause of the contract and keep all others, to test the conformance kit with."""
 
+import os
+
 import numpy as np
 
 from ospo_env.retrievers.base import best_rows
@@ -132,6 +134,13 @@ class Processes(Right):
         return scores + hash("some text") % 1009
 
 
+class Threads(Right):
+    """Sums that are split among threads otherwise."""
+
+    def spoil(self, scores, texts, pools):
+        return scores + int(os.environ.get("OMP_NUM_THREADS", 0))
+
+
 class Fingerprint(RightAndLinear):
     def __init__(self, documents, corpus):
         super().__init__(documents, corpus)
@@ -159,6 +168,7 @@ WRONG = {
     Cuts: "cuts",
     Pickles: "pickles",
     Processes: "processes",
+    Threads: "processes",
     Fingerprint: "fingerprint",
 }
 """The clause that each breaks."""

@@ -81,7 +81,7 @@ def _matrix(evaluation: Mapping[str, Any]) -> dict[str, Any]:
         name: [
             (
                 labels[policy],
-                [(Interval(*row["intervals"][on][name]), Interval(*row["gains"][on][name])) for on in retrievers],
+                [tuple(Interval.of_json(row[kind][on][name]) for kind in ("intervals", "gains")) for on in retrievers],
             )
             for policy, row in policies.items()
         ]

@@ -97,11 +97,34 @@ def read_evaluation(path: Path, run: Run) -> dict[str, Any]:
         found = json.loads(path.read_bytes())
     except ValueError as error:
         raise AgentError(f"--evaluation: expected a file that evaluate.py --json wrote, but {path}: {error}") from error
-    if not isinstance(found, dict) or not {"policies", "metric", "data_fingerprint"} <= found.keys():
+    if not _is_evaluation(found):
         raise AgentError(f"--evaluation: expected a file that evaluate.py --json wrote, {path} is none; evaluate again")
-    if found["data_fingerprint"] != run.manifest["data_fingerprint"]:
+    evaluation: dict[str, Any] = found
+    if evaluation["data_fingerprint"] != run.manifest["data_fingerprint"]:
         raise AgentError(
-            f"--evaluation: {path} is of the data {found['data_fingerprint'][:16]}, "
+            f"--evaluation: {path} is of the data {evaluation['data_fingerprint'][:16]}, "
             f"{run.path} of {run.manifest['data_fingerprint'][:16]}; evaluate the run on its own data"
         )
-    return found
+    return evaluation
+
+
+def _is_evaluation(found: Any) -> bool:
+    """Whether all is there that a page shows: each policy's values under every retriever in every metric."""
+    try:
+        rows, metric = list(found["policies"].values()), found["metric"]
+        kinds = [row[kind] for row in rows for kind in ("metrics", "intervals", "gains")]
+        cells = {(on, name) for kind in kinds for on, by_name in kind.items() for name in (metric, *by_name)}
+        intervals = [row[kind][on][name] for row in rows for kind in ("intervals", "gains") for on, name in cells]
+        numbers = [row["metrics"][on][name] for row in rows for on, name in cells]
+        numbers += [number for value, *bounds in intervals for number in (value, *bounds) if number is not None]
+        texts = [row[name] for row in rows for name in ("stage", "trained_on") if row[name] is not None]
+        texts += [found[name] for name in ("env", "split", "metric", "candidates", "data_fingerprint")]
+        numbers += [found[name] for name in ("queries", "temperature")]
+    except (LookupError, TypeError, ValueError, AttributeError):
+        return False
+    return (
+        bool(cells)
+        and all(isinstance(text, str) for text in texts)
+        and all(isinstance(number, int | float) for number in numbers)
+        and all(len(interval) == 3 and interval[0] is not None for interval in intervals)
+    )

@@ -1,0 +1,92 @@
+"""What a report takes for a file of evaluate.py --json."""
+
+import copy
+import functools
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from _matrix import summarise
+from _report.runs import Run, read_evaluation
+
+from agents import AgentError
+
+RUN = Run(Path("run"), {"data_fingerprint": "f" * 64}, [])
+POLICIES = ("query", "run")
+
+
+@functools.cache
+def written():
+    """Two policies under two retrievers, as evaluate.py writes them."""
+    by_metric = {name: np.array([0.25, 0.5]) for name in ("nDCG@10", "RR", "R@10")}
+    values = {policy: {retriever: by_metric for retriever in ("bm25", "lsa")} for policy in POLICIES}
+    summary = summarise(values, values["query"])
+    return {
+        "env": "OSPO-ESCI-v0",
+        "data_fingerprint": "f" * 64,
+        "split": "test",
+        "metric": "nDCG@10",
+        "candidates": "pool",
+        "queries": 2,
+        "temperature": 0.0,
+        "policies": {policy: {"stage": None, "trained_on": None, **row} for policy, row in summary.items()},
+    }
+
+
+def evaluation():
+    return copy.deepcopy(written())
+
+
+def without(*keys):
+    """An evaluation without what lies under these keys."""
+    inner = found = evaluation()
+    for key in keys[:-1]:
+        inner = inner[key]
+    del inner[keys[-1]]
+    return found
+
+
+def read(path, content):
+    path.write_text(json.dumps(content))
+    return read_evaluation(path, RUN)
+
+
+def test_a_whole_one_is_read(tmp_path):
+    assert read(tmp_path / "eval.json", evaluation()) == evaluation()
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_one_in_which_something_is_missing_is_refused(tmp_path, policy):
+    row = ("policies", policy)
+    missing = [
+        *((key,) for key in evaluation()),
+        *((*row, key) for key in ("metrics", "intervals", "gains", "stage", "trained_on")),
+        *((*row, kind, "lsa") for kind in ("metrics", "intervals", "gains")),
+        *((*row, kind, "lsa", "RR") for kind in ("metrics", "intervals", "gains")),
+        (*row, "gains", "bm25", "nDCG@10", 2),
+    ]
+    for keys in missing:
+        with pytest.raises(AgentError, match=r"wrote, .*eval.json is none; evaluate again$"):
+            read(tmp_path / "eval.json", without(*keys))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"policies": {}},
+        {"policies": []},
+        {"policies": {"query": {}}},
+        {"policies": {"query": None}},
+        {"policies": {"query": evaluation()["policies"]["query"] | {"metrics": {}}}},
+        {"policies": {"query": evaluation()["policies"]["query"] | {"trained_on": ["bm25"]}}},
+        {"metric": "R@1000"},
+        {"metric": ["RR"]},
+        {"data_fingerprint": 3},
+        {"queries": "many"},
+    ],
+    ids=", ".join,
+)
+def test_one_of_another_kind_is_refused(tmp_path, changes):
+    with pytest.raises(AgentError, match=r"wrote, .*eval.json is none; evaluate again$"):
+        read(tmp_path / "eval.json", evaluation() | changes)
