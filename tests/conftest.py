@@ -26,18 +26,21 @@ def _cache(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def make_env(tmp_path_factory):
-    """``gym.make``, or another ``maker``, for every registered id: one without a sample gets a small shop as data."""
-    import gymnasium
-    from shop import write_shop
-
+def env_arguments(tmp_path_factory):
+    """What every registered id needs besides its name: without a sample, tables as data of one's own."""
+    from envs_data import write_prepared
+    from envs_data.sample import sample_data
     from ospo_env.registration import ENVIRONMENTS
 
-    needing = {registration.env_id for registration in ENVIRONMENTS if registration.sample is None}
-    shop = tmp_path_factory.mktemp("own") / "shop"
-    write_shop(shop)
+    sample, own = sample_data("shopping"), tmp_path_factory.mktemp("own") / "shop"
+    tables = {name: getattr(sample, name) for name in ("documents", "queries", "pools", "qrels", "demonstrations")}
+    write_prepared(own, tables, dataset="own", synthetic=True, arguments={}, sources={}, counts={})
+    return {one.env_id: {"data": str(own)} if one.sample is None else {} for one in ENVIRONMENTS}
 
-    def make(env_id, maker=gymnasium.make, **arguments):
-        return maker(env_id, **({"data": str(shop)} if env_id in needing else {}), **arguments)
 
-    return make
+@pytest.fixture(scope="session")
+def make_env(env_arguments):
+    """``gym.make``, or another ``maker``, for every registered id."""
+    import gymnasium
+
+    return lambda env_id, maker=gymnasium.make, **more: maker(env_id, **env_arguments[env_id], **more)

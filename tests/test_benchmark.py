@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from _benchmark.curves import _exponent, _with_documents, _with_pools
 from _benchmark.engine import Recorded, reference_seconds, time_rollouts
-from _benchmark.real_size import OPEN_AND_STEP, _timed, measure
 from _benchmark.reference import reference_worth
 from _benchmark.report import markdown, spoken
 from _benchmark.rows import Row, interleaved
@@ -118,15 +117,3 @@ def test_real_size_needs_an_empty_directory(tmp_path):
     (tmp_path / "mine.txt").write_text("keep")
     with pytest.raises(AgentError, match="expected a new or empty directory"):
         benchmark.main(["--only", "real-size", "--quick", "--scratch", str(tmp_path)])
-
-
-@pytest.mark.slow
-def test_real_size_at_a_thousandth(tmp_path):
-    rows = measure(tmp_path, kinds=["esci"], scale=0.001, say=lambda _: None)
-    found = {row.work: row for row in rows}
-    assert found["esci: prepare.py"].met
-    assert 0.05 < found["esci: gym.make, bm25, peak memory"].measured < 4
-    assert found["esci: writing the files"].target == "(reported)"
-    broken = tmp_path / "none"
-    with pytest.raises(RuntimeError, match=r"open_and_step.py .* failed with exit code 1"):
-        _timed([str(OPEN_AND_STEP), "OSPO-ESCI-v0", str(broken), "bm25"], {})

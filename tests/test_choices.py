@@ -35,9 +35,9 @@ def test_phrases_of_the_catalogue_are_the_training_sides():
 
 
 @pytest.mark.parametrize("env_id", ENV_IDS)
-def test_phrases_say_nothing_of_held_out_queries(env_id):
+def test_phrases_say_nothing_of_held_out_queries(make_env, env_id):
     """Another test split gives the same phrases."""
-    task = gym.make(env_id).unwrapped.task
+    task = make_env(env_id).unwrapped.task
     told = catalogue_phrases(task, 50)
 
     class Blind:

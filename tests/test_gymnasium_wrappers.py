@@ -46,9 +46,9 @@ def test_the_registry_says_the_same(env_id):
 
 
 @pytest.mark.parametrize("env_id", ENV_IDS)
-def test_recorded_statistics_are_the_rewards(env_id):
-    env = wrappers.RecordEpisodeStatistics(gym.make(env_id))
-    seen, plain = episodes(env), episodes(gym.make(env_id))
+def test_recorded_statistics_are_the_rewards(make_env, env_id):
+    env = wrappers.RecordEpisodeStatistics(make_env(env_id))
+    seen, plain = episodes(env), episodes(make_env(env_id))
     for (*found, info), (*expected, other) in zip(seen, plain, strict=True):
         assert info.pop("episode") == {"r": pytest.approx(found[3], abs=1e-6), "l": 1}
         assert data_equivalence((*found, info), (*expected, other), exact=True)
@@ -57,27 +57,27 @@ def test_recorded_statistics_are_the_rewards(env_id):
 
 
 @pytest.mark.parametrize("env_id", ENV_IDS)
-def test_a_time_limit_of_more_than_one_step_changes_nothing(env_id):
-    limited = wrappers.TimeLimit(gym.make(env_id), max_episode_steps=2)
-    assert data_equivalence(episodes(limited), episodes(gym.make(env_id)), exact=True)
+def test_a_time_limit_of_more_than_one_step_changes_nothing(make_env, env_id):
+    limited = wrappers.TimeLimit(make_env(env_id), max_episode_steps=2)
+    assert data_equivalence(episodes(limited), episodes(make_env(env_id)), exact=True)
 
 
 @pytest.mark.parametrize("env_id", ENV_IDS)
-def test_a_time_limit_of_one_step_would_truncate(env_id):
+def test_a_time_limit_of_one_step_would_truncate(make_env, env_id):
     """The negative control, and why no id is registered with ``max_episode_steps=1``."""
-    limited = wrappers.TimeLimit(gym.make(env_id), max_episode_steps=1)
+    limited = wrappers.TimeLimit(make_env(env_id), max_episode_steps=1)
     assert all(truncated for *_, truncated, _ in episodes(limited))
-    assert not any(truncated for *_, truncated, _ in episodes(gym.make(env_id)))
+    assert not any(truncated for *_, truncated, _ in episodes(make_env(env_id)))
 
 
 @pytest.mark.parametrize("env_id", ENV_IDS)
-def test_rewards_are_transformed_and_normalised(env_id):
-    rewards = [one[3] for one in episodes(gym.make(env_id))]
-    doubled = wrappers.TransformReward(gym.make(env_id), lambda reward: 2 * reward - 1)
+def test_rewards_are_transformed_and_normalised(make_env, env_id):
+    rewards = [one[3] for one in episodes(make_env(env_id))]
+    doubled = wrappers.TransformReward(make_env(env_id), lambda reward: 2 * reward - 1)
     assert [one[3] for one in episodes(doubled)] == [2 * reward - 1 for reward in rewards]
-    normalised = wrappers.NormalizeReward(gym.make(env_id), gamma=0.0)
+    normalised = wrappers.NormalizeReward(make_env(env_id), gamma=0.0)
     found = [episodes(normalised, seed=seed) for seed in range(8)]
-    raw = [episodes(gym.make(env_id), seed=seed) for seed in range(8)]
+    raw = [episodes(make_env(env_id), seed=seed) for seed in range(8)]
     for seen, plain in zip(found[-1], raw[-1], strict=True):
         assert data_equivalence((*seen[:3], *seen[4:]), (*plain[:3], *plain[4:]), exact=True)
         assert (seen[3] > plain[3]) == (plain[3] > 0), "rewards vary by less than one, so that their unit grows"
@@ -87,30 +87,30 @@ def test_rewards_are_transformed_and_normalised(env_id):
 
 
 @pytest.mark.parametrize("env_id", ENV_IDS)
-def test_the_order_of_calls_and_the_checker(env_id):
-    chain = wrappers.OrderEnforcing(wrappers.PassiveEnvChecker(gym.make(env_id, disable_env_checker=True).unwrapped))
+def test_the_order_of_calls_and_the_checker(make_env, env_id):
+    chain = wrappers.OrderEnforcing(wrappers.PassiveEnvChecker(make_env(env_id, disable_env_checker=True).unwrapped))
     with pytest.raises(ResetNeeded):
         chain.step("red")
-    assert data_equivalence(episodes(chain), episodes(gym.make(env_id)), exact=True)
+    assert data_equivalence(episodes(chain), episodes(make_env(env_id)), exact=True)
     with pytest.raises(ResetNeeded):
         chain.step("a second step")
 
 
 @pytest.mark.parametrize("env_id", ENV_IDS)
-def test_texts_are_transformed(env_id):
+def test_texts_are_transformed(make_env, env_id):
     """Wrappers of observation and action take text as they take anything else."""
-    space = gym.make(env_id).observation_space
-    shown = wrappers.TransformObservation(gym.make(env_id), str.upper, space)
-    told = wrappers.TransformAction(gym.make(env_id), str.lower, space)
-    plain = gym.make(env_id)
+    space = make_env(env_id).observation_space
+    shown = wrappers.TransformObservation(make_env(env_id), str.upper, space)
+    told = wrappers.TransformAction(make_env(env_id), str.lower, space)
+    plain = make_env(env_id)
     assert shown.reset(seed=0)[0] == plain.reset(seed=0)[0].upper()
     told.reset(seed=0)
     assert told.step("RED WOOL")[1] == plain.step("red wool")[1]
 
 
 @pytest.mark.parametrize("env_id", ENV_IDS)
-def test_statistics_of_the_native_vector_environment(env_id):
-    envs = vector_wrappers.RecordEpisodeStatistics(gym.make_vec(env_id, num_envs=3))
+def test_statistics_of_the_native_vector_environment(make_env, env_id):
+    envs = vector_wrappers.RecordEpisodeStatistics(make_env(env_id, gym.make_vec, num_envs=3))
     envs.reset(seed=0)
     for step in range(3):
         _, rewards, terminations, _, infos = envs.step([f"{text} {step}" for text in TEXTS[1:]])
@@ -120,8 +120,8 @@ def test_statistics_of_the_native_vector_environment(env_id):
     assert set(envs.length_queue) == {1}
 
 
-def _make(env_id):
-    return gym.make(env_id, disable_env_checker=True)
+def _make(env_id, **arguments):
+    return gym.make(env_id, disable_env_checker=True, **arguments)
 
 
 def vector_steps(envs, seed=5):
@@ -130,8 +130,8 @@ def vector_steps(envs, seed=5):
 
 
 @pytest.mark.parametrize("env_id", ENV_IDS)
-def test_vector_environments_equal_single_ones(env_id):
-    made = [functools.partial(_make, env_id)] * 2
+def test_vector_environments_equal_single_ones(env_arguments, env_id):
+    made = [functools.partial(_make, env_id, **env_arguments[env_id])] * 2
     sync = vector_steps(SyncVectorEnv(made, autoreset_mode=SAME_STEP))
     envs = AsyncVectorEnv(made, shared_memory=False, context="spawn", autoreset_mode=SAME_STEP)
     try:
@@ -140,7 +140,7 @@ def test_vector_environments_equal_single_ones(env_id):
         envs.close()
     assert data_equivalence(found, sync, exact=True)
     for index in range(2):
-        env = _make(env_id)
+        env = _make(env_id, **env_arguments[env_id])
         observation, _ = env.reset(seed=5 + index)
         assert sync[0][0][index] == observation
         for step, (observations, rewards, terminations, truncations, infos) in enumerate(sync[1:]):
@@ -152,9 +152,9 @@ def test_vector_environments_equal_single_ones(env_id):
 
 
 @pytest.mark.parametrize("env_id", ENV_IDS)
-def test_shared_memory_is_refused(env_id):
+def test_shared_memory_is_refused(env_arguments, env_id):
     with pytest.raises(ValueError, match="shared_memory=False"):
-        AsyncVectorEnv([functools.partial(_make, env_id)] * 2, context="spawn")
+        AsyncVectorEnv([functools.partial(_make, env_id, **env_arguments[env_id])] * 2, context="spawn")
 
 
 def _refusal(env_id, answers):
@@ -178,14 +178,14 @@ def test_a_forked_process_is_told_what_to_do():
     assert "pass context='spawn' to AsyncVectorEnv" in answers.get()
 
 
-def _viewed(env_id):
-    return KeywordActions(VectorObservation(GainReward(_make(env_id))), 16)
+def _viewed(env_id, **arguments):
+    return KeywordActions(VectorObservation(GainReward(_make(env_id, **arguments))), 8)
 
 
 @pytest.mark.parametrize("env_id", ENV_IDS)
-def test_numeric_views_lie_in_shared_memory(env_id):
+def test_numeric_views_lie_in_shared_memory(env_arguments, env_id):
     """Arrays have the fixed size that text lacks, so that Gymnasium's default works."""
-    made = [functools.partial(_viewed, env_id)] * 2
+    made = [functools.partial(_viewed, env_id, **env_arguments[env_id])] * 2
     sync = SyncVectorEnv(made, autoreset_mode=SAME_STEP)
     envs = AsyncVectorEnv(made, context="spawn", autoreset_mode=SAME_STEP)
     actions = np.array([[1, 0, 5], [3, 3, 2]])
@@ -193,7 +193,7 @@ def test_numeric_views_lie_in_shared_memory(env_id):
         assert data_equivalence(envs.reset(seed=2), sync.reset(seed=2), exact=True)
         found, expected = envs.step(actions), sync.step(actions)
         assert data_equivalence(found, expected, exact=True)
-        assert found[0].shape == (2, 128)
+        assert found[0].shape == (2, *envs.single_observation_space.shape)
         assert not data_equivalence(envs.step(actions[::-1]), sync.step(actions), exact=True)
     finally:
         envs.close()

@@ -102,16 +102,21 @@ def test_wrong_arguments(tmp_path, more, match):
 def test_measuring(tmp_path):
     said = []
     rows = real_size.measure(tmp_path / "measured", scale=float(SCALE), kinds=["hm"], say=said.append)
-    assert len(said) == 4
-    assert {tuple(row) for row in rows} == {("name", "target", "measured", "unit")}
-    assert len({row["name"] for row in rows}) == len(rows)
+    assert len(said) == 6
+    assert len({row.work for row in rows}) == len(rows)
     for row in rows:
-        assert row["measured"] > 0 or row["name"] == "hm: indexes on disk"  # so few documents are not kept there
-        assert row["target"] is None or row["measured"] < row["target"]
-    targets = {(row["target"], row["unit"]) for row in rows if row["target"] is not None}
-    assert targets == {(180.0, "s"), (6.0, "GiB"), (10.0, "s"), (4.0, "GiB"), (20.0, "ms")}
+        assert row.measured > 0 or row.work == "hm: indexes on disk"  # so few documents are not kept there
+        assert row.met
+    targets = {row.target for row in rows if row.most is not None}
+    assert targets == {"<= 180 s", "<= 6 GiB", "<= 10 s", "<= 4 GiB", "<= 20 ms"}
+    assert {row.target for row in rows if row.most is None} == {"(reported)"}
 
 
 def test_a_part_that_fails_is_named(tmp_path):
     with pytest.raises(RuntimeError, match=r"make_official_size.py .* with exit code 2: error: expected --scale"):
         real_size.measure(tmp_path / "measured", scale=2.0, kinds=["hm"], say=lambda line: None)
+
+
+def test_a_part_that_cannot_open_the_data_is_named(tmp_path):
+    with pytest.raises(RuntimeError, match=r"open_and_step.py .* failed with exit code 1"):
+        real_size._timed([str(real_size.OPEN_AND_STEP), "OSPO-ESCI-v0", str(tmp_path / "none"), "bm25"], {})

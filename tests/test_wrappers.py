@@ -39,17 +39,17 @@ def all_warnings(check, env):
     return [str(warning.message) for warning in caught]
 
 
-def viewed(env_id, kind, order):
+def viewed(env, kind, order):
     """Both orders of wrappers, and the reward beneath."""
-    env = GainReward(gym.make(env_id))
+    env = GainReward(env)
     return VectorObservation(ACTIONS[kind](env)) if order == "observed last" else ACTIONS[kind](VectorObservation(env))
 
 
 @pytest.mark.parametrize("order", ["observed last", "observed first"])
 @pytest.mark.parametrize("kind", ACTIONS)
 @pytest.mark.parametrize("env_id", ENV_IDS)
-def test_check_env_of_stable_baselines_has_nothing_to_say(env_id, kind, order):
-    assert all_warnings(check_env, viewed(env_id, kind, order)) == []
+def test_check_env_of_stable_baselines_has_nothing_to_say(make_env, env_id, kind, order):
+    assert all_warnings(check_env, viewed(make_env(env_id), kind, order)) == []
 
 
 @pytest.mark.parametrize(
@@ -65,16 +65,16 @@ def test_check_env_would_have_something_to_say(env):
 
 @pytest.mark.parametrize("kind", ACTIONS)
 @pytest.mark.parametrize("env_id", ENV_IDS)
-def test_a_view_keeps_gymnasiums_contract(env_id, kind):
+def test_a_view_keeps_gymnasiums_contract(make_env, env_id, kind):
     """It notes that the environment is wrapped, and nothing else."""
-    said = all_warnings(gymnasium_check, viewed(env_id, kind, "observed last"))
+    said = all_warnings(gymnasium_check, viewed(make_env(env_id), kind, "observed last"))
     assert [message for message in said if "is different from the unwrapped version" not in message] == []
 
 
 @pytest.mark.parametrize("kind", ACTIONS)
 @pytest.mark.parametrize("env_id", ENV_IDS)
-def test_a_spec_makes_the_same_view_again(env_id, kind):
-    env = viewed(env_id, kind, "observed last")
+def test_a_spec_makes_the_same_view_again(make_env, env_id, kind):
+    env = viewed(make_env(env_id), kind, "observed last")
     json.loads(env.spec.to_json())
     copies = [gym.make(env.spec), gym.make(EnvSpec.from_json(env.spec.to_json())), pickle.loads(pickle.dumps(env))]
     env.action_space.seed(1)
@@ -89,8 +89,8 @@ def test_a_spec_makes_the_same_view_again(env_id, kind):
 
 @pytest.mark.parametrize("kind", ACTIONS)
 @pytest.mark.parametrize("env_id", ENV_IDS)
-def test_an_action_is_worth_its_text(env_id, kind):
-    env, plain = ACTIONS[kind](gym.make(env_id)), gym.make(env_id)
+def test_an_action_is_worth_its_text(make_env, env_id, kind):
+    env, plain = ACTIONS[kind](make_env(env_id)), make_env(env_id)
     env.action_space.seed(3)
     texts = set()
     for seed in range(8):
@@ -106,8 +106,8 @@ def test_an_action_is_worth_its_text(env_id, kind):
 
 
 @pytest.mark.parametrize("env_id", ENV_IDS)
-def test_vectors_are_of_unit_length_and_within_true_bounds(env_id):
-    env = VectorObservation(gym.make(env_id))
+def test_vectors_are_of_unit_length_and_within_true_bounds(make_env, env_id):
+    env = VectorObservation(make_env(env_id))
     task = env.unwrapped.task
     space = env.observation_space
     assert (space.low.min(), space.high.max(), space.dtype, space.shape) == (-1, 1, np.float32, (128,))
