@@ -90,16 +90,19 @@ def plan_sums(game: Game, rows: Mapping[str, NDArray[np.float64]]) -> Sums:
         game: The game, with at least one segment.
         rows: For each of ``game.segments`` its scores (P,) on the game's pool.
     """
-    members, parts = game.members, np.stack([rows[segment] for segment in game.segments])
+    members = game.members
+    parts = np.concatenate([rows[segment] for segment in game.segments]).reshape(len(members), -1)
     matched = parts > -np.inf
-    if not matched.all():
-        matching = matched.any(axis=1)  # the others change no coalition
-        members, parts, matched = members[matching], parts[matching], matched[matching]
     if matched.all():
         return Sums(members, _narrowed(parts), -np.inf, None)
-    positive = bool((parts[matched] > 0).all())
-    summands = _narrowed(np.where(matched, parts, 0.0))
-    return Sums(members, summands, *((0.0, None) if positive else (-np.inf, matched)))
+    matching = matched.any(axis=1)  # the others change no coalition
+    if not matching.all():
+        members, parts, matched = members[matching], parts[matching], matched[matching]
+        if matched.all():
+            return Sums(members, _narrowed(parts), -np.inf, None)
+    summands = np.where(matched, parts, 0.0)
+    positive = np.count_nonzero(summands > 0) == np.count_nonzero(matched)
+    return Sums(members, _narrowed(summands), *((0.0, None) if positive else (-np.inf, matched)))
 
 
 def added_scores(sums: Sequence[Sums]) -> Iterator[Scores]:

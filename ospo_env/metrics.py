@@ -132,7 +132,10 @@ def ranked_gains(scores: Scores, columns: NDArray[np.int64], gains: Array, depth
         for (own, place), gain in zip(_ahead_in_one_pool(scores, columns[0]), gains[0].tolist(), strict=True):
             if gain > 0:
                 place[own <= floor] = depth
-                cells[np.minimum(place, depth) * batch + rows] = gain
+                np.minimum(place, depth, out=place)
+                place *= batch
+                place += rows
+                cells[place] = gain
     else:
         places = np.minimum(_ahead(scores, columns), depth)
         places[np.less_equal(np.take_along_axis(scores, columns, axis=1), floor) | (gains <= 0)] = depth
@@ -166,8 +169,8 @@ def _ahead_in_one_pool(scores: Scores, columns: NDArray[np.int64]) -> Iterator[t
 
 def _count(marks: NDArray[np.bool_]) -> NDArray[np.intp]:
     """How many marks each column of (P, B) holds: (B,). Up to 255 rows are added in a byte, which is fastest."""
-    counts = np.zeros(marks.shape[1], dtype=np.intp)
-    for first in range(0, len(marks), _BYTE):
+    counts = np.add.reduce(marks[:_BYTE].view(np.uint8), axis=0, dtype=np.uint8).astype(np.intp)
+    for first in range(_BYTE, len(marks), _BYTE):
         counts += np.add.reduce(marks[first : first + _BYTE].view(np.uint8), axis=0, dtype=np.uint8)
     return counts
 
