@@ -22,7 +22,7 @@ from _benchmark.environments import environment_rows
 from _benchmark.real_size import real_size_rows
 from _benchmark.report import markdown, spoken
 from _benchmark.rows import Row
-from _benchmark.training import price_rows, warm_rows
+from _benchmark.training import LEAST_STEPS, price_rows, warm_rows
 from _cli import Parser, run
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
@@ -63,11 +63,14 @@ def parse(argv: Sequence[str] | None) -> Namespace:
     parser.add_argument("--bf16", action="store_true", help="measure the dense retriever in bfloat16 too")
     parser.add_argument("--scratch", type=Path, help="new directory for real-size's files, 8 GB, which stay there")
     parser.add_argument("--out", type=Path, help="directory for benchmark.json, benchmark.md and benchmark.png")
+    parser.add_argument("--training-steps", type=int, help="of the rows price and warm (default: 40 and 100)")
     parser.add_argument("--threads", type=int, default=1, help="threads of linear algebra and encoder")
     parser.add_argument("--quick", action="store_true", help="smaller sizes, one round: a test of the command itself")
     arguments = parser.parse_args(argv)
     if arguments.threads < 1:
         raise AgentError(f"--threads: expected at least 1, got {arguments.threads}")
+    if arguments.training_steps is not None and arguments.training_steps < LEAST_STEPS:
+        raise AgentError(f"--training-steps: expected at least {LEAST_STEPS}, got {arguments.training_steps}")
     arguments.prompts, arguments.group = (2, 2) if arguments.quick else (8, 8)
     arguments.repeats, arguments.sample = (1, 4) if arguments.quick else (5, 48)
     left_out = (_REAL_SIZE, *(() if arguments.model is not None else _NEED_MODEL))

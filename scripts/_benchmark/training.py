@@ -15,10 +15,11 @@ from _benchmark.rows import Row
 from _benchmark.work import fresh_task, make_rollouts, open_data
 from agents import AgentError
 
-__all__ = ["price_rows", "train_log", "warm_rows"]
+__all__ = ["LEAST_STEPS", "price_rows", "train_log", "warm_rows"]
 
 _TRAIN = Path(__file__).parents[1] / "train.py"
 _SETTLED = 3  # steps before the clock counts
+LEAST_STEPS = _SETTLED + 1
 
 
 def train_log(algo: str, retriever: str, steps: int, data: Path | None = None) -> list[dict[str, Any]]:
@@ -37,7 +38,7 @@ def train_log(algo: str, retriever: str, steps: int, data: Path | None = None) -
 
 def price_rows(arguments: Namespace) -> list[Row]:
     """An OSPO step over a GRPO step: the same trainer, policy and rollouts."""
-    steps = 8 if arguments.quick else 40
+    steps = arguments.training_steps or (8 if arguments.quick else 40)
     kinds = [("bm25", 1.15)]
     if arguments.model is not None:
         kinds.append((f"dense:{arguments.model}", 1.5))
@@ -59,7 +60,7 @@ def warm_rows(arguments: Namespace) -> list[Row]:
     if arguments.model is None:
         raise AgentError("--only warm: expected --model, the directory of a sentence-transformers model")
     retriever = f"dense:{arguments.model}"
-    steps = 10 if arguments.quick else 100
+    steps = arguments.training_steps or (10 if arguments.quick else 100)
     rows = train_log("ospo", retriever, steps, arguments.dense_data)
     seconds = sum(row["time/scoring"] for row in rows)
     task = fresh_task(open_data(arguments.dense_data), retriever)
