@@ -169,7 +169,7 @@ def _ahead_in_one_pool(scores: Scores, columns: NDArray[np.int64]) -> Iterator[t
 
 def _count(marks: NDArray[np.bool_]) -> NDArray[np.intp]:
     """How many marks each column of (P, B) holds: (B,). Up to 255 rows are added in a byte, which is fastest."""
-    counts = np.add.reduce(marks[:_BYTE].view(np.uint8), axis=0, dtype=np.uint8).astype(np.intp)
+    counts: NDArray[np.intp] = np.add.reduce(marks[:_BYTE].view(np.uint8), axis=0, dtype=np.uint8).astype(np.intp)
     for first in range(_BYTE, len(marks), _BYTE):
         counts += np.add.reduce(marks[first : first + _BYTE].view(np.uint8), axis=0, dtype=np.uint8)
     return counts
