@@ -152,6 +152,7 @@ def _learning(arguments: Namespace) -> None:
         if "grpo" in runs:
             print(tables.differences(task, runs, {method: chosen[task, method] for method in runs}))
         _print_unseen(arguments, task, runs)
+        print(tables.repetition(task, runs))
         drawn = arguments.out / f"{task}.png"
         draw_curves(runs, drawn, title=f"{task}: {arguments.seeds} seeds, mean and 95 % interval")
         print(f"Wrote {drawn}")

@@ -128,6 +128,18 @@ class TestTables:
         values = [cell.strip().split()[0] for cell in row.strip("|").split("|")]
         assert values == ["lsa", "0.100", "0.200", "0.500", "0.100", "0.400", "0.500", "1.000", "0.300"]
 
+    def test_repetition(self):
+        runs = {"grpo": [], "ospo": []}
+        for texts in (["red coat, wool", "red coat"], ["Red coat, red coat, wool, red coat", "hat"]):
+            runs["grpo"].append({**a_run([0.2]), "rewrites": {"before": texts, "after": texts[::-1]}})
+            runs["ospo"].append({**a_run([0.2]), "rewrites": {"before": texts, "after": ["hat, hat, hat"]}})
+        rows = {
+            line.split("|")[1].strip(): line for line in tables.repetition("shopping", runs).splitlines() if "|" in line
+        }
+        assert [cell.split()[0] for cell in rows["warm start"].split("|")[3:5]] == ["2.000", "1.500"]
+        assert [cell.split()[0] for cell in rows["ospo"].split("|")[3:5]] == ["3.000", "1.000"]
+        assert "sampled" not in "".join(rows.values())
+
     def test_accuracy(self):
         areas = {"all": 0.9, "same query": 0.8}
         report = {

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from _study.numbers import share_of_rollouts, transfer
 from _study.plan import ABLATIONS, METRIC, TASKS, TRAINED_ON
+from agents.segments import phrases
 
 __all__ = [
     "ablations",
@@ -23,6 +24,7 @@ __all__ = [
     "out_of_distribution",
     "rates",
     "references",
+    "repetition",
 ]
 
 _KINDS = ("sampled", "greedy")
@@ -166,6 +168,27 @@ def out_of_distribution(
 def _transferred(seen: NDArray[np.float64], unseen: NDArray[np.float64]) -> Interval | str:
     """The share of a gain that is left, where there is a gain."""
     return transfer(seen, unseen) if seed_interval(seen).low > 0 else "no gain there"
+
+
+def repetition(task: str, runs: Runs) -> str:
+    """Phrases of a rewrite, and distinct ones among them, before and after training: do policies repeat themselves?"""
+    rows = []
+    for kind in kinds_kept(runs):
+        policies = [("warm start", "before", next(iter(runs.values())))]
+        policies += [(method, "after", reports) for method, reports in runs.items()]
+        for name, when, reports in policies:
+            counts = np.array([_phrase_counts(_rewrites(report, kind)[when]) for report in reports])
+            rows.append([name, kind, *(str(seed_interval(column)) for column in counts.T)])
+    head = ["policy", "decoded", "phrases a rewrite", "distinct phrases a rewrite"]
+    return markdown(f"Phrases of rewrites, {_described(task, runs)}", head, rows)
+
+
+def _phrase_counts(draws: Sequence[Sequence[str]]) -> tuple[float, float]:
+    """Mean phrases of a text, and mean distinct ones, commas and case aside."""
+    found = [
+        [text[start:end].strip(" ,").casefold() for start, end in phrases(text)] for texts in draws for text in texts
+    ]
+    return float(np.mean([len(one) for one in found])), float(np.mean([len(set(one)) for one in found]))
 
 
 def references(task: str, split: str, retrievers: Sequence[str], data: str | None) -> str:
