@@ -150,7 +150,7 @@ def game_rows(arguments: Namespace) -> list[Row]:
         task = fresh_task(data, name)
         rollouts = make_rollouts(task, arguments.prompts, arguments.group, [_LINEAR_PLAYERS], "shapley")
         rollouts.worths(task)  # segments are known from here on: sums and metric are left
-        (seconds,) = interleaved([partial(rollouts.worths, task)], arguments.repeats)
+        (seconds,) = interleaved([partial(rollouts.worths, task)], 8 * arguments.repeats)  # of milliseconds each
         details = {"coalitions": rollouts.size, "seconds": seconds, "pool": 100, "relevant": _RELEVANT}
         work = f"linear worths, {name}, N = {_LINEAR_PLAYERS}, P = 100, {_RELEVANT} relevant, {METRIC} included"
         found.append(
