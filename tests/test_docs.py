@@ -56,6 +56,7 @@ def test_blocks_run(page, empty, capsys):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page):
+    assert len(page.read_text()) > 500
     targets = [found["target"] for found in LINK.finditer(page.read_text())]
     for target in targets:
         assert re.match(r"https?://", target) or (page.parent / target).exists(), f"{page.name}: {target} is not there"
