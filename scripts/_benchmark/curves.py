@@ -121,6 +121,11 @@ def draw_costs(curves: Mapping[str, Mapping[str, tuple[list[int], list[float]]]]
         low = min(milliseconds[0] for _, milliseconds in series.values())
         axes.plot(values, [low * value / values[0] for value in values], "k--", linewidth=0.8, label="linear")
         axes.set(xscale="log", yscale="log", xlabel=what, ylabel="milliseconds of CPU time a call")
+        axes.set_xticks(values, [f"{value:,}" for value in values], fontsize="x-small", rotation=30)
+        ticks = [digit * 10**power for power in range(5) for digit in (1, 2, 5)]
+        axes.set_yticks(ticks, [f"{tick:,}" for tick in ticks])
+        axes.minorticks_off()
+        axes.set_ylim(0.5 * low, 2 * max(max(milliseconds) for _, milliseconds in series.values()))
         axes.grid(visible=True, alpha=0.3)
         axes.legend(fontsize="small")
     stream = io.BytesIO()
