@@ -9,8 +9,8 @@ import zlib
 import gymnasium as gym
 import numpy as np
 
-from ospo_env.phrases import catalogue_phrases
 from ospo_env.text import tokens
+from ospo_env.wrappers.phrases import catalogue_phrases
 
 ENVS, STEPS, SHOWN, FEATURES, PHRASES, RATE = 64, 600, 100, 4096, 64, 8.0
 

@@ -12,14 +12,14 @@ import polars as pl
 from numpy.typing import NDArray
 
 from envs_data import SPLITS, PreparedData, unknown_name
-from ospo_env.coalitions import check_coalitions, check_spans, cut_spans
-from ospo_env.corpus_scorer import CorpusScorer
 from ospo_env.errors import TaskError
 from ospo_env.metrics import parse_metric
-from ospo_env.pools import CandidatePools
 from ospo_env.retrievers.base import Retriever
 from ospo_env.retrievers.registry import RetrieverSpec, make_retriever
-from ospo_env.scorer import PoolScorer
+from ospo_env.scoring.candidate_pools import CandidatePools
+from ospo_env.scoring.coalitions import check_coalitions, check_spans, cut_spans
+from ospo_env.scoring.corpus_scorer import CorpusScorer
+from ospo_env.scoring.pool_scorer import PoolScorer
 from ospo_env.text import cap_words, clean_text
 
 __all__ = ["DEFAULT_METRICS", "Judgement", "Query", "RetrievalTask"]

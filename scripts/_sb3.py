@@ -12,8 +12,8 @@ from typing import Any
 from agents import AgentError
 from envs_data.errors import one_line
 from ospo_env import RetrievalTask
-from ospo_env.choices import KeywordChoice, TemplateChoice
 from ospo_env.wrappers import encode_prompts, open_encoder
+from ospo_env.wrappers.choices import KeywordChoice, TemplateChoice
 
 __all__ = ["ALGOS", "MODEL", "VIEWS", "Policy", "algorithm", "describe_views", "is_sb3_policy", "open_sb3_policy"]
 

@@ -24,7 +24,7 @@ from tqdm import tqdm
 from agents import AgentError
 from envs_data.prepared import write_atomically
 from ospo_env import Rewrites, make_reference_policy, rescore, write_rewrites
-from ospo_env.trec import check_ids, full_level, gain_scale, qrels_lines, run_lines
+from ospo_env.evaluation.trec import check_ids, full_level, gain_scale, qrels_lines, run_lines
 
 
 def parse(argv: Sequence[str] | None) -> Namespace:

@@ -23,9 +23,9 @@ from agents import AgentError
 from envs_data.errors import one_line
 from envs_data.prepared import write_atomically
 from ospo_env import RetrievalTask
-from ospo_env.choices import KEYWORD_SPACES, KeywordChoice, TemplateChoice
-from ospo_env.phrases import catalogue_phrases, phrase_templates
 from ospo_env.wrappers import GainReward, KeywordActions, TemplateActions, VectorObservation, open_encoder
+from ospo_env.wrappers.choices import KEYWORD_SPACES, KeywordChoice, TemplateChoice
+from ospo_env.wrappers.phrases import catalogue_phrases, phrase_templates
 
 PACKAGES = ("ospo", "stable-baselines3", "torch", "gymnasium", "numpy")
 ENVS = 16

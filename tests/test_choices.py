@@ -8,11 +8,11 @@ import pytest
 from shop import shop
 
 from ospo_env import RewriteEnv, TaskError
-from ospo_env.choices import KeywordChoice, TemplateChoice
-from ospo_env.phrases import catalogue_phrases, check_template, fill_template, phrase_templates
 from ospo_env.registration import ENVIRONMENTS
 from ospo_env.task import Query
 from ospo_env.wrappers import KeywordActions, TemplateActions
+from ospo_env.wrappers.choices import KeywordChoice, TemplateChoice
+from ospo_env.wrappers.phrases import catalogue_phrases, check_template, fill_template, phrase_templates
 
 ENV_IDS = [registration.env_id for registration in ENVIRONMENTS]
 QUERY = Query("q1", "test", "warm shoe", ("red bag", "linen hat"), ())

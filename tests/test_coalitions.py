@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from shop import SETTINGS, all_coalitions, cut_texts
 
-from ospo_env.coalitions import check_coalitions, check_spans, coalition_text, cut_spans
 from ospo_env.errors import TaskError
+from ospo_env.scoring.coalitions import check_coalitions, check_spans, coalition_text, cut_spans
 from ospo_env.text import cuts_between_words, tokens
 
 SPANS = [(0, 4), (4, 9), (9, 13)]

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from shop import SETTINGS, Wrapped, all_coalitions, cut_texts, shop
 
-from ospo_env.corpus_scorer import DEPTH
 from ospo_env.errors import RetrieverError, TaskError
+from ospo_env.scoring.corpus_scorer import DEPTH
 from ospo_env.task import RetrievalTask
 
 NAMES = ("bm25", "lsa", "chargram")

@@ -9,7 +9,6 @@ import pytest
 from minilm import DIRECTORY, needs_minilm
 from shop import all_coalitions, documents, task
 
-from ospo_env.coalitions import coalition_text
 from ospo_env.conformance import check_retriever
 from ospo_env.errors import RetrieverError, TaskError
 from ospo_env.retrievers import make_retriever
@@ -17,6 +16,7 @@ from ospo_env.retrievers.base import best_rows
 from ospo_env.retrievers.dense import DenseRetriever
 from ospo_env.retrievers.encoder import TextEncoder
 from ospo_env.retrievers.registry import corpus_digest
+from ospo_env.scoring.coalitions import coalition_text
 
 DOCUMENTS = documents()
 CORPUS = corpus_digest(DOCUMENTS)

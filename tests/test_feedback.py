@@ -12,7 +12,7 @@ from shop import Wrapped, documents, shop, task
 
 from envs_data.sample import load_sample
 from ospo_env import RetrievalTask, RetrieverError, TaskError, make_reference_policy
-from ospo_env.feedback import feedback_policy
+from ospo_env.evaluation.feedback import feedback_policy
 from ospo_env.text import tokens
 
 DENSE = pytest.param(f"dense:{DIRECTORY}", marks=needs_minilm, id="dense")

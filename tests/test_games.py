@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from plain_worths import metric_of_row, scores_of_coalition
 from shop import SETTINGS, all_coalitions
 
-from ospo_env import games
-from ospo_env.games import Game, added_scores, plan_game, plan_sums
 from ospo_env.metrics import parse_metric, ranked_gains
+from ospo_env.scoring import coalition_plans as games
+from ospo_env.scoring.coalition_plans import Game, added_scores, plan_game, plan_sums
 
 NAMES = ["nDCG@1", "nDCG@3", "nDCG@10", "nDCG@400", "RR", "RR@2", "R@1", "R@5", "AP"]
 KINDS = ("positive", "either sign", "all match", "long", "fractions")

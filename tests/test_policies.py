@@ -8,7 +8,7 @@ from shop import shop
 from envs_data import write_prepared
 from envs_data.sample import load_sample
 from ospo_env import RetrievalTask, TaskError, make_reference_policy
-from ospo_env.policies import REFERENCE_POLICIES
+from ospo_env.evaluation.reference_policies import REFERENCE_POLICIES
 from ospo_env.text import cap_words, tokens
 
 

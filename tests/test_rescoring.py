@@ -15,7 +15,7 @@ from _intervals import mean_interval
 import ospo_env
 from agents import AgentError
 from ospo_env import RetrievalTask, Rewrites, TaskError, read_rewrites, rescore, write_rewrites
-from ospo_env.trec import full_level, gain_scale, qrels_lines, run_lines
+from ospo_env.evaluation.trec import full_level, gain_scale, qrels_lines, run_lines
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of its providers' imports

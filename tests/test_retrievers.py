@@ -14,7 +14,6 @@ from hypothesis import given
 from scipy import sparse
 from shop import SETTINGS, EachWordOnce, all_coalitions, cut_texts, documents
 
-from ospo_env.coalitions import coalition_text
 from ospo_env.errors import TaskError
 from ospo_env.retrievers import Retriever, make_retriever
 from ospo_env.retrievers.base import best_rows, equal_pools, make_fingerprint
@@ -22,6 +21,7 @@ from ospo_env.retrievers.bm25 import BM25Retriever
 from ospo_env.retrievers.chargram import CharGramRetriever
 from ospo_env.retrievers.lsa import LSARetriever
 from ospo_env.retrievers.registry import corpus_digest
+from ospo_env.scoring.coalitions import coalition_text
 from ospo_env.text import clean_text, tokens
 
 DOCUMENTS = documents()

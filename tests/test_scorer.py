@@ -6,8 +6,8 @@ from shop import EachWordOnce, Wrapped, all_coalitions, shop, task
 
 from ospo_env.errors import RetrieverError
 from ospo_env.metrics import parse_metric
-from ospo_env.pools import CandidatePools
-from ospo_env.scorer import PoolScorer
+from ospo_env.scoring.candidate_pools import CandidatePools
+from ospo_env.scoring.pool_scorer import PoolScorer
 
 TEXT = "red wool, linen coat"
 SPANS = np.array([(0, 4), (4, 10), (10, 16), (16, 20)])
@@ -106,8 +106,8 @@ def test_chunks_and_neighbours_change_nothing(monkeypatch, linear, name):
     texts, spans = [TEXT] * 4, [SPANS] * 4
     games = [all_coalitions(4), all_coalitions(4)[::3], np.zeros((2, 4), dtype=bool), np.ones((3, 4), dtype=bool)]
     expected = scorer(retriever).worths(queries, texts, spans, games)
-    monkeypatch.setattr("ospo_env.games._CHUNK_BYTES", 1)
-    monkeypatch.setattr("ospo_env.scorer._CHUNK", 5)
+    monkeypatch.setattr("ospo_env.scoring.coalition_plans._CHUNK_BYTES", 1)
+    monkeypatch.setattr("ospo_env.scoring.pool_scorer._CHUNK", 5)
     found = scorer(retriever).worths(queries, texts, spans, games)
     alone = [
         scorer(retriever).worths(queries[[row]], texts[:1], spans[:1], games[row : row + 1])[0] for row in range(4)

@@ -15,10 +15,10 @@ from shop import shop
 from stable_baselines3.common.env_checker import check_env
 
 from ospo_env import RetrieverError, RewriteEnv, TaskError
-from ospo_env.phrases import catalogue_phrases
 from ospo_env.registration import ENVIRONMENTS
 from ospo_env.retrievers.base import Encoder
 from ospo_env.wrappers import GainReward, KeywordActions, TemplateActions, VectorObservation, open_encoder
+from ospo_env.wrappers.phrases import catalogue_phrases
 
 ENV_IDS = [registration.env_id for registration in ENVIRONMENTS]
 ACTIONS = {

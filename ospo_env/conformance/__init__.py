@@ -6,10 +6,10 @@ from functools import partial
 import numpy as np
 
 from envs_data.errors import one_line
-from ospo_env.conformance.case import UNKNOWN_TEXTS, Case, make_case
-from ospo_env.conformance.clauses import CLAUSES
-from ospo_env.conformance.env_case import EnvCase, EnvLike, make_env_case
-from ospo_env.conformance.env_clauses import ENV_CLAUSES
+from ospo_env.conformance.environment.case import EnvCase, EnvLike, make_env_case
+from ospo_env.conformance.environment.clauses import ENV_CLAUSES
+from ospo_env.conformance.retriever.case import UNKNOWN_TEXTS, Case, make_case
+from ospo_env.conformance.retriever.clauses import CLAUSES
 from ospo_env.errors import TaskError
 from ospo_env.retrievers.registry import RetrieverSpec
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from agents.credit import make_solution
 from envs_data import PreparedData, load_prepared
 from envs_data.sample import sample_data
-from ospo_env.coalitions import coalition_text
 from ospo_env.retrievers import Retriever
+from ospo_env.scoring.coalitions import coalition_text
 from ospo_env.task import RetrievalTask
 
 __all__ = ["CUTOFF", "METRIC", "Rollouts", "fresh_task", "graded_pools", "make_rollouts", "open_data", "pool_gains"]

@@ -9,8 +9,8 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from ospo_env.conformance.case import spoken
-from ospo_env.conformance.env_case import EnvCase, where
+from ospo_env.conformance.environment.case import EnvCase, where
+from ospo_env.conformance.retriever.case import spoken
 from ospo_env.text import token_spans
 
 __all__ = ["batch", "bounds", "empty", "hostile", "reward"]

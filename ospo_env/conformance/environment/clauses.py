@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import TypeAlias
 
-from ospo_env.conformance.env_case import EnvCase
-from ospo_env.conformance.env_episodes import ended, gymnasium, info, options, processes, seeds, types
-from ospo_env.conformance.env_rewards import batch, bounds, empty, hostile, reward
+from ospo_env.conformance.environment.case import EnvCase
+from ospo_env.conformance.environment.episodes import ended, gymnasium, info, options, processes, seeds, types
+from ospo_env.conformance.environment.rewards import batch, bounds, empty, hostile, reward
 
 __all__ = ["ENV_CLAUSES", "EnvClause"]
 

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ospo_env.errors import RetrieverError
-from ospo_env.games import Game, Sums, added_scores, plan_game, plan_sums
 from ospo_env.metrics import Metric, ranked_gains, ranking
-from ospo_env.pools import CandidatePools
 from ospo_env.retrievers.base import Retriever
-from ospo_env.text_cache import CACHE_BYTES, Key, TextCache
+from ospo_env.scoring.candidate_pools import CandidatePools
+from ospo_env.scoring.coalition_plans import Game, Sums, added_scores, plan_game, plan_sums
+from ospo_env.scoring.text_cache import CACHE_BYTES, Key, TextCache
 
 __all__ = ["Judged", "PoolScorer", "dealt", "typed_failure"]
 

@@ -10,7 +10,7 @@ import polars as pl
 
 from envs_data import unknown_name
 from ospo_env.errors import TaskError
-from ospo_env.feedback import feedback_policy
+from ospo_env.evaluation.feedback import feedback_policy
 from ospo_env.metrics import FULL_GAIN
 from ospo_env.task import RetrievalTask
 from ospo_env.text import cap_words, tokens

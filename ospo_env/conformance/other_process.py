@@ -11,7 +11,7 @@ from typing import ParamSpec, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ospo_env.conformance.case import Case, pool_scores
+from ospo_env.conformance.retriever.case import Case, pool_scores
 from ospo_env.retrievers.registry import corpus_digest
 
 __all__ = ["run_elsewhere", "seen_elsewhere"]

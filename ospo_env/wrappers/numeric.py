@@ -15,15 +15,15 @@ from gymnasium.spaces import Box
 from gymnasium.utils import RecordConstructorArgs
 from numpy.typing import NDArray
 
-from ospo_env.choices import KeywordChoice, TemplateChoice
 from ospo_env.env import RewriteEnv
 from ospo_env.errors import RetrieverError, TaskError
-from ospo_env.phrases import catalogue_phrases, phrase_templates
 from ospo_env.retrievers.base import Encoder
 from ospo_env.retrievers.registry import RetrieverSpec, make_retriever
 from ospo_env.spaces import FreeText
 from ospo_env.task import RetrievalTask
 from ospo_env.text import clean_text
+from ospo_env.wrappers.choices import KeywordChoice, TemplateChoice
+from ospo_env.wrappers.phrases import catalogue_phrases, phrase_templates
 
 __all__ = ["GainReward", "KeywordActions", "TemplateActions", "VectorObservation", "encode_prompts", "open_encoder"]
 
@@ -92,13 +92,13 @@ class _ChosenText(gym.ActionWrapper[Any, Any, Any]):
 class KeywordActions(_ChosenText, RecordConstructorArgs):
     """Choose up to ``most`` of V phrases of the catalogue.
 
-    What an action means is in :class:`~ospo_env.choices.KeywordChoice`: one phrase or none a slot, or one switch a
-    phrase, of which the first ``most`` count. ``info`` after a step also holds ``rewrite``, the text that was sent, and
+    What an action means is in :class:`~ospo_env.wrappers.choices.KeywordChoice`: one phrase or none a slot, or one
+    switch a phrase, of which the first ``most`` count. ``info`` after a step also holds ``rewrite``, the text that was sent, and
     ``phrases_left_out``, how many phrases were chosen beyond ``most``.
 
     Args:
         env: An environment of this package whose action is text.
-        phrases: The V phrases, or how many to take of :func:`~ospo_env.phrases.catalogue_phrases`.
+        phrases: The V phrases, or how many to take of :func:`~ospo_env.wrappers.phrases.catalogue_phrases`.
         most: Phrases in a rewrite. Words beyond the environment's cap are not scored, wherever they come from.
         space: ``"multidiscrete"`` or ``"multibinary"``.
         template: Where the phrases stand. ``"{phrases}"`` leaves the raw query out, ``"{phrases}, {query}"`` lets the
@@ -136,7 +136,8 @@ class TemplateActions(_ChosenText, RecordConstructorArgs):
     Args:
         env: An environment of this package whose action is text.
         templates: The templates, with the fields ``{query}`` (the raw query) and ``{history}``; or of how many phrases
-            of :func:`~ospo_env.phrases.catalogue_phrases` to make ``"{query}, PHRASE"``, beside ``"{query}"`` itself.
+            of :func:`~ospo_env.wrappers.phrases.catalogue_phrases` to make ``"{query}, PHRASE"``, beside ``"{query}"``
+            itself.
 
     Raises:
         TaskError: The environment is not of that kind, or a template cannot be read.

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ospo_env.errors import TaskError
 from ospo_env.retrievers.terms import term_counts
 from ospo_env.retrievers.vocabulary import Vocabulary
-from ospo_env.scorer import typed_failure
+from ospo_env.scoring.pool_scorer import typed_failure
 from ospo_env.task import RetrievalTask
 from ospo_env.text import cap_words, clean_text, token_spans, tokens
 

@@ -10,8 +10,8 @@ from gymnasium.spaces import Discrete, MultiBinary, MultiDiscrete, Space
 from envs_data import unknown_name
 from envs_data.errors import one_line
 from ospo_env.errors import TaskError
-from ospo_env.phrases import check_phrases, check_template, fill_template
 from ospo_env.task import Query
+from ospo_env.wrappers.phrases import check_phrases, check_template, fill_template
 
 __all__ = ["KEYWORD_SPACES", "KeywordChoice", "TemplateChoice"]
 

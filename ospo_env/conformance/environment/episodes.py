@@ -10,9 +10,9 @@ import gymnasium as gym
 from gymnasium.error import ResetNeeded
 from gymnasium.utils import env_checker
 
-from ospo_env.conformance.case import spoken
-from ospo_env.conformance.elsewhere import run_elsewhere
-from ospo_env.conformance.env_case import EnvCase, Played, difference, play
+from ospo_env.conformance.environment.case import EnvCase, Played, difference, play
+from ospo_env.conformance.other_process import run_elsewhere
+from ospo_env.conformance.retriever.case import spoken
 
 __all__ = ["ended", "gymnasium", "info", "options", "processes", "seeds", "types"]
 

@@ -6,12 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ospo_env.errors import RetrieverError
-from ospo_env.games import plan_game
 from ospo_env.metrics import Metric
-from ospo_env.pools import CandidatePools
 from ospo_env.retrievers.base import Retriever
-from ospo_env.scorer import Judged, dealt, typed_failure
-from ospo_env.text_cache import CACHE_BYTES, Key, TextCache
+from ospo_env.scoring.candidate_pools import CandidatePools
+from ospo_env.scoring.coalition_plans import plan_game
+from ospo_env.scoring.pool_scorer import Judged, dealt, typed_failure
+from ospo_env.scoring.text_cache import CACHE_BYTES, Key, TextCache
 
 __all__ = ["DEPTH", "CorpusScorer"]
 
@@ -24,8 +24,8 @@ _CHUNK = 4096  # rankings measured at once; it changes no value
 class CorpusScorer:
     """Puts texts to a retriever, each on all documents, and measures the rankings' first :data:`DEPTH` places.
 
-    Like :class:`~ospo_env.scorer.PoolScorer`, but for what is ranked: gains count wherever a document lies, and every
-    coalition's text is ranked by itself.
+    Like :class:`~ospo_env.scoring.pool_scorer.PoolScorer`, but for what is ranked: gains count wherever a document
+    lies, and every coalition's text is ranked by itself.
 
     Args:
         retriever: Ranks the corpus.

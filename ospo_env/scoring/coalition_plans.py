@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ospo_env.coalitions import coalition_text
 from ospo_env.metrics import Scores
+from ospo_env.scoring.coalitions import coalition_text
 
 __all__ = ["Game", "Sums", "added_scores", "plan_game", "plan_sums"]
 

@@ -7,10 +7,10 @@ from typing import TypeAlias
 
 import numpy as np
 
-from ospo_env.coalitions import coalition_text
-from ospo_env.conformance.case import Case, first_difference, pool_scores, spoken
-from ospo_env.conformance.elsewhere import seen_elsewhere
+from ospo_env.conformance.other_process import seen_elsewhere
+from ospo_env.conformance.retriever.case import Case, first_difference, pool_scores, spoken
 from ospo_env.retrievers.registry import corpus_digest
+from ospo_env.scoring.coalitions import coalition_text
 from ospo_env.text import token_spans
 
 __all__ = ["CLAUSES", "Clause"]

@@ -1,0 +1,1 @@
+"""The contract of a retriever, clause by clause."""
