@@ -1,9 +1,9 @@
 """Data sets: official files, a user's own and synthetic ones as prepared directories. Knows no environment."""
 
+from envs_data.custom.prepare import prepare_beir, prepare_tables
 from envs_data.errors import DataError, FileFaults, unknown_name
-from envs_data.esci import prepare_esci
-from envs_data.hm import prepare_hm
-from envs_data.own import prepare_beir, prepare_tables
+from envs_data.official.esci import prepare_esci
+from envs_data.official.hm import prepare_hm
 from envs_data.prepared import SPLITS, PreparedData, load_prepared, write_prepared
 
 __all__ = [

@@ -16,7 +16,7 @@ from _official_size.esci import write_esci
 from _official_size.hm import write_hm
 
 from envs_data import DataError
-from envs_data.sources import SYNTHETIC_MARK
+from envs_data.official.sources import SYNTHETIC_MARK
 
 _README = """# Synthetic files
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from _cli import Parser, run
 
 from envs_data import SPLITS, PreparedData, prepare_beir, prepare_esci, prepare_hm, prepare_tables
-from envs_data.hm import MAX_QUERIES
+from envs_data.official.hm import MAX_QUERIES
 from envs_data.prepared import check_replaceable
 
 _ESCI = """Reads shopping_queries_dataset_examples.parquet and shopping_queries_dataset_products.parquet

@@ -11,7 +11,7 @@ from official_files import judged_ids
 from own_files import FORMATS, own_tables, write_beir, write_own, write_table
 
 from envs_data import DataError, prepare_tables, write_prepared
-from envs_data.sources import SYNTHETIC_MARK
+from envs_data.official.sources import SYNTHETIC_MARK
 from ospo_env import TaskError
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from own_files import FORMATS, faults_of, own_tables, write_beir, write_own, write_table
 
 from envs_data import DataError, FileFaults, prepare_beir, prepare_tables
-from envs_data.csv_shape import csv_shape
+from envs_data.custom.csv_shape import csv_shape
 
 SETTINGS = settings(max_examples=60, deadline=None, database=None, derandomize=True)
 HEADER = {"csv": 1, "tsv": 1, "jsonl": 0, "parquet": 0}  # rows that stand before the first one of the data
@@ -238,7 +238,7 @@ def test_fields_are_counted_as_the_csv_module_counts_them(tmp_path_factory, rows
     path = tmp_path_factory.mktemp("csv") / "x.csv"
     path.write_bytes(text.getvalue().encode())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("envs_data.csv_shape._BLOCK", block + 3)  # a mark of three bytes lies in the first block
+        patch.setattr("envs_data.custom.csv_shape._BLOCK", block + 3)  # a mark of three bytes lies in the first block
         shape = csv_shape(path, ",")
     assert shape.fields.tolist() == [len(row) for row in csv.reader(io.StringIO(text.getvalue(), newline=""))]
     assert (len(shape.misquoted), shape.open_record) == (0, None)
@@ -252,8 +252,8 @@ def test_fields_are_counted_as_the_csv_module_counts_them(tmp_path_factory, rows
 )
 def test_quoted_fields_are_read_as_they_are(tmp_path_factory, columns):
     """What the csv module writes comes back; carriage returns stay inside quotes."""
-    from envs_data.faults import Faults
-    from envs_data.table_files import read_raw
+    from envs_data.custom.faults import Faults
+    from envs_data.custom.formats import read_raw
 
     names = [f"c{place}" for place in range(len(columns[0]))]
     text = io.StringIO()
@@ -271,8 +271,8 @@ def test_quoted_fields_are_read_as_they_are(tmp_path_factory, columns):
 @SETTINGS
 @given(texts=st.lists(st.one_of(ANY_FIELD, st.text(max_size=8)), min_size=1, max_size=8), ascii=st.booleans())
 def test_json_texts_are_read_as_they_are(tmp_path_factory, texts, ascii):
-    from envs_data.faults import Faults
-    from envs_data.table_files import read_raw
+    from envs_data.custom.faults import Faults
+    from envs_data.custom.formats import read_raw
 
     texts = [text.encode("utf-8", "ignore").decode() for text in texts]
     path = tmp_path_factory.mktemp("json") / "x.jsonl"

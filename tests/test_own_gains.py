@@ -6,10 +6,10 @@ import pytest
 from own_files import FORMATS, own_tables, write_own
 
 from envs_data import prepare_tables
-from envs_data.faults import Faults
-from envs_data.own import _usable_judgements
-from envs_data.own_files import Column, read_table
-from envs_data.own_tables import OwnTables
+from envs_data.custom.faults import Faults
+from envs_data.custom.prepare import _usable_judgements
+from envs_data.custom.tables import OwnTables
+from envs_data.custom.values import Column, read_table
 
 
 @pytest.mark.parametrize("ending", FORMATS)

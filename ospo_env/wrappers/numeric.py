@@ -93,8 +93,8 @@ class KeywordActions(_ChosenText, RecordConstructorArgs):
     """Choose up to ``most`` of V phrases of the catalogue.
 
     What an action means is in :class:`~ospo_env.wrappers.choices.KeywordChoice`: one phrase or none a slot, or one
-    switch a phrase, of which the first ``most`` count. ``info`` after a step also holds ``rewrite``, the text that was sent, and
-    ``phrases_left_out``, how many phrases were chosen beyond ``most``.
+    switch a phrase, of which the first ``most`` count. ``info`` after a step also holds ``rewrite``, the text that was
+    sent, and ``phrases_left_out``, how many phrases were chosen beyond ``most``.
 
     Args:
         env: An environment of this package whose action is text.

@@ -8,7 +8,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from _official_size.words import SYLLABLES, Lexicon
-from envs_data.esci_files import EXAMPLES, PRODUCTS
+from envs_data.official.esci_files import EXAMPLES, PRODUCTS
 
 __all__ = ["write_esci"]
 

@@ -8,7 +8,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from _official_size.words import SYLLABLES, Lexicon, hex_ids
-from envs_data.hm_files import ARTICLES, CUSTOMERS, TRANSACTIONS
+from envs_data.official.hm_files import ARTICLES, CUSTOMERS, TRANSACTIONS
 
 __all__ = ["write_hm"]
 

@@ -22,14 +22,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from envs_data.demonstrations import join_phrases, keep_some, swap_some, word_runs
+from envs_data.assembly.demonstrations import join_phrases, keep_some, swap_some, word_runs
+from envs_data.assembly.pools import SharedValues, build_pools, check_pool_size, shared_values
+from envs_data.assembly.words import words
 from envs_data.errors import DataError
-from envs_data.hm_files import ARTICLES, CUSTOMERS, TRANSACTIONS, Purchases, read_documents, read_purchases
-from envs_data.pools import SharedValues, build_pools, check_pool_size, shared_values
+from envs_data.official.hm_files import ARTICLES, CUSTOMERS, TRANSACTIONS, Purchases, read_documents, read_purchases
+from envs_data.official.sources import is_synthetic, source_file, source_hashes
 from envs_data.prepared import PreparedData, write_prepared
-from envs_data.sources import is_synthetic, source_file, source_hashes
 from envs_data.splits import check_whole_number, random_stream, shuffle_within_splits, split_labels
-from envs_data.words import words
 
 __all__ = ["prepare_hm"]
 

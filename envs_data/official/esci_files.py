@@ -4,9 +4,9 @@ from pathlib import Path
 
 import polars as pl
 
+from envs_data.assembly.words import plain_text
 from envs_data.errors import DataError, unknown_name
-from envs_data.sources import check_key, collect, scan_parquet
-from envs_data.words import plain_text
+from envs_data.official.sources import check_key, collect, scan_parquet
 
 __all__ = ["EXAMPLES", "GAINS", "PRODUCTS", "VERSIONS", "read_documents", "read_examples"]
 

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from envs_data.errors import DataError
-from envs_data.sources import check_key, collect, scan_csv
+from envs_data.official.sources import check_key, collect, scan_csv
 
 __all__ = ["ARTICLES", "CUSTOMERS", "TRANSACTIONS", "Purchases", "read_documents", "read_purchases"]
 

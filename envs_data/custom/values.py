@@ -19,10 +19,10 @@ from pathlib import Path
 
 import polars as pl
 
+from envs_data.custom.faults import Faults
+from envs_data.custom.formats import LIST, NO_TEXT, read_raw
 from envs_data.errors import one_line
-from envs_data.faults import Faults
 from envs_data.layout import SPLITS
-from envs_data.table_files import LIST, NO_TEXT, read_raw
 
 __all__ = ["Column", "note_repeats", "note_unknown", "read_table"]
 

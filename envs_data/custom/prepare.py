@@ -20,16 +20,16 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from envs_data.beir_files import read_beir
-from envs_data.demonstrations import draw_targets, join_phrases, keep_some, word_runs
+from envs_data.assembly.demonstrations import draw_targets, join_phrases, keep_some, word_runs
+from envs_data.assembly.pools import build_pools, check_pool_size
+from envs_data.assembly.shared_words import name_query_word, share_rare_word
+from envs_data.assembly.words import words
+from envs_data.custom.beir import read_beir
+from envs_data.custom.tables import OwnTables, read_tables
 from envs_data.errors import DataError
-from envs_data.own_tables import OwnTables, read_tables
-from envs_data.pools import build_pools, check_pool_size
+from envs_data.official.sources import is_synthetic
 from envs_data.prepared import SPLITS, PreparedData, file_sha256, write_prepared
-from envs_data.shared_words import name_query_word, share_rare_word
-from envs_data.sources import is_synthetic
 from envs_data.splits import random_stream, shuffle_within_splits, split_labels
-from envs_data.words import words
 
 __all__ = ["prepare_beir", "prepare_tables"]
 
@@ -76,7 +76,7 @@ def prepare_tables(
     seed: int = 0,
     skip_unknown: bool = False,
 ) -> PreparedData:
-    """Prepare a corpus, queries and judgements from tables, whose columns ``envs_data.own_tables`` lists.
+    """Prepare a corpus, queries and judgements from tables, whose columns ``envs_data.custom.tables`` lists.
 
     The same rows, arguments and seed give the same tables, in whichever format and order they come.
 
@@ -128,7 +128,7 @@ def prepare_beir(
     seed: int = 0,
     skip_unknown: bool = False,
 ) -> PreparedData:
-    """Prepare a directory in the layout of BEIR, which ``envs_data.beir_files`` describes.
+    """Prepare a directory in the layout of BEIR, which ``envs_data.custom.beir`` describes.
 
     Splits are those of the files of judgements. Most such data sets have no ``train.tsv``, which leaves nothing to
     train on: there all judged queries are drawn anew. Where there is one and no ``dev.tsv``, validation queries are

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from envs_data.words import count_words
+from envs_data.assembly.words import count_words
 
 __all__ = ["draw_targets", "join_phrases", "keep_some", "swap_some", "word_runs"]
 

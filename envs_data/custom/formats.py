@@ -1,7 +1,7 @@
 """A user's tables as Parquet, CSV, TSV or JSON Lines files: their columns as they stand, with the row of each value.
 
 Faults of the form (a line that is no JSON object, a record with too many fields) are noted and their rows left out;
-faults of the values are for ``envs_data.own_files``.
+faults of the values are for ``envs_data.custom.values``.
 """
 
 import codecs
@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from envs_data.csv_shape import csv_shape, read_blocks
+from envs_data.custom.csv_shape import csv_shape, read_blocks
+from envs_data.custom.faults import Faults
 from envs_data.errors import DataError, one_line
-from envs_data.faults import Faults
 
 __all__ = ["FORMATS", "LIST", "NO_TEXT", "read_raw"]
 

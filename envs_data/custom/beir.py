@@ -8,10 +8,10 @@ from pathlib import Path
 
 import polars as pl
 
+from envs_data.custom.faults import Faults
+from envs_data.custom.tables import OwnTables, TableFile, check_ids, join_judgements, with_column
+from envs_data.custom.values import Column
 from envs_data.errors import DataError
-from envs_data.faults import Faults
-from envs_data.own_files import Column
-from envs_data.own_tables import OwnTables, TableFile, check_ids, join_judgements, with_column
 
 __all__ = ["SPLIT_FILES", "read_beir"]
 

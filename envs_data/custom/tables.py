@@ -7,7 +7,7 @@
 | qrels | ``query_id``, ``doc_id``, and perhaps ``gain`` (a number of at least 0; 1 where the column is missing) |
 | demonstrations | ``query_id``, ``text`` (an example rewrite) |
 
-Other columns are ignored. ``envs_data.own_files`` says what a value may be, ``envs_data.faults`` how rows are counted.
+Other columns are ignored. ``envs_data.custom.values`` says what a value may be, ``envs_data.custom.faults`` how rows are counted.
 """  # noqa: E501 - a table
 
 from collections.abc import Sequence
@@ -17,9 +17,9 @@ from typing import NamedTuple
 
 import polars as pl
 
+from envs_data.custom.faults import Faults
+from envs_data.custom.values import Column, note_repeats, note_unknown, read_table
 from envs_data.errors import DataError
-from envs_data.faults import Faults
-from envs_data.own_files import Column, note_repeats, note_unknown, read_table
 
 __all__ = ["OwnTables", "TableFile", "check_ids", "join_judgements", "read_tables", "with_column"]
 
@@ -49,7 +49,7 @@ class TableFile(NamedTuple):
 
     @classmethod
     def read(cls, path: Path, columns: Sequence[Column], faults: Faults, separator: str = "|") -> "TableFile":
-        """Read it, as :func:`~envs_data.own_files.read_table` does."""
+        """Read it, as :func:`~envs_data.custom.values.read_table` does."""
         return cls(path, columns, read_table(path, columns, faults, separator))
 
     def column(self, name: str) -> Column:

@@ -1,0 +1,1 @@
+"""A user's own tables and BEIR directories, and the prepared form made of them."""
