@@ -7,8 +7,8 @@ import sys
 
 import gymnasium as gym
 
-from agents.credit import make_solution
-from agents.segments import phrases
+from ospo_agents.credit import make_solution
+from ospo_agents.segments import phrases
 
 if __name__ == "__main__":
     text = sys.argv[1] if len(sys.argv) > 1 else "slide sandal, womens, suede shearling"

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
 from _cli import MAX_WORDS_HELP, Parser
 from _processes import is_first, processes
 from _runs import check_out, read_run
-
-from agents import AgentError
+from ospo_agents import AgentError
 
 __all__ = ["LEARNERS", "LOSS_TYPES", "parse", "recorded"]
 

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from _processes import wait
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from _processes import wait
 
 __all__ = ["Checkpoints"]
 

@@ -8,8 +8,8 @@ from typing import Any, NoReturn
 
 import gymnasium as gym
 
-from agents import AgentError
 from envs_data import SPLITS, DataError, FileFaults, PreparedData
+from ospo_agents import AgentError
 from ospo_env import RetrieverError, RewriteEnv, TaskError
 from ospo_env.registration import open_data
 

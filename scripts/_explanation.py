@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from agents.credit import make_solution
-from agents.errors import unknown
-from agents.segments import SEGMENTERS, sentences, unions
+from ospo_agents.credit import make_solution
+from ospo_agents.errors import unknown
+from ospo_agents.segments import SEGMENTERS, sentences, unions
 from ospo_env.metrics import FULL_GAIN
 from ospo_env.rendering import describe
 from ospo_env.text import clean_text
@@ -149,8 +149,8 @@ def explain(
         task: An ``ospo_env.RetrievalTask``.
         prompt_id: The prompt.
         text: The rewrite, any string; lone surrogates become U+FFFD.
-        segmenter: A name in ``agents.segments.SEGMENTERS``.
-        solution: A name in ``agents.credit.SOLUTIONS``; None takes ``shapley`` up to :data:`EXACT_SEGMENTS`
+        segmenter: A name in ``ospo_agents.segments.SEGMENTERS``.
+        solution: A name in ``ospo_agents.credit.SOLUTIONS``; None takes ``shapley`` up to :data:`EXACT_SEGMENTS`
             segments and ``sampled_shapley`` beyond. The explanation says which.
         top: Documents of each ranking to keep.
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from _processes import processes
 from trl import (
     DPOConfig,
     DPOTrainer,
@@ -21,10 +20,11 @@ from trl import (
     SFTTrainer,
 )
 
-from agents.preferences import Preference, preference_dataset
-from agents.prompting import PromptFormat
-from agents.rewards import TaskReward, demonstration_dataset, prompt_dataset
-from agents.trainer import OSPOConfig, OSPOTrainer
+from _processes import processes
+from ospo_agents.policies.prompt_format import PromptFormat
+from ospo_agents.trainer import OSPOConfig, OSPOTrainer
+from ospo_agents.training.preferences import Preference, preference_dataset
+from ospo_agents.trl_task import TaskReward, demonstration_dataset, prompt_dataset
 
 __all__ = ["SHOWN", "make_trainer", "plain"]
 

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from _intervals import Interval, mean_interval
 from numpy.typing import NDArray
+
+from _intervals import Interval, mean_interval
 
 __all__ = ["Values", "draw_matrix", "policy_labels", "print_tables", "summarise"]
 

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from _processes import is_first, wait
 from tqdm import tqdm
 
-from agents.preferences import Preference, sample_preferences
-from agents.prompting import PromptFormat
+from _processes import is_first, wait
 from envs_data.prepared import write_atomically
+from ospo_agents.policies.prompt_format import PromptFormat
+from ospo_agents.training.preferences import Preference, sample_preferences
 
 __all__ = ["sample_pairs"]
 

@@ -13,8 +13,7 @@ from typing import Any, NamedTuple, Protocol
 
 from _runs import read_run
 from _sb3 import is_sb3_policy, open_sb3_policy
-
-from agents import AgentError
+from ospo_agents import AgentError
 from ospo_env import REFERENCE_POLICIES, Rewrites, make_reference_policy, read_rewrites
 
 __all__ = ["KINDS", "FoundPolicy", "Request", "open_policy"]
@@ -104,7 +103,7 @@ def _endpoint(name: str, request: Request) -> FoundPolicy | None:
     """A model behind an OpenAI-compatible endpoint, ``openai:MODEL``."""
     if not name.startswith(_ENDPOINT):
         return None
-    from agents.endpoint_policy import EndpointPolicy
+    from ospo_agents.policies.endpoint import EndpointPolicy
 
     policy = EndpointPolicy(
         name.removeprefix(_ENDPOINT),
@@ -166,7 +165,7 @@ def _language_model(name: str, request: Request) -> FoundPolicy | None:
     """A run, a policy directory, any causal LM's directory, or a hub id with a slash."""
     if not _exists(name) and (len(name) > _LONGEST_NAME or "/" not in name):
         return None
-    from agents import lm_policy
+    from ospo_agents.policies import language_model as lm_policy
 
     where = lm_policy.find_policy(name)
 

@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from _runs import Progress
 from accelerate.utils import gather_object
 from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from _runs import Progress
 
 __all__ = ["LogFile", "ProgressBar", "Tally", "quiet"]
 

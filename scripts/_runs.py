@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from agents import AgentError
 from envs_data.prepared import write_atomically
+from ospo_agents import AgentError
 
 __all__ = [
     "CHECKPOINTS",

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from agents import AgentError
 from envs_data.errors import one_line
+from ospo_agents import AgentError
 from ospo_env import RetrievalTask
 from ospo_env.wrappers import encode_prompts, open_encoder
 from ospo_env.wrappers.choices import KeywordChoice, TemplateChoice

@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from peft import PeftModel, get_peft_model
+from transformers import PrinterCallback
+
 from _checkpoints import Checkpoints
 from _curves import draw_curves
 from _learners import SHOWN, make_trainer, plain
@@ -18,19 +21,16 @@ from _pairs import sample_pairs
 from _processes import is_first, processes, wait
 from _progress import LogFile, ProgressBar, Tally
 from _runs import CHECKPOINTS, read_log
-from peft import PeftModel, get_peft_model
-from transformers import PrinterCallback
-
-from agents import AgentError
-from agents.advantages import make_redistribution
-from agents.credit import make_solution
-from agents.errors import unknown
-from agents.lm_policy import load_policy, lora_config, save_policy
-from agents.preferences import Preference
-from agents.prompting import PromptFormat
-from agents.segments import SEGMENTERS
-from agents.tiny import tiny_model, tiny_tokenizer
-from agents.warmstart import warm_start
+from ospo_agents import AgentError
+from ospo_agents.advantages import make_redistribution
+from ospo_agents.credit import make_solution
+from ospo_agents.errors import unknown
+from ospo_agents.policies.language_model import load_policy, lora_config, save_policy
+from ospo_agents.policies.prompt_format import PromptFormat
+from ospo_agents.policies.tiny import tiny_model, tiny_tokenizer
+from ospo_agents.segments import SEGMENTERS
+from ospo_agents.training.preferences import Preference
+from ospo_agents.training.warm_start import warm_start
 
 __all__ = ["check_credit", "learn", "make_policy", "make_trainer", "warm_policy"]
 

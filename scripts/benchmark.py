@@ -16,6 +16,8 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
 from _benchmark.curves import Curves, curve_rows, draw_costs
 from _benchmark.engine import dense_rows, game_rows, lexical_rows
 from _benchmark.environments import environment_rows
@@ -24,10 +26,8 @@ from _benchmark.report import markdown, spoken
 from _benchmark.rows import Row
 from _benchmark.training import LEAST_STEPS, price_rows, warm_rows
 from _cli import Parser, run
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
-from agents import AgentError
 from envs_data.prepared import write_atomically
+from ospo_agents import AgentError
 
 __all__ = ["main"]
 

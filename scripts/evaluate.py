@@ -16,13 +16,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from _cli import MAX_WORDS_HELP, Parser, open_task, run
 from _matrix import draw_matrix, policy_labels, print_tables, summarise
 from _policies import FoundPolicy, Request, open_policy
-from tqdm import tqdm
-
-from agents import AgentError
 from envs_data.prepared import write_atomically
+from ospo_agents import AgentError
 from ospo_env import Rewrites, make_reference_policy, rescore, write_rewrites
 from ospo_env.evaluation.trec import check_ids, full_level, gain_scale, qrels_lines, run_lines
 

@@ -15,9 +15,8 @@ from typing import Any
 
 from _cli import MAX_WORDS_HELP, Parser, first_split, open_task, run
 from _explanation import Explanation, Row, credit_colour, explain
-
-from agents import AgentError
 from envs_data.prepared import write_atomically
+from ospo_agents import AgentError
 from ospo_env.rendering import one_line
 
 _MAX_TITLE = 60

@@ -14,7 +14,6 @@ from pathlib import Path
 from _cli import Parser, run
 from _official_size.esci import write_esci
 from _official_size.hm import write_hm
-
 from envs_data import DataError
 from envs_data.official.sources import SYNTHETIC_MARK
 

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from _cli import Parser, run
-
 from envs_data import SPLITS, PreparedData, prepare_beir, prepare_esci, prepare_hm, prepare_tables
 from envs_data.official.hm import MAX_QUERIES
 from envs_data.prepared import check_replaceable

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from _cli import Parser, first_split, open_task, run
 from _explanation import Explanation, explain
 from _report.curves import learning_curves
 from _report.page import render_page
 from _report.runs import Run, read_evaluation, read_runs, same_settings
-
-from agents import AgentError
 from envs_data.prepared import write_atomically
+from ospo_agents import AgentError
 
 
 def parse(argv: Sequence[str] | None) -> Namespace:
@@ -118,8 +118,7 @@ def _choose(arguments: Namespace, task: Any) -> tuple[list[str], str]:
 def _explained(first: Run, task: Any, ids: Sequence[str], solution: str | None) -> list[Explanation]:
     """The greedy rewrites of the run's policy, cut as in training."""
     from _progress import quiet
-
-    from agents.lm_policy import LanguageModelPolicy
+    from ospo_agents.policies.language_model import LanguageModelPolicy
 
     quiet()
     prompts = {

@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from _cli import Parser, run
 from _study import tables
 from _study.plan import ABLATIONS, METHODS, SELECTION_SEED, TASKS, TRAINED_ON, Cell
 from _study.plots import draw_curves
 from _study.processes import read_cell, train, work
-
-from agents import AgentError
+from ospo_agents import AgentError
 
 # What a part does where the command line says nothing.
 _DEFAULTS: dict[str, dict[str, Any]] = {

@@ -17,8 +17,7 @@ from _arguments import parse, recorded
 from _cli import open_task, run
 from _processes import is_first, part, processes, wait
 from _runs import CHECKPOINTS, CLEARING, Progress, find_progress, prepare_out, read_run, tidy, write_run
-
-from agents import AgentError
+from ospo_agents import AgentError
 from ospo_env import TaskError
 
 PACKAGES = ("ospo", "torch", "transformers", "trl", "peft", "accelerate", "gymnasium", "numpy")

@@ -15,13 +15,13 @@ from typing import Any
 
 import gymnasium as gym
 import yaml
+
 from _cli import MAX_WORDS_HELP, Parser, open_task, run
 from _runs import check_out, prepare_out, write_run
 from _sb3 import ALGOS, MODEL, VIEWS, algorithm, describe_views
-
-from agents import AgentError
 from envs_data.errors import one_line
 from envs_data.prepared import write_atomically
+from ospo_agents import AgentError
 from ospo_env import RetrievalTask
 from ospo_env.wrappers import GainReward, KeywordActions, TemplateActions, VectorObservation, open_encoder
 from ospo_env.wrappers.choices import KEYWORD_SPACES, KeywordChoice, TemplateChoice
@@ -105,9 +105,10 @@ def main(argv: Sequence[str] | None) -> None:
         "versions": {name: version(name) for name in PACKAGES},
     }
     # Heavy libraries are imported once the task stands, so that bad input is reported at once.
+    from stable_baselines3.common.env_util import make_vec_env
+
     from _curves import draw_curves
     from _sb3_log import RewardLog
-    from stable_baselines3.common.env_util import make_vec_env
 
     out = arguments.out
     envs = make_vec_env(

@@ -8,8 +8,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from toy_task import WORDS, ToyTask
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
-from agents.prompting import INSTRUCTION, PromptFormat
-from agents.trainer import OSPOConfig, OSPOTrainer
+from ospo_agents.policies.prompt_format import INSTRUCTION, PromptFormat
+from ospo_agents.trainer import OSPOConfig, OSPOTrainer
 
 CHATML = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"

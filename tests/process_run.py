@@ -15,9 +15,9 @@ from chat_models import PLAIN, Replay, answers, chat_model, chat_tokenizer
 from toy_task import ToyTask
 from transformers import TrainerCallback
 
-from agents.lm_policy import load_policy, lora_config, save_policy
-from agents.prompting import PromptFormat
-from agents.trainer import OSPOConfig, OSPOTrainer
+from ospo_agents.policies.language_model import load_policy, lora_config, save_policy
+from ospo_agents.policies.prompt_format import PromptFormat
+from ospo_agents.trainer import OSPOConfig, OSPOTrainer
 
 BATCH, GROUP = 12, 4  # with two processes of 6 rollouts each the second group of 4 lies on both
 CASES = {

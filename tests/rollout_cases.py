@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from agents.advantages import REDISTRIBUTIONS, CreditedRollouts, group_relative, make_redistribution
+from ospo_agents.advantages import REDISTRIBUTIONS, CreditedRollouts, group_relative, make_redistribution
 
 
 def rollouts(credit, group_size=None, seed=0, tokens=7):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from rollout_cases import FORMS, grpo, rollouts
 
-from agents.advantages import (
+from ospo_agents.advantages import (
     PAPER,
     REDISTRIBUTIONS,
     CreditedRollouts,
@@ -20,9 +20,9 @@ from agents.advantages import (
     return_to_go,
     signed,
 )
-from agents.credit import make_solution
-from agents.errors import AgentError
-from agents.segments import SEGMENTERS
+from ospo_agents.credit import make_solution
+from ospo_agents.errors import AgentError
+from ospo_agents.segments import SEGMENTERS
 
 NAN = np.nan
 CLOSE = {"rtol": 0, "atol": 1e-12}
@@ -116,7 +116,7 @@ def test_the_paper_preset_names_what_exists(preset):
 def test_the_mathematics_needs_numpy_alone():
     """Credit, segments, advantages and alignment import no learner's library."""
     program = (
-        "import sys, agents.advantages, agents.alignment, agents.credit, agents.segments\n"
+        "import sys, ospo_agents.advantages, ospo_agents.alignment, ospo_agents.credit, ospo_agents.segments\n"
         "print(' '.join({'torch', 'transformers', 'trl', 'scipy'} & set(sys.modules)), 'numpy' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

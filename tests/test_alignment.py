@@ -7,8 +7,8 @@ import pytest
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from agents.alignment import segment_of_tokens, separators, token_offsets, whole_segments
-from agents.segments import decided, phrases, sentences
+from ospo_agents.alignment import segment_of_tokens, separators, token_offsets, whole_segments
+from ospo_agents.segments import decided, phrases, sentences
 
 TEXTS = [
     "red running shoes, für Größe 42 and crème brûlée colours",

@@ -6,8 +6,8 @@ import torch
 from chat_models import TAGGED, chat_directory, logged, train, weights
 from toy_task import ToyTask
 
-from agents.alignment import token_offsets
-from agents.lm_policy import load_policy
+from ospo_agents.alignment import token_offsets
+from ospo_agents.policies.language_model import load_policy
 
 
 @pytest.fixture(scope="module")

@@ -3,22 +3,22 @@
 import dataclasses
 import math
 
-import _learners
 import numpy as np
 import pytest
 import torch
 import trl
-from _arguments import LEARNERS, LOSS_TYPES, parse
-from _learners import make_trainer
 from toy_task import ToyTask
 
-from agents import AgentError
-from agents.lm_policy import LanguageModelPolicy, load_policy, save_policy
-from agents.preferences import sample_preferences
-from agents.prompting import PromptFormat
-from agents.tiny import tiny_model, tiny_tokenizer
-from agents.trainer import OSPOTrainer
-from agents.warmstart import warm_start
+import _learners
+from _arguments import LEARNERS, LOSS_TYPES, parse
+from _learners import make_trainer
+from ospo_agents import AgentError
+from ospo_agents.policies.language_model import LanguageModelPolicy, load_policy, save_policy
+from ospo_agents.policies.prompt_format import PromptFormat
+from ospo_agents.policies.tiny import tiny_model, tiny_tokenizer
+from ospo_agents.trainer import OSPOTrainer
+from ospo_agents.training.preferences import sample_preferences
+from ospo_agents.training.warm_start import warm_start
 
 PLAIN = {"use_cpu": True, "bf16": False, "activation_checkpointing": False, "disable_tqdm": True}
 

@@ -2,18 +2,18 @@
 
 import json
 
-import benchmark
 import numpy as np
 import pytest
+from shop import shop
+
+import benchmark
 from _benchmark.curves import _exponent, _with_documents, _with_pools
 from _benchmark.engine import Recorded, reference_seconds, time_rollouts
 from _benchmark.reference import reference_worth
 from _benchmark.report import markdown, spoken
 from _benchmark.rows import Row, interleaved
 from _benchmark.work import CUTOFF, fresh_task, graded_pools, make_rollouts, pool_gains
-from shop import shop
-
-from agents import AgentError
+from ospo_agents import AgentError
 
 
 @pytest.mark.parametrize("name", ["bm25", "lsa"])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from credit_games import TableGame, random_game, sum_of_unanimity_games
 
-from agents.credit import (
+from ospo_agents.credit import (
     contiguous_credit,
     leave_one_out,
     myerson_values,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from credit_games import TableGame, random_game
 
-from agents.credit import (
+from ospo_agents.credit import (
     SOLUTIONS,
     contiguous_credit,
     leave_one_out,
@@ -18,7 +18,7 @@ from agents.credit import (
     sampled_shapley_values,
     shapley_values,
 )
-from agents.errors import AgentError
+from ospo_agents.errors import AgentError
 
 EXACT = sorted(set(SOLUTIONS) - {"sampled_shapley", "sampled_owen"})
 PAIRS = [[0, 1], [2, 3], [4]]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from credit_games import random_game
 
-from agents.credit import (
+from ospo_agents.credit import (
     make_solution,
     owen_values,
     sampled_owen_values,

@@ -11,7 +11,7 @@ from credit_games import (
     tabulated,
 )
 
-from agents.credit import (
+from ospo_agents.credit import (
     contiguous_credit,
     leave_one_out,
     myerson_values,

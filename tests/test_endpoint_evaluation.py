@@ -3,11 +3,11 @@
 import json
 import logging
 
-import evaluate
 import pytest
 from stub_endpoint import KEY, completion, echo, of_no_machine, prompt_of, stub_endpoint
 
-from agents import AgentError
+import evaluate
+from ospo_agents import AgentError
 from ospo_env import read_rewrites
 
 pytest.importorskip("openai")

@@ -9,9 +9,9 @@ import traceback
 import pytest
 from stub_endpoint import KEY, completion, echo, of_no_machine, prompt_of, stub_endpoint
 
-from agents import AgentError
-from agents.endpoint_policy import EndpointPolicy
-from agents.prompting import INSTRUCTION, PromptFormat
+from ospo_agents import AgentError
+from ospo_agents.policies.endpoint import EndpointPolicy
+from ospo_agents.policies.prompt_format import INSTRUCTION, PromptFormat
 
 pytest.importorskip("openai")
 PROMPTS = [f"prompt {number}" for number in range(12)]

@@ -5,18 +5,18 @@ import io
 import json
 import re
 
-import explain as program
 import numpy as np
 import polars as pl
 import pytest
-from _explanation import credit_colour, explain
 from hypothesis import given
 from shop import SETTINGS, TEXTS, shop, task
 
-from agents import AgentError
-from agents.credit import shapley_values
-from agents.segments import phrases, words
+import explain as program
+from _explanation import credit_colour, explain
 from envs_data.prepared import write_prepared
+from ospo_agents import AgentError
+from ospo_agents.credit import shapley_values
+from ospo_agents.segments import phrases, words
 from ospo_env import TaskError
 
 TEXT = "red wool, coat for the beach"

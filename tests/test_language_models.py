@@ -6,10 +6,10 @@ from chat_models import PLAIN, TAGGED, answers, chat_directory, chat_model, chat
 from peft import PeftModel, get_peft_model
 from toy_task import ToyTask
 
-from agents import AgentError
-from agents.lm_policy import LanguageModelPolicy, load_policy, lora_config, save_policy
-from agents.prompting import PromptFormat
-from agents.warmstart import warm_start
+from ospo_agents import AgentError
+from ospo_agents.policies.language_model import LanguageModelPolicy, load_policy, lora_config, save_policy
+from ospo_agents.policies.prompt_format import PromptFormat
+from ospo_agents.training.warm_start import warm_start
 
 
 @pytest.fixture(scope="module")

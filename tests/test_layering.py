@@ -1,4 +1,4 @@
-"""Imports run downward only: agents and ospo_env do not know each other, envs_data knows neither."""
+"""Imports run downward only: ospo_agents and ospo_env do not know each other, envs_data knows neither."""
 
 import ast
 import subprocess
@@ -9,10 +9,12 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LEARNERS = {"torch", "transformers", "trl", "peft", "accelerate", "stable_baselines3", "datasets"}
+FOLDERS = {"ospo_agents": "agents/ospo_agents"}
+"""Where a package lies, if not in a folder of its own name."""
 FORBIDDEN = {
-    "agents": {"ospo_env", "envs_data", "scripts"},
-    "ospo_env": {"agents", "scripts"} | LEARNERS,
-    "envs_data": {"agents", "ospo_env", "scripts", "gymnasium"} | LEARNERS,
+    "ospo_agents": {"ospo_env", "envs_data", "scripts"},
+    "ospo_env": {"ospo_agents", "scripts"} | LEARNERS,
+    "envs_data": {"ospo_agents", "ospo_env", "scripts", "gymnasium"} | LEARNERS,
 }
 
 
@@ -36,25 +38,25 @@ def violations(root: Path) -> list[str]:
     return [
         f"{path.relative_to(root)} imports {name}"
         for package, forbidden in FORBIDDEN.items()
-        for path in sorted((root / package).rglob("*.py"))
+        for path in sorted((root / FOLDERS.get(package, package)).rglob("*.py"))
         for name in sorted(imported_names(path.read_text(encoding="utf-8")) & forbidden)
     ]
 
 
 def test_no_package_imports_upward():
     for package in FORBIDDEN:
-        assert any((ROOT / package).rglob("*.py")), package
+        assert any((ROOT / FOLDERS.get(package, package)).rglob("*.py")), package
     assert violations(ROOT) == []
 
 
 @pytest.mark.parametrize(
     ("package", "line"),
     [
-        ("agents", "import ospo_env"),
-        ("agents", "from envs_data.prepared import PreparedData"),
-        ("agents", "def late():\n    from ospo_env.env import RewriteEnv"),
+        ("ospo_agents", "import ospo_env"),
+        ("ospo_agents", "from envs_data.prepared import PreparedData"),
+        ("ospo_agents", "def late():\n    from ospo_env.env import RewriteEnv"),
         ("ospo_env", "import torch.nn as nn"),
-        ("ospo_env", "from agents import protocols"),
+        ("ospo_env", "from ospo_agents import protocols"),
         ("ospo_env", "if TYPE_CHECKING:\n    import transformers"),
         ("ospo_env", "importlib.import_module('torch')"),
         ("envs_data", "from ospo_env import text"),
@@ -63,14 +65,16 @@ def test_no_package_imports_upward():
 def test_a_violation_is_found(tmp_path, package, line):
     """The negative control: a tree with one wrong line, which must be reported, beside allowed ones."""
     for name in FORBIDDEN:
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "fine.py").write_text("import os\nfrom . import sibling\nagents = 'ospo_env'\n")
+        folder = tmp_path / FOLDERS.get(name, name)
+        folder.mkdir(parents=True)
+        (folder / "fine.py").write_text("import os\nfrom . import sibling\nagents = 'ospo_env'\n")
     (tmp_path / "scripts").mkdir()
-    (tmp_path / "scripts" / "join.py").write_text("import agents, ospo_env, envs_data\n")
+    (tmp_path / "scripts" / "join.py").write_text("import ospo_agents, ospo_env, envs_data\n")
     assert violations(tmp_path) == []
-    (tmp_path / package / "wrong.py").write_text(f"{line}\n")
+    folder = FOLDERS.get(package, package)
+    (tmp_path / folder / "wrong.py").write_text(f"{line}\n")
     (found,) = violations(tmp_path)
-    assert found.startswith(f"{package}/wrong.py imports ")
+    assert found.startswith(f"{folder}/wrong.py imports ")
 
 
 def loaded_after(statement: str) -> set[str]:
@@ -83,9 +87,9 @@ def loaded_after(statement: str) -> set[str]:
 def test_importing_the_environments_loads_no_learner():
     loaded = loaded_after("import ospo_env")
     assert "ospo_env" in loaded
-    assert loaded & (LEARNERS | {"agents", "sentence_transformers"}) == set()
+    assert loaded & (LEARNERS | {"ospo_agents", "sentence_transformers"}) == set()
 
 
 def test_a_loaded_module_is_seen():
     """The negative control of the test above."""
-    assert "agents" in loaded_after("import ospo_env, agents")
+    assert "ospo_agents" in loaded_after("import ospo_env, agents")

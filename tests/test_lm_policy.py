@@ -6,12 +6,12 @@ import torch
 from toy_task import ToyTask
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from agents import AgentError
-from agents.lm_policy import LanguageModelPolicy, find_policy, load_policy, save_policy
-from agents.prompting import INSTRUCTION, PromptFormat
-from agents.rewards import TaskReward, demonstration_dataset, prompt_dataset
-from agents.tiny import tiny_model, tiny_tokenizer
-from agents.warmstart import warm_start
+from ospo_agents import AgentError
+from ospo_agents.policies.language_model import LanguageModelPolicy, find_policy, load_policy, save_policy
+from ospo_agents.policies.prompt_format import INSTRUCTION, PromptFormat
+from ospo_agents.policies.tiny import tiny_model, tiny_tokenizer
+from ospo_agents.training.warm_start import warm_start
+from ospo_agents.trl_task import TaskReward, demonstration_dataset, prompt_dataset
 
 PLAIN = {"use_cpu": True, "bf16": False, "activation_checkpointing": False, "disable_tqdm": True}
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from chat_models import TAGGED, chat_directory
 
-from agents import AgentError
-from agents.lm_policy import find_policy, load_policy, lora_config
-from agents.prompting import INSTRUCTION
+from ospo_agents import AgentError
+from ospo_agents.policies.language_model import find_policy, load_policy, lora_config
+from ospo_agents.policies.prompt_format import INSTRUCTION
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def test_four_bits_are_asked_for_as_qlora_does(source, monkeypatch):
 
     monkeypatch.setattr("torch.accelerator.is_available", lambda: True)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
-    monkeypatch.setattr("agents.weights.AutoModelForCausalLM.from_pretrained", from_pretrained)
+    monkeypatch.setattr("ospo_agents.policies.loading.AutoModelForCausalLM.from_pretrained", from_pretrained)
     monkeypatch.setenv("LOCAL_RANK", "1")
     with pytest.raises(AgentError, match="enough"):
         load_policy(source, bf16=True, load_4bit=True)

@@ -1,9 +1,9 @@
 """A directory in the layout of BEIR to a prepared one: splits, grades, blank documents, and what is refused."""
 
-import prepare
 import pytest
 from own_files import write_beir
 
+import prepare
 from envs_data import DataError, load_prepared, prepare_beir
 
 

@@ -1,15 +1,15 @@
 """A user's own data to a prepared directory: the same from every format, seeded, and a task like any other."""
 
-import evaluate
 import gymnasium as gym
 import ir_measures
 import numpy as np
 import polars as pl
-import prepare
 import pytest
 from official_files import judged_ids
 from own_files import FORMATS, own_tables, write_beir, write_own, write_table
 
+import evaluate
+import prepare
 from envs_data import DataError, prepare_tables, write_prepared
 from envs_data.official.sources import SYNTHETIC_MARK
 from ospo_env import TaskError

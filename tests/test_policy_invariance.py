@@ -17,10 +17,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from agents.advantages import REDISTRIBUTIONS, CreditedRollouts, potential
-from agents.alignment import segment_of_tokens, whole_segments
-from agents.credit import SOLUTIONS
-from agents.segments import decided, phrases
+from ospo_agents.advantages import REDISTRIBUTIONS, CreditedRollouts, potential
+from ospo_agents.alignment import segment_of_tokens, whole_segments
+from ospo_agents.credit import SOLUTIONS
+from ospo_agents.segments import decided, phrases
 
 EXACT, WRONG = 1e-6, 0.02
 THOUGHTS, END = ("so: ", "well: "), ""

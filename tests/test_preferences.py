@@ -7,10 +7,10 @@ import pytest
 import torch
 from toy_task import ToyTask
 
-from agents import AgentError
-from agents.preferences import Preference, preference_dataset, sample_preferences
-from agents.prompting import PromptFormat
-from agents.tiny import tiny_model, tiny_tokenizer
+from ospo_agents import AgentError
+from ospo_agents.policies.prompt_format import PromptFormat
+from ospo_agents.policies.tiny import tiny_model, tiny_tokenizer
+from ospo_agents.training.preferences import Preference, preference_dataset, sample_preferences
 
 SETTINGS = {"groups": 30, "group_size": 4, "groups_at_once": 7, "max_new_tokens": 8}
 

@@ -3,16 +3,16 @@
 import json
 
 import pytest
-import train
 import yaml
-from _arguments import LEARNERS, PRESETS, parse
 from chat_models import chat_model, chat_tokenizer
 from small_run import log, manifest, write_data
 
-from agents import AgentError
-from agents.advantages import PAPER
-from agents.lm_policy import load_policy, save_policy
-from agents.prompting import INSTRUCTION, PromptFormat
+import train
+from _arguments import LEARNERS, PRESETS, parse
+from ospo_agents import AgentError
+from ospo_agents.advantages import PAPER
+from ospo_agents.policies.language_model import load_policy, save_policy
+from ospo_agents.policies.prompt_format import INSTRUCTION, PromptFormat
 from ospo_env import TaskError
 
 NAMES = sorted(path.stem for path in PRESETS.glob("*.yaml"))

@@ -6,7 +6,7 @@ import types
 
 import pytest
 
-PACKAGES = ["agents", "envs_data", "ospo_env"]
+PACKAGES = ["envs_data", "ospo_agents", "ospo_env"]
 
 
 def public_members(module: types.ModuleType) -> set[str]:

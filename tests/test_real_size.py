@@ -2,12 +2,12 @@
 
 import json
 
-import make_official_size
 import polars as pl
 import pytest
-from _benchmark import real_size
 from conftest import SHARED_DATA
 
+import make_official_size
+from _benchmark import real_size
 from envs_data import DataError, prepare_esci, prepare_hm
 from envs_data.prepared import file_sha256
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from rollout_cases import FORMS, VARIED, grpo, rollouts
 
-from agents.advantages import (
+from ospo_agents.advantages import (
     REDISTRIBUTIONS,
     CreditedRollouts,
     additive,

@@ -7,22 +7,22 @@ import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
-import evaluate
 import polars as pl
 import pytest
-import report
-from _intervals import seed_interval
-from _report.curves import block_means, learning_curves, step_band
-from _report.runs import read_runs, same_settings
 from browser import ABSENT, CHROMIUM, browser
 from conftest import ROOT
 from shop import shop
 from small_run import manifest, run
 
-from agents import AgentError
-from agents.lm_policy import LanguageModelPolicy
-from agents.segments import phrases
+import evaluate
+import report
+from _intervals import seed_interval
+from _report.curves import block_means, learning_curves, step_band
+from _report.runs import read_runs, same_settings
 from envs_data import write_prepared
+from ospo_agents import AgentError
+from ospo_agents.policies.language_model import LanguageModelPolicy
+from ospo_agents.segments import phrases
 from ospo_env import TaskError
 
 ARTEFACTS = Path(os.environ.get("OSPO_ARTEFACTS", ROOT / "runs" / "artefacts"))

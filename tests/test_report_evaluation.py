@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from _matrix import summarise
 from _report.runs import Run, read_evaluation
-
-from agents import AgentError
+from ospo_agents import AgentError
 
 RUN = Run(Path("run"), {"data_fingerprint": "f" * 64}, [])
 POLICIES = ("query", "run")

@@ -5,15 +5,15 @@ import json
 import re
 import warnings
 
-import _policies
-import evaluate
 import gymnasium as gym
 import numpy as np
 import pytest
-from _intervals import mean_interval
 
+import _policies
+import evaluate
 import ospo_env
-from agents import AgentError
+from _intervals import mean_interval
+from ospo_agents import AgentError
 from ospo_env import RetrievalTask, Rewrites, TaskError, read_rewrites, rescore, write_rewrites
 from ospo_env.evaluation.trec import full_level, gain_scale, qrels_lines, run_lines
 

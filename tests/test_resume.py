@@ -8,14 +8,14 @@ import subprocess
 import sys
 import time
 
-import _checkpoints
-import _progress
 import pytest
-import train
 from conftest import ROOT
 from small_run import SETTINGS, command, log, manifest, run, weights, write_data
 
-from agents import AgentError
+import _checkpoints
+import _progress
+import train
+from ospo_agents import AgentError
 
 TIMES = ("seconds", "step_time", "time/", "evaluations/distinct", "evaluations/cached")
 

@@ -6,11 +6,11 @@ import subprocess
 import sys
 
 import pytest
-from _curves import draw_curves, panels
 from conftest import ROOT
 from small_run import command, log, manifest, run, write_data
 
-from agents import AgentError
+from _curves import draw_curves, panels
+from ospo_agents import AgentError
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

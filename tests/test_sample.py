@@ -7,11 +7,11 @@ import polars as pl
 import pytest
 from sample_measures import MAX_WORDS, data_of, intents, judgements, pools, rows_of, shop_of, stated, words
 
-from agents.segments import STOP_WORDS
-from agents.segments import phrases as segments_of
 from envs_data import SPLITS
 from envs_data.sample import KINDS, tables
 from envs_data.sample.shop import EXACT
+from ospo_agents.segments import STOP_WORDS
+from ospo_agents.segments import phrases as segments_of
 
 FULL_RANGE = {"shopping": (3, 10), "fashion": (1, 8)}
 

@@ -7,13 +7,13 @@ import shutil
 import subprocess
 import sys
 
-import evaluate
 import pytest
-import train
 from conftest import ROOT, SHARED_DATA
 
-from agents import AgentError
+import evaluate
+import train
 from envs_data import DataError
+from ospo_agents import AgentError
 from ospo_env import TaskError
 
 QUICK = ["--steps", "2", "--batch-size", "8", "--group-size", "4", "--warm-start-epochs", "0.1"]

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.errors import AgentError
-from agents.segments import SEGMENTERS, STOP_WORDS, decided, phrases, sentences, unions
+from ospo_agents.errors import AgentError
+from ospo_agents.segments import SEGMENTERS, STOP_WORDS, decided, phrases, sentences, unions
 from ospo_env.text import cuts_between_words
 
 ALPHABET = list("aab bfor the,.!?;|-'’&%3 \n\t()\"é\u0301ü靴赤い。、！「」ﾊﾞ한국हिन्दी😀👩🏽\u200d\ud83d\ufffd")

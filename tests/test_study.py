@@ -9,14 +9,14 @@ import time
 from pathlib import Path
 
 import pytest
+from small_run import write_data
+
 import study
 from _study import accuracy, cells, plan, tables
 from _study.plan import Cell
 from _study.processes import read_cell, train
-from small_run import write_data
-
-from agents import AgentError
-from agents.credit import make_solution
+from ospo_agents import AgentError
+from ospo_agents.credit import make_solution
 
 # A program that does what a training run does to the disk: takes a while, then leaves its file whole.
 PROGRAM = """

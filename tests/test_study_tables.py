@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from _intervals import Interval, mean_interval, seed_interval
 from _study import numbers, tables
 

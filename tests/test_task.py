@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from shop import SETTINGS, EachWordOnce, Wrapped, all_coalitions, cut_texts, shop, task
 
-from agents.protocols import Task
 from envs_data.documents import Documents
+from ospo_agents.protocols import Task
 from ospo_env.errors import TaskError
 from ospo_env.task import DEFAULT_METRICS, RetrievalTask
 

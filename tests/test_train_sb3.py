@@ -3,15 +3,15 @@
 import json
 import shutil
 
-import evaluate
 import gymnasium as gym
 import pytest
 import torch
-import train_sb3
-from _sb3 import VIEWS, algorithm, is_sb3_policy, open_sb3_policy
 from small_run import write_data
 
-from agents import AgentError
+import evaluate
+import train_sb3
+from _sb3 import VIEWS, algorithm, is_sb3_policy, open_sb3_policy
+from ospo_agents import AgentError
 from ospo_env import TaskError
 from ospo_env.wrappers import KeywordActions, VectorObservation
 

@@ -8,12 +8,12 @@ import torch
 from toy_task import ToyTask
 from trl import GRPOConfig, GRPOTrainer
 
-from agents import AgentError, Task
-from agents.prompting import PromptFormat
-from agents.rewards import TaskReward, prompt_dataset
-from agents.tiny import tiny_model, tiny_tokenizer
-from agents.trainer import OSPOConfig, OSPOTrainer
-from agents.warmstart import warm_start
+from ospo_agents import AgentError, Task
+from ospo_agents.policies.prompt_format import PromptFormat
+from ospo_agents.policies.tiny import tiny_model, tiny_tokenizer
+from ospo_agents.trainer import OSPOConfig, OSPOTrainer
+from ospo_agents.training.warm_start import warm_start
+from ospo_agents.trl_task import TaskReward, prompt_dataset
 
 SETTINGS = {
     "max_steps": 3,

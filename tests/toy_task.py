@@ -6,7 +6,7 @@ WORDS = ["red", "blue", "green", "wool", "silk", "linen", "coat", "shirt", "dres
 
 
 class ToyTask:
-    """Satisfies ``agents.Task``; prompts name three words, of which the target adds a fourth."""
+    """Satisfies ``ospo_agents.Task``; prompts name three words, of which the target adds a fourth."""
 
     def __init__(self, prompts=24):
         rng = np.random.default_rng(0)

@@ -21,8 +21,8 @@ from _benchmark.work import (
     open_data,
     pool_gains,
 )
-from agents import AgentError
-from agents.credit import Game, make_solution
+from ospo_agents import AgentError
+from ospo_agents.credit import Game, make_solution
 from ospo_env.retrievers import Retriever
 from ospo_env.task import RetrievalTask
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from _benchmark.open_and_step import EPISODES, gib
 from _benchmark.rows import Row
-from agents import AgentError
+from ospo_agents import AgentError
 
 __all__ = ["OPEN_AND_STEP", "measure", "real_size_rows"]
 

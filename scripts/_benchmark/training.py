@@ -13,7 +13,7 @@ import numpy as np
 from _benchmark.engine import reference_seconds
 from _benchmark.rows import Row
 from _benchmark.work import fresh_task, make_rollouts, open_data
-from agents import AgentError
+from ospo_agents import AgentError
 
 __all__ = ["LEAST_STEPS", "price_rows", "train_log", "warm_rows"]
 

@@ -10,9 +10,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from agents.credit import make_solution
 from envs_data import PreparedData, load_prepared
 from envs_data.sample import sample_data
+from ospo_agents.credit import make_solution
 from ospo_env.retrievers import Retriever
 from ospo_env.scoring.coalitions import coalition_text
 from ospo_env.task import RetrievalTask

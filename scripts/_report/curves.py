@@ -7,11 +7,11 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
-from _intervals import Interval, seed_interval
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from scipy import stats
 
+from _intervals import Interval, seed_interval
 from _report.runs import Run
 
 __all__ = ["Curve", "Point", "block_means", "draw_rewards", "learning_curves", "step_band"]

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+
 from _explanation import Explanation, credit_colour
 from _intervals import Interval
 from _matrix import draw_matrix, policy_labels
-
 from _report.curves import Curve, draw_rewards
 from _report.runs import Run
 from envs_data.prepared import file_sha256

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from _runs import read_log, read_run
-
-from agents import AgentError
+from ospo_agents import AgentError
 
 __all__ = ["Run", "read_evaluation", "read_runs", "same_settings"]
 

@@ -13,18 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _progress import quiet
 from numpy.typing import NDArray
 
+from _progress import quiet
 from _study.cells import open_cell
 from _study.numbers import area_under_roc, area_within_groups
 from _study.plan import Cell
-from agents.advantages import CreditedRollouts, group_relative, make_redistribution
-from agents.alignment import segment_of_tokens, separators, token_offsets, whole_segments
-from agents.credit import make_solution
-from agents.lm_policy import LanguageModelPolicy, load_policy
-from agents.segments import decided, phrases, sentences, unions
 from envs_data.prepared import write_atomically
+from ospo_agents.advantages import CreditedRollouts, group_relative, make_redistribution
+from ospo_agents.alignment import segment_of_tokens, separators, token_offsets, whole_segments
+from ospo_agents.credit import make_solution
+from ospo_agents.policies.language_model import LanguageModelPolicy, load_policy
+from ospo_agents.segments import decided, phrases, sentences, unions
 
 __all__ = ["LAID", "SOLVED", "matches_intent", "measure_accuracy"]
 

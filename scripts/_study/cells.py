@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from transformers import PrinterCallback, TrainerCallback
+
 from _arguments import parse
 from _cli import open_task
 from _progress import quiet
-from _training import make_policy, make_trainer, warm_policy
-from transformers import PrinterCallback, TrainerCallback
-
 from _study.plan import METRIC, TASKS, TRAINED_ON, Cell
-from agents.lm_policy import LanguageModelPolicy, load_policy
+from _training import make_policy, make_trainer, warm_policy
 from envs_data.prepared import write_atomically
+from ospo_agents.policies.language_model import LanguageModelPolicy, load_policy
 
 __all__ = ["open_cell", "run_cell", "warm_start_cell"]
 

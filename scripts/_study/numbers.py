@@ -1,9 +1,10 @@
 """Numbers of the study from its finished runs: means over seeds, intervals, paired differences. Pure functions."""
 
 import numpy as np
-from _intervals import Interval, interval
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
+
+from _intervals import Interval, interval
 
 __all__ = [
     "area_under_roc",

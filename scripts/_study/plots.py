@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _intervals import seed_interval
 
+from _intervals import seed_interval
 from _study.plan import METRIC
 from envs_data.prepared import write_atomically
 

@@ -14,7 +14,7 @@ from typing import Any
 from tqdm import tqdm
 
 from _study.plan import Cell
-from agents import AgentError
+from ospo_agents import AgentError
 
 __all__ = ["ALONE", "read_cell", "train", "work"]
 

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _cli import open_task
-from _intervals import Interval, seed_interval
 from numpy.typing import NDArray
 
+from _cli import open_task
+from _intervals import Interval, seed_interval
 from _study.numbers import share_of_rollouts, transfer
 from _study.plan import ABLATIONS, METRIC, TASKS, TRAINED_ON
-from agents.segments import phrases
+from ospo_agents.segments import phrases
 
 __all__ = [
     "ablations",

@@ -7,9 +7,9 @@ from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
-from agents.prompting import PromptFormat
-from agents.protocols import Task
-from agents.rewards import demonstration_dataset
+from ospo_agents.policies.prompt_format import PromptFormat
+from ospo_agents.protocols import Task
+from ospo_agents.trl_task import demonstration_dataset
 
 __all__ = ["warm_start"]
 
@@ -31,7 +31,8 @@ def warm_start(
     """Fit the model to the demonstrations; it is changed in place.
 
     Args:
-        model: The policy. It forgets where it was read from: :func:`agents.lm_policy.save_policy` names it again.
+        model: The policy. It forgets where it was read from: :func:`ospo_agents.policies.language_model.save_policy`
+            names it again.
         tokenizer: Its tokenizer, with a chat template.
         task: Gives prompts and demonstrations.
         prompt_format: How a prompt is put and where the rewrite stands.

@@ -9,7 +9,7 @@ uniform order is uniform.
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.credit.coalitions import (
+from ospo_agents.credit.coalitions import (
     Credit,
     Game,
     Unions,
@@ -19,8 +19,8 @@ from agents.credit.coalitions import (
     evaluate,
     partition,
 )
-from agents.errors import AgentError
-from agents.protocols import Coalitions
+from ospo_agents.errors import AgentError
+from ospo_agents.protocols import Coalitions
 
 __all__ = ["plan_sampled", "sampled_owen_values", "sampled_shapley_values", "solve_sampled"]
 

@@ -14,7 +14,7 @@ from math import comb
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.credit.coalitions import (
+from ospo_agents.credit.coalitions import (
     EXACT_BUDGET,
     Credit,
     Game,
@@ -26,8 +26,8 @@ from agents.credit.coalitions import (
     evaluate,
     partition,
 )
-from agents.credit.shapley_value import shapley_of_table
-from agents.protocols import Coalitions
+from ospo_agents.credit.shapley_value import shapley_of_table
+from ospo_agents.protocols import Coalitions
 
 __all__ = ["owen_values", "plan_owen", "solve_owen"]
 

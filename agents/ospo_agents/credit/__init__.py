@@ -5,12 +5,12 @@ kind solve a game at once; :data:`SOLUTIONS` and :func:`make_solution` give the 
 ``solve``, so that many games are valued in one call. Worths of the empty coalition need not be 0.
 """
 
-from agents.credit.coalitions import EXACT_BUDGET, Game, Unions
-from agents.credit.marginals import leave_one_out, prefix_potential
-from agents.credit.owen_value import owen_values
-from agents.credit.sampled import sampled_owen_values, sampled_shapley_values
-from agents.credit.shapley_value import shapley_values
-from agents.credit.table import (
+from ospo_agents.credit.coalitions import EXACT_BUDGET, Game, Unions
+from ospo_agents.credit.marginals import leave_one_out, prefix_potential
+from ospo_agents.credit.owen_value import owen_values
+from ospo_agents.credit.sampled import sampled_owen_values, sampled_shapley_values
+from ospo_agents.credit.shapley_value import shapley_values
+from ospo_agents.credit.table import (
     SOLUTIONS,
     Solution,
     contiguous,
@@ -21,7 +21,7 @@ from agents.credit.table import (
     sampled_shapley,
     shapley,
 )
-from agents.credit.windows import contiguous_credit, myerson_values
+from ospo_agents.credit.windows import contiguous_credit, myerson_values
 
 __all__ = [
     "EXACT_BUDGET",

@@ -10,10 +10,10 @@ import torch
 from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from agents.errors import AgentError
-from agents.prompting import PromptFormat
-from agents.protocols import Task
-from agents.rewards import TaskReward
+from ospo_agents.errors import AgentError
+from ospo_agents.policies.prompt_format import PromptFormat
+from ospo_agents.protocols import Task
+from ospo_agents.trl_task import TaskReward
 
 __all__ = ["Preference", "preference_dataset", "sample_preferences"]
 

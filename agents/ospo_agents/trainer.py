@@ -2,8 +2,8 @@
 
 Two methods of ``trl.GRPOTrainer`` are changed: where rewards are computed (to value coalitions and keep each
 segment's credit) and where a generation batch is finished (to lay the credit on tokens). Two more are only timed.
-TRL's loss takes advantages of shape (B, T) as they are. The mathematics stands in ``agents.credit`` and
-``agents.advantages``. Sampling (transformers, vLLM), LoRA, KL to a reference, precision and several processes are
+TRL's loss takes advantages of shape (B, T) as they are. The mathematics stands in ``ospo_agents.credit`` and
+``ospo_agents.advantages``. Sampling (transformers, vLLM), LoRA, KL to a reference, precision and several processes are
 TRL's; each process values the coalitions of its own rollouts, and statistics of a group are over the rollouts of all
 processes.
 
@@ -14,7 +14,7 @@ Departures from the published procedure (arXiv 2601.08403):
   completion and what follows the answer get the plain group advantage.
 - Tokens without a letter or digit (commas) get the group advantage too, unless ``credit_separators`` is set.
 - Defaults are sampled Shapley values and ``additive`` advantages; the published choices are
-  ``agents.advantages.PAPER``, without the faults that ``agents.credit`` and ``agents.advantages`` name.
+  ``ospo_agents.advantages.PAPER``, without the faults that ``ospo_agents.credit`` and ``ospo_agents.advantages`` name.
 
 Tests cover LoRA, KL, bfloat16 and two processes on CPU, and vLLM with a stand-in for its engine. vLLM itself,
 DeepSpeed, FSDP, 4-bit weights and GPUs have not been run.
@@ -34,15 +34,15 @@ from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl import GRPOConfig, GRPOTrainer
 
-from agents import segments
-from agents.advantages import CreditedRollouts, make_redistribution
-from agents.alignment import segment_of_tokens, separators, token_offsets, whole_segments
-from agents.credit import make_solution
-from agents.errors import AgentError, unknown
-from agents.prompting import PromptFormat
-from agents.protocols import Task
-from agents.rewards import TaskReward, prompt_dataset
-from agents.stopwatch import Stopwatch
+from ospo_agents import segments
+from ospo_agents.advantages import CreditedRollouts, make_redistribution
+from ospo_agents.alignment import segment_of_tokens, separators, token_offsets, whole_segments
+from ospo_agents.credit import make_solution
+from ospo_agents.errors import AgentError, unknown
+from ospo_agents.policies.prompt_format import PromptFormat
+from ospo_agents.protocols import Task
+from ospo_agents.stopwatch import Stopwatch
+from ospo_agents.trl_task import TaskReward, prompt_dataset
 
 __all__ = ["OSPOConfig", "OSPOTrainer"]
 
@@ -52,13 +52,13 @@ class OSPOConfig(GRPOConfig):  # type: ignore[misc]  # TRL ships no types
     """``trl.GRPOConfig`` with the choices that OSPO adds.
 
     Attributes:
-        segmenter: What the players are: a name in ``agents.segments.SEGMENTERS``.
-        solution: What gives each its credit: a name in ``agents.credit.SOLUTIONS``.
+        segmenter: What the players are: a name in ``ospo_agents.segments.SEGMENTERS``.
+        solution: What gives each its credit: a name in ``ospo_agents.credit.SOLUTIONS``.
         solution_settings: Keyword arguments of the solution.
-        redistribution: What makes token advantages of it: a name in ``agents.advantages.REDISTRIBUTIONS``.
+        redistribution: What makes token advantages of it: a name in ``ospo_agents.advantages.REDISTRIBUTIONS``.
         redistribution_settings: Keyword arguments of the redistribution.
         credit_separators: Whether tokens without a letter or digit get their segment's credit too, as published,
-            instead of the group advantage (:func:`agents.alignment.separators` says why not).
+            instead of the group advantage (:func:`ospo_agents.alignment.separators` says why not).
     """
 
     segmenter: str = field(default="phrases", metadata={"help": "what the players are"})
@@ -98,8 +98,8 @@ class OSPOTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL ships no types
 
     Args:
         model: The policy, a causal LM. For ``beta`` above 0 without an adapter, TRL reads the reference from the
-            directory or hub id that the model is named after; :func:`agents.lm_policy.save_policy` keeps that name
-            true.
+            directory or hub id that the model is named after; :func:`ospo_agents.policies.language_model.save_policy`
+            keeps that name true.
         task: Gives prompts, rewards and coalition values.
         prompt_format: How prompts are put and rewrites found.
         args: Settings.

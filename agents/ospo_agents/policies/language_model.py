@@ -16,9 +16,9 @@ from peft import PeftModel
 from peft.tuners.tuners_utils import BaseTunerLayer
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from agents.errors import AgentError
-from agents.prompting import INSTRUCTION, PromptFormat
-from agents.weights import UNREADABLE, is_hub_id, lora_config, open_weights
+from ospo_agents.errors import AgentError
+from ospo_agents.policies.loading import UNREADABLE, is_hub_id, lora_config, open_weights
+from ospo_agents.policies.prompt_format import INSTRUCTION, PromptFormat
 
 __all__ = ["LanguageModelPolicy", "find_policy", "load_policy", "lora_config", "save_policy"]
 
@@ -55,9 +55,9 @@ def load_policy(
     """Model, tokenizer and prompt format of a run, a policy directory, any causal LM's directory, or a hub id.
 
     The model is on the CPU, unless it is quantised: trainers move it, and others may with ``model.to``. Code that comes
-    with a model is never run. A model that this project did not write is told :data:`agents.prompting.INSTRUCTION`, in
-    the user's message where its chat template has no system role. An adapter is opened on its base model, as a
-    ``peft.PeftModel`` that can be trained on.
+    with a model is never run. A model that this project did not write is told
+    :data:`ospo_agents.policies.prompt_format.INSTRUCTION`, in the user's message where its chat template has no system
+    role. An adapter is opened on its base model, as a ``peft.PeftModel`` that can be trained on.
 
     Args:
         path_or_id: Where the policy is, see :func:`find_policy`.

@@ -18,7 +18,7 @@ from transformers import (
 )
 from transformers.utils.peft_utils import find_adapter_config_file
 
-from agents.errors import AgentError
+from ospo_agents.errors import AgentError
 
 __all__ = ["UNREADABLE", "is_hub_id", "lora_config", "open_weights"]
 

@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
 
-from agents.errors import AgentError
-from agents.prompting import INSTRUCTION, PromptFormat
+from ospo_agents.errors import AgentError
+from ospo_agents.policies.prompt_format import INSTRUCTION, PromptFormat
 
 __all__ = ["EndpointPolicy"]
 
@@ -18,7 +18,7 @@ _LONGEST_REASON = 300  # characters of what the endpoint says
 
 
 class EndpointPolicy:
-    """Prompts in, rewrites out, one request a prompt, as :class:`~agents.lm_policy.LanguageModelPolicy` puts them.
+    """Prompts in, rewrites out, one request a prompt, put as by ``LanguageModelPolicy``.
 
     What is overloaded, limited or broken for a moment is asked again, with growing pauses, by the library openai
     (``pip install ospo[endpoint]``). The key is in no message of this class.
@@ -73,7 +73,7 @@ class EndpointPolicy:
             if value is not None and not least <= value < math.inf:
                 raise AgentError(f"expected {setting} of at least {least}; got {value}")
         openai = _openai()
-        from agents.request_deadline import deadline_hooks  # of what comes with openai
+        from ospo_agents.policies.request_deadline import deadline_hooks  # of what comes with openai
 
         self._client = openai.OpenAI(
             base_url=base_url,

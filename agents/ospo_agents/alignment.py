@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.protocols import Spans
+from ospo_agents.protocols import Spans
 
 __all__ = ["segment_of_tokens", "separators", "token_offsets", "whole_segments"]
 
@@ -101,7 +101,7 @@ def whole_segments(offsets: NDArray[np.int64], decided: Sequence[int], start_of_
     Args:
         offsets: int (T, 2), characters of each token in the completion, from :func:`token_offsets`.
         decided: For each segment, the characters of the scored span that decide its end
-            (:func:`agents.segments.decided`); does not decrease; length N.
+            (:func:`ospo_agents.segments.decided`); does not decrease; length N.
         start_of_span: Where the scored span starts in the completion.
 
     Returns:

@@ -8,7 +8,7 @@ from math import comb
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.credit.coalitions import (
+from ospo_agents.credit.coalitions import (
     EXACT_BUDGET,
     Credit,
     Game,
@@ -18,8 +18,8 @@ from agents.credit.coalitions import (
     check_players,
     evaluate,
 )
-from agents.errors import AgentError
-from agents.protocols import Coalitions
+from ospo_agents.errors import AgentError
+from ospo_agents.protocols import Coalitions
 
 __all__ = [
     "contiguous_credit",

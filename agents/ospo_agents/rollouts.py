@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.errors import AgentError, unknown
+from ospo_agents.errors import AgentError, unknown
 
 __all__ = ["CreditedRollouts", "in_shares", "on_tokens", "standardised", "tie_width"]
 
@@ -24,7 +24,7 @@ class CreditedRollouts:
         mask: bool (B, T), which tokens belong to the completion.
         group_size: Rollouts of one prompt, at least 1; divides B.
         whole: int (B, T), how many segments were whole before each token was chosen
-            (:func:`agents.alignment.whole_segments`); None for the segments before that of the token before, which
+            (:func:`ospo_agents.alignment.whole_segments`); None for the segments before that of the token before, which
             is right where the first token of a segment decides that the last one has ended. ``potential`` reads it.
 
     Raises:

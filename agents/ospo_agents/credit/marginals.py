@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from agents.credit.coalitions import Credit, Game, Worths, WorthTable, check_players, evaluate
-from agents.protocols import Coalitions
+from ospo_agents.credit.coalitions import Credit, Game, Worths, WorthTable, check_players, evaluate
+from ospo_agents.protocols import Coalitions
 
 __all__ = [
     "leave_one_out",
@@ -48,7 +48,7 @@ def prefix_potential(game: Game, n: int) -> Credit:
 
     Keeps efficiency, null player and linearity, **not** symmetry: of two segments that say the same, the first gets
     all. Its running sum is the worth of the text so far, a function of the state: the credit to use with
-    :func:`agents.advantages.potential` (A. Y. Ng, D. Harada, S. Russell, "Policy invariance under reward
+    :func:`ospo_agents.advantages.potential` (A. Y. Ng, D. Harada, S. Russell, "Policy invariance under reward
     transformations", 1999).
 
     >>> prefix_potential(lambda coalitions: coalitions.any(axis=1), 2)

@@ -17,8 +17,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.errors import AgentError, unknown
-from agents.rollouts import CreditedRollouts, in_shares, on_tokens, standardised, tie_width
+from ospo_agents.errors import AgentError, unknown
+from ospo_agents.rollouts import CreditedRollouts, in_shares, on_tokens, standardised, tie_width
 
 __all__ = [
     "PAPER",

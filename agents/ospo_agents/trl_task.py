@@ -6,9 +6,9 @@ from typing import Any
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
-from agents.errors import AgentError
-from agents.prompting import PromptFormat
-from agents.protocols import Task
+from ospo_agents.errors import AgentError
+from ospo_agents.policies.prompt_format import PromptFormat
+from ospo_agents.protocols import Task
 
 __all__ = ["TaskReward", "demonstration_dataset", "prompt_dataset"]
 

@@ -14,8 +14,8 @@ from itertools import pairwise
 from types import MappingProxyType
 from typing import NamedTuple
 
-from agents.errors import AgentError
-from agents.protocols import Spans
+from ospo_agents.errors import AgentError
+from ospo_agents.protocols import Spans
 
 __all__ = ["SEGMENTERS", "STOP_WORDS", "decided", "phrases", "sentences", "unions", "words"]
 
@@ -160,7 +160,7 @@ def decided(text: str, spans: Spans) -> list[int]:
     """How much of a text must be read before the end of each of its segments is certain.
 
     Whether a word opens a new phrase shows when the next one has begun (``for`` may become ``formal``). Credit that
-    is to be a potential must not use an end earlier than that: see :func:`agents.advantages.potential`.
+    is to be a potential must not use an end earlier than that: see :func:`ospo_agents.advantages.potential`.
 
     Args:
         text: What the spans tile.

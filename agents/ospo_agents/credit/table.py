@@ -6,19 +6,19 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from agents.credit.coalitions import EXACT_BUDGET, Credit, Unions, Worths, given
-from agents.credit.marginals import (
+from ospo_agents.credit.coalitions import EXACT_BUDGET, Credit, Unions, Worths, given
+from ospo_agents.credit.marginals import (
     plan_leave_one_out,
     plan_prefix_potential,
     solve_leave_one_out,
     solve_prefix_potential,
 )
-from agents.credit.owen_value import plan_owen, solve_owen
-from agents.credit.sampled import plan_sampled, solve_sampled
-from agents.credit.shapley_value import plan_shapley, solve_shapley
-from agents.credit.windows import plan_contiguous, plan_myerson, solve_contiguous, solve_myerson
-from agents.errors import AgentError, unknown
-from agents.protocols import Coalitions
+from ospo_agents.credit.owen_value import plan_owen, solve_owen
+from ospo_agents.credit.sampled import plan_sampled, solve_sampled
+from ospo_agents.credit.shapley_value import plan_shapley, solve_shapley
+from ospo_agents.credit.windows import plan_contiguous, plan_myerson, solve_contiguous, solve_myerson
+from ospo_agents.errors import AgentError, unknown
+from ospo_agents.protocols import Coalitions
 
 __all__ = [
     "SOLUTIONS",
@@ -83,7 +83,7 @@ def _check_settings(budget: int, width: int | None = None) -> None:
 
 
 def shapley(budget: int = EXACT_BUDGET) -> Solution:
-    """Shapley values of all 2^N coalitions (:func:`agents.credit.shapley_values`)."""
+    """Shapley values of all 2^N coalitions (:func:`ospo_agents.credit.shapley_values`)."""
     _check_settings(budget)
     return Solution(
         "shapley",
@@ -93,7 +93,7 @@ def shapley(budget: int = EXACT_BUDGET) -> Solution:
 
 
 def owen(budget: int = EXACT_BUDGET) -> Solution:
-    """Owen values (:func:`agents.credit.owen_values`); plan and solve need unions."""
+    """Owen values (:func:`ospo_agents.credit.owen_values`); plan and solve need unions."""
     _check_settings(budget)
     return Solution(
         "owen",
@@ -103,7 +103,7 @@ def owen(budget: int = EXACT_BUDGET) -> Solution:
 
 
 def myerson(width: int | None = None, budget: int = EXACT_BUDGET) -> Solution:
-    """Myerson values of the line of segments (:func:`agents.credit.myerson_values`)."""
+    """Myerson values of the line of segments (:func:`ospo_agents.credit.myerson_values`)."""
     _check_settings(budget, width)
     return Solution(
         "myerson",
@@ -113,7 +113,7 @@ def myerson(width: int | None = None, budget: int = EXACT_BUDGET) -> Solution:
 
 
 def contiguous(width: int = 32, budget: int = 64) -> Solution:
-    """The published estimator (:func:`agents.credit.contiguous_credit`), at its settings for ESCI."""
+    """The published estimator (:func:`ospo_agents.credit.contiguous_credit`), at its settings for ESCI."""
     _check_settings(budget, width)
     return Solution(
         "contiguous",
@@ -123,7 +123,7 @@ def contiguous(width: int = 32, budget: int = 64) -> Solution:
 
 
 def sampled_shapley(budget: int = 512) -> Solution:
-    """Sampled Shapley values (:func:`agents.credit.sampled_shapley_values`)."""
+    """Sampled Shapley values (:func:`ospo_agents.credit.sampled_shapley_values`)."""
     _check_settings(budget)
     return Solution(
         "sampled_shapley",
@@ -134,7 +134,7 @@ def sampled_shapley(budget: int = 512) -> Solution:
 
 
 def sampled_owen(budget: int = 512) -> Solution:
-    """Sampled Owen values (:func:`agents.credit.sampled_owen_values`); plan and solve need unions."""
+    """Sampled Owen values (:func:`ospo_agents.credit.sampled_owen_values`); plan and solve need unions."""
     _check_settings(budget)
     return Solution(
         "sampled_owen",

@@ -6,8 +6,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from agents.errors import AgentError
-from agents.protocols import Coalitions
+from ospo_agents.errors import AgentError
+from ospo_agents.protocols import Coalitions
 
 __all__ = [
     "EXACT_BUDGET",

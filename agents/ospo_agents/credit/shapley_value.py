@@ -8,7 +8,7 @@ from math import comb
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.credit.coalitions import (
+from ospo_agents.credit.coalitions import (
     EXACT_BUDGET,
     Credit,
     Game,
@@ -20,7 +20,7 @@ from agents.credit.coalitions import (
     check_worths,
     evaluate,
 )
-from agents.protocols import Coalitions
+from ospo_agents.protocols import Coalitions
 
 __all__ = ["plan_shapley", "shapley_of_table", "shapley_values", "solve_shapley"]
 

@@ -1,0 +1,1 @@
+"""Policies: language models, a tiny one made from scratch, and models behind an endpoint."""

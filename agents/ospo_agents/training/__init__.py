@@ -1,0 +1,1 @@
+"""A training run: settings, stages, learners, and the files that it writes."""
