@@ -92,4 +92,4 @@ def test_importing_the_environments_loads_no_learner():
 
 def test_a_loaded_module_is_seen():
     """The negative control of the test above."""
-    assert "ospo_agents" in loaded_after("import ospo_env, agents")
+    assert "ospo_agents" in loaded_after("import ospo_env, ospo_agents")
