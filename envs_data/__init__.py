@@ -1,7 +1,7 @@
 """Data sets: official files, a user's own and synthetic ones as prepared directories. Knows no environment."""
 
 from envs_data.custom.prepare import prepare_beir, prepare_tables
-from envs_data.errors import DataError, FileFaults, unknown_name
+from envs_data.errors import DataError, FileFaults
 from envs_data.official.esci import prepare_esci
 from envs_data.official.hm import prepare_hm
 from envs_data.prepared import SPLITS, PreparedData, load_prepared, write_prepared
@@ -16,6 +16,5 @@ __all__ = [
     "prepare_esci",
     "prepare_hm",
     "prepare_tables",
-    "unknown_name",
     "write_prepared",
 ]

@@ -11,8 +11,8 @@ import polars as pl
 from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
-from envs_data import PreparedData, unknown_name
-from envs_data.errors import one_line
+from envs_data import PreparedData
+from envs_data.errors import one_line, unknown_name
 from ospo_env.errors import RenderModeError, TaskError
 from ospo_env.outcomes import Outcome, judge
 from ospo_env.registration import open_data

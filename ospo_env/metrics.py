@@ -19,7 +19,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from envs_data import unknown_name
+from envs_data.errors import unknown_name
 from ospo_env.errors import TaskError
 
 __all__ = ["FULL_GAIN", "Metric", "Scores", "parse_metric", "ranked_gains", "ranking"]

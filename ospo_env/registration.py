@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import gymnasium
 
-from envs_data import PreparedData, load_prepared, unknown_name
-from envs_data.prepared import file_sha256
+from envs_data import PreparedData, load_prepared
+from envs_data.errors import unknown_name
+from envs_data.files import file_sha256
 from ospo_env.errors import TaskError
 
 __all__ = ["ENVIRONMENTS", "Registration", "open_data", "register_environments"]

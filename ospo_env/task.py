@@ -11,7 +11,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from envs_data import SPLITS, PreparedData, unknown_name
+from envs_data import SPLITS, PreparedData
+from envs_data.errors import unknown_name
 from ospo_env.errors import TaskError
 from ospo_env.metrics import parse_metric
 from ospo_env.retrievers.base import Retriever

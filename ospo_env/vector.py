@@ -10,7 +10,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from envs_data import unknown_name
+from envs_data.errors import unknown_name
 from ospo_env.env import RewriteEnv, check_action
 from ospo_env.errors import TaskError
 from ospo_env.outcomes import judge

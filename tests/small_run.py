@@ -4,8 +4,8 @@ import json
 
 from official_files import esci_examples, write_esci
 
-import train
 from envs_data import prepare_esci
+from ospo_cli import train
 
 # 13 training prompts, 4 of them a step: a pass over them is three steps, and one prompt is left out of each.
 SETTINGS = {

@@ -9,16 +9,16 @@ import torch
 import trl
 from toy_task import ToyTask
 
-import _learners
-from _arguments import LEARNERS, LOSS_TYPES, parse
-from _learners import make_trainer
 from ospo_agents import AgentError
 from ospo_agents.policies.language_model import LanguageModelPolicy, load_policy, save_policy
 from ospo_agents.policies.prompt_format import PromptFormat
 from ospo_agents.policies.tiny import tiny_model, tiny_tokenizer
 from ospo_agents.trainer import OSPOTrainer
+from ospo_agents.training import learners
+from ospo_agents.training.learners import make_trainer
 from ospo_agents.training.preferences import sample_preferences
 from ospo_agents.training.warm_start import warm_start
+from ospo_cli._arguments import LEARNERS, LOSS_TYPES, parse
 
 PLAIN = {"use_cpu": True, "bf16": False, "activation_checkpointing": False, "disable_tqdm": True}
 
@@ -120,9 +120,9 @@ def test_every_loss_takes_advantages_of_tokens(tmp_path, warm, loss_type):
 
 def test_vllm_is_passed_on(tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
-    settings = _learners._rollouts(arguments_of(tmp_path, vllm="server"))
+    settings = learners._rollouts(arguments_of(tmp_path, vllm="server"))
     assert (settings["use_vllm"], settings["vllm_mode"]) == (True, "server")
-    assert "use_vllm" not in _learners._rollouts(arguments_of(tmp_path))
+    assert "use_vllm" not in learners._rollouts(arguments_of(tmp_path))
     assert set(settings) <= {field.name for field in dataclasses.fields(trl.RLOOConfig)}
 
 

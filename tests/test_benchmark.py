@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from shop import shop
 
-import benchmark
-from _benchmark.curves import _exponent, _with_documents, _with_pools
-from _benchmark.engine import Recorded, reference_seconds, time_rollouts
-from _benchmark.reference import reference_worth
-from _benchmark.report import markdown, spoken
-from _benchmark.rows import Row, interleaved
-from _benchmark.work import CUTOFF, fresh_task, graded_pools, make_rollouts, pool_gains
 from ospo_agents import AgentError
+from ospo_cli import benchmark
+from ospo_cli._benchmark.curves import _exponent, _with_documents, _with_pools
+from ospo_cli._benchmark.engine import Recorded, reference_seconds, time_rollouts
+from ospo_cli._benchmark.reference import reference_worth
+from ospo_cli._benchmark.report import markdown, spoken
+from ospo_cli._benchmark.rows import Row, interleaved
+from ospo_cli._benchmark.work import CUTOFF, fresh_task, graded_pools, make_rollouts, pool_gains
 
 
 @pytest.mark.parametrize("name", ["bm25", "lsa"])

@@ -6,8 +6,8 @@ import logging
 import pytest
 from stub_endpoint import KEY, completion, echo, of_no_machine, prompt_of, stub_endpoint
 
-import evaluate
 from ospo_agents import AgentError
+from ospo_cli import evaluate
 from ospo_env import read_rewrites
 
 pytest.importorskip("openai")

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from shop import SETTINGS, TEXTS, shop, task
 
-import explain as program
-from _explanation import credit_colour, explain
 from envs_data.prepared import write_prepared
 from ospo_agents import AgentError
 from ospo_agents.credit import shapley_values
 from ospo_agents.segments import phrases, words
+from ospo_cli import explain as program
+from ospo_cli._explanation import credit_colour, explain
 from ospo_env import TaskError
 
 TEXT = "red wool, coat for the beach"

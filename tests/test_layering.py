@@ -12,9 +12,9 @@ LEARNERS = {"torch", "transformers", "trl", "peft", "accelerate", "stable_baseli
 FOLDERS = {"ospo_agents": "agents/ospo_agents"}
 """Where a package lies, if not in a folder of its own name."""
 FORBIDDEN = {
-    "ospo_agents": {"ospo_env", "envs_data", "scripts"},
-    "ospo_env": {"ospo_agents", "scripts"} | LEARNERS,
-    "envs_data": {"ospo_agents", "ospo_env", "scripts", "gymnasium"} | LEARNERS,
+    "ospo_agents": {"ospo_env", "envs_data", "ospo_cli"},
+    "ospo_env": {"ospo_agents", "ospo_cli"} | LEARNERS,
+    "envs_data": {"ospo_agents", "ospo_env", "ospo_cli", "gymnasium"} | LEARNERS,
 }
 
 

@@ -3,8 +3,8 @@
 import pytest
 from own_files import write_beir
 
-import prepare
 from envs_data import DataError, load_prepared, prepare_beir
+from ospo_cli import prepare
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,9 @@ import pytest
 from official_files import judged_ids
 from own_files import FORMATS, own_tables, write_beir, write_own, write_table
 
-import evaluate
-import prepare
 from envs_data import DataError, prepare_tables, write_prepared
 from envs_data.official.sources import SYNTHETIC_MARK
+from ospo_cli import evaluate, prepare
 from ospo_env import TaskError
 
 

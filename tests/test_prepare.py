@@ -9,8 +9,8 @@ from conftest import ROOT
 from official_files import check_error, esci_examples, esci_products, write_esci, write_hm
 from own_files import write_beir
 
-import prepare
 from envs_data import DataError, load_prepared, prepare_esci, prepare_hm
+from ospo_cli import prepare
 
 
 @pytest.fixture(scope="module")

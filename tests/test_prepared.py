@@ -8,7 +8,8 @@ import pytest
 from official_files import table
 
 from envs_data import DataError, load_prepared, write_prepared
-from envs_data.prepared import check_replaceable, file_sha256
+from envs_data.files import file_sha256
+from envs_data.prepared import check_replaceable
 
 NAMES = ("documents", "queries", "pools", "qrels", "demonstrations")
 

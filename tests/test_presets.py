@@ -7,12 +7,12 @@ import yaml
 from chat_models import chat_model, chat_tokenizer
 from small_run import log, manifest, write_data
 
-import train
-from _arguments import LEARNERS, PRESETS, parse
 from ospo_agents import AgentError
 from ospo_agents.advantages import PAPER
 from ospo_agents.policies.language_model import load_policy, save_policy
 from ospo_agents.policies.prompt_format import INSTRUCTION, PromptFormat
+from ospo_cli import train
+from ospo_cli._arguments import LEARNERS, PRESETS, parse
 from ospo_env import TaskError
 
 NAMES = sorted(path.stem for path in PRESETS.glob("*.yaml"))
@@ -80,7 +80,7 @@ def test_a_retriever_that_is_not_there_is_said(tmp_path):
 
 
 def test_presets_are_checked(tmp_path, monkeypatch, capsys):
-    import _arguments
+    from ospo_cli import _arguments
 
     monkeypatch.setattr(_arguments, "PRESETS", tmp_path)
     (tmp_path / "mine.yaml").write_text("env: OSPO-ESCI-v0\nstesp: 3\n")

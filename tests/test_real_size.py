@@ -6,10 +6,10 @@ import polars as pl
 import pytest
 from conftest import SHARED_DATA
 
-import make_official_size
-from _benchmark import real_size
 from envs_data import DataError, prepare_esci, prepare_hm
-from envs_data.prepared import file_sha256
+from envs_data.files import file_sha256
+from ospo_cli import make_official_size
+from ospo_cli._benchmark import real_size
 
 SCALE = "0.001"
 

@@ -14,16 +14,15 @@ from conftest import ROOT
 from shop import shop
 from small_run import manifest, run
 
-import evaluate
-import report
-from _intervals import seed_interval
-from _report.curves import block_means, learning_curves, step_band
-from _report.runs import read_runs, same_settings
 from envs_data import write_prepared
 from ospo_agents import AgentError
 from ospo_agents.policies.language_model import LanguageModelPolicy
 from ospo_agents.segments import phrases
+from ospo_cli import evaluate, report
+from ospo_cli._report.curves import block_means, learning_curves, step_band
+from ospo_cli._report.runs import read_runs, same_settings
 from ospo_env import TaskError
+from ospo_env.evaluation.intervals import seed_interval
 
 ARTEFACTS = Path(os.environ.get("OSPO_ARTEFACTS", ROOT / "runs" / "artefacts"))
 SCRIPT = "<script>console.error('from a title')</script>"

@@ -9,12 +9,11 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-import _policies
-import evaluate
 import ospo_env
-from _intervals import mean_interval
 from ospo_agents import AgentError
+from ospo_cli import _policies, evaluate
 from ospo_env import RetrievalTask, Rewrites, TaskError, read_rewrites, rescore, write_rewrites
+from ospo_env.evaluation.intervals import mean_interval
 from ospo_env.evaluation.trec import full_level, gain_scale, qrels_lines, run_lines
 
 with warnings.catch_warnings():

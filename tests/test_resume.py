@@ -12,10 +12,9 @@ import pytest
 from conftest import ROOT
 from small_run import SETTINGS, command, log, manifest, run, weights, write_data
 
-import _checkpoints
-import _progress
-import train
 from ospo_agents import AgentError
+from ospo_agents.training import checkpoints, progress
+from ospo_cli import train
 
 TIMES = ("seconds", "step_time", "time/", "evaluations/distinct", "evaluations/cached")
 
@@ -51,14 +50,14 @@ def kill(arguments, when):
 
 def interrupt(monkeypatch, step):
     """Stop the next run in this process while it logs that step."""
-    on_log = _progress.LogFile.on_log
+    on_log = progress.LogFile.on_log
 
     def interrupted(self, args, state, control, **kwargs):
         on_log(self, args, state, control, **kwargs)
         if state.global_step == step:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(_progress.LogFile, "on_log", interrupted)
+    monkeypatch.setattr(progress.LogFile, "on_log", interrupted)
 
 
 @pytest.mark.slow
@@ -125,7 +124,7 @@ def test_every_learner_resumes_exactly(tmp_path, shared, monkeypatch, case):
     seconds = [row["seconds"] for row in log(out)]
     assert seconds == sorted(seconds)
     if case == "ospo":  # negative control: transformers alone would begin the passes over the prompts anew
-        monkeypatch.setattr(_checkpoints.Checkpoints, "on_train_begin", lambda *_, **__: None)
+        monkeypatch.setattr(checkpoints.Checkpoints, "on_train_begin", lambda *_, **__: None)
         assert weights(run(forgetful, "--resume")) != weights(whole)
 
 
@@ -133,16 +132,16 @@ def test_preference_pairs_are_drawn_once(tmp_path, shared, monkeypatch):
     settings = {**shared, "steps": 6, "algo": "dpo"}
     whole = run(tmp_path / "whole", **settings)
     out = tmp_path / "run"
-    import _pairs
+    from ospo_agents.training import pairs
 
-    sample = _pairs.sample_preferences
+    sample = pairs.sample_preferences
     with monkeypatch.context() as patched:
 
         def interrupted(*arguments, **named):
             yield from itertools.islice(sample(*arguments, **named), 2)
             raise KeyboardInterrupt
 
-        patched.setattr(_pairs, "sample_preferences", interrupted)
+        patched.setattr(pairs, "sample_preferences", interrupted)
         with pytest.raises(KeyboardInterrupt):
             run(out, **settings)
     drawn = (out / "pairs.jsonl").read_bytes()

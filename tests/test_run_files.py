@@ -9,8 +9,8 @@ import pytest
 from conftest import ROOT
 from small_run import command, log, manifest, run, write_data
 
-from _curves import draw_curves, panels
 from ospo_agents import AgentError
+from ospo_agents.training.curves import draw_curves, panels
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

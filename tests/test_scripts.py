@@ -10,10 +10,9 @@ import sys
 import pytest
 from conftest import ROOT, SHARED_DATA
 
-import evaluate
-import train
 from envs_data import DataError
 from ospo_agents import AgentError
+from ospo_cli import evaluate, train
 from ospo_env import TaskError
 
 QUICK = ["--steps", "2", "--batch-size", "8", "--group-size", "4", "--warm-start-epochs", "0.1"]
@@ -98,12 +97,12 @@ def test_an_interrupted_overwrite_leaves_no_old_policy(trained, tmp_path, monkey
     shutil.copytree(trained, out)
     for name in ("eval.json", "report.html"):
         (out / name).write_text("{}")
-    import _training
+    from ospo_agents.training import stages
 
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(_training, "make_trainer", interrupted)
+    monkeypatch.setattr(stages, "make_trainer", interrupted)
     command = ["--env", "OSPO-ESCI-v0", "--out", str(out), "--overwrite", *QUICK]
     with pytest.raises(KeyboardInterrupt):
         train.main(command)
@@ -238,7 +237,7 @@ def test_help(name):
 @pytest.mark.skipif(not SHARED_DATA.is_dir(), reason="the real data slices are not beside the checkout")
 @pytest.mark.parametrize(("dataset", "env"), [("esci", "OSPO-ESCI-v0"), ("hm", "OSPO-HM-v0")])
 def test_the_whole_path_on_real_files(tmp_path, dataset, env):
-    import prepare
+    from ospo_cli import prepare
 
     data, run = str(tmp_path / "data"), str(tmp_path / "run")
     prepare.main([dataset, "--source", str(SHARED_DATA / dataset), "--out", data])

@@ -6,17 +6,16 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 from small_run import write_data
 
-import study
-from _study import accuracy, cells, plan, tables
-from _study.plan import Cell
-from _study.processes import read_cell, train
 from ospo_agents import AgentError
 from ospo_agents.credit import make_solution
+from ospo_cli import study
+from ospo_cli._study import accuracy, cells, plan, tables
+from ospo_cli._study.plan import Cell
+from ospo_cli._study.processes import read_cell, train
 
 # A program that does what a training run does to the disk: takes a while, then leaves its file whole.
 PROGRAM = """
@@ -24,11 +23,10 @@ import json, os, sys, time
 from pathlib import Path
 out, said = Path(sys.argv[2]), json.loads(sys.argv[4])
 what = said.pop("what")
-sys.path.insert(0, {scripts!r})
-from _study.plan import Cell
+from ospo_cli._study.plan import Cell
 cell = Cell(**said)
 with open(out / "began", "a") as began:
-    began.write(f"{{what}} {{cell.method}} {{os.environ['OMP_NUM_THREADS']}}\\n")
+    began.write(f"{what} {cell.method} {os.environ['OMP_NUM_THREADS']}\\n")
 if cell.method == "broken":
     sys.exit("first line\\nerror: the reason")
 if what == "warm start":
@@ -51,8 +49,8 @@ def a_cell(method="ospo", seed=0, **settings):
 @pytest.fixture
 def program(tmp_path):
     path = tmp_path / "program.py"
-    path.write_text(PROGRAM.format(scripts=str(Path(study.__file__).parent)))
-    return path
+    path.write_text(PROGRAM)
+    return [sys.executable, str(path)]
 
 
 def began(out):
@@ -69,10 +67,10 @@ class TestProcesses:
         """What was finished is kept, what was not is trained, and no half file is taken for a whole one."""
         wanted = [a_cell("ospo", seed, seconds=0 if seed == 0 else 30) for seed in range(3)]
         code = (
-            f"import sys; sys.path.insert(0, {str(Path(study.__file__).parent)!r})\n"
-            "from pathlib import Path\nfrom _study.plan import Cell\nfrom _study.processes import train\nimport json\n"
+            "import json\nfrom pathlib import Path\n"
+            "from ospo_cli._study.plan import Cell\nfrom ospo_cli._study.processes import train\n"
             f"cells = [Cell(**said) for said in json.loads({json.dumps([vars(cell) for cell in wanted])!r})]\n"
-            f"train(Path({str(program)!r}), Path({str(tmp_path)!r}), cells, 1, 'runs')"
+            f"train({program!r}, Path({str(tmp_path)!r}), cells, 1, 'runs')"
         )
         running = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL, start_new_session=True)
         until = time.monotonic() + 60
@@ -143,7 +141,7 @@ class TestRuns:
 
     @pytest.mark.parametrize("name", plan.ABLATIONS)
     def test_every_ablation_can_be_trained(self, name):
-        from _training import check_credit
+        from ospo_agents.training.stages import check_credit
 
         arguments = cells._arguments(a_cell(), {"learning_rate": 1e-3, **plan.ABLATIONS[name].settings})
         check_credit(arguments)

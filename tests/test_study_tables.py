@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from _intervals import Interval, mean_interval, seed_interval
-from _study import numbers, tables
+from ospo_cli._study import numbers, tables
+from ospo_env.evaluation.intervals import Interval, mean_interval, seed_interval
 
 
 def a_run(curve, **fields):

@@ -8,10 +8,9 @@ import pytest
 import torch
 from small_run import write_data
 
-import evaluate
-import train_sb3
-from _sb3 import VIEWS, algorithm, is_sb3_policy, open_sb3_policy
 from ospo_agents import AgentError
+from ospo_cli import evaluate, train_sb3
+from ospo_cli._sb3 import VIEWS, algorithm, is_sb3_policy, open_sb3_policy
 from ospo_env import TaskError
 from ospo_env.wrappers import KeywordActions, VectorObservation
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from envs_data.errors import DataError
-from envs_data.prepared import file_sha256
+from envs_data.files import file_sha256
 
 __all__ = [
     "SYNTHETIC_MARK",

@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 import polars as pl
 
-from envs_data import unknown_name
+from envs_data.errors import unknown_name
 from ospo_env.errors import TaskError
 from ospo_env.evaluation.feedback import feedback_policy
 from ospo_env.metrics import FULL_GAIN

@@ -11,7 +11,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from envs_data.prepared import write_atomically
+from envs_data.files import write_atomically
 from ospo_env.env import RewriteEnv
 from ospo_env.errors import TaskError
 from ospo_env.retrievers.registry import RetrieverSpec

@@ -7,7 +7,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from envs_data import unknown_name
+from envs_data.errors import unknown_name
 from ospo_env.errors import TaskError
 from ospo_env.retrievers.base import Retriever, best_rows, make_fingerprint
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from envs_data.errors import one_line
-from envs_data.prepared import file_sha256
+from envs_data.files import file_sha256
 from ospo_env.errors import TaskError
 
 __all__ = ["DTYPES", "ModelFiles", "check_dtype", "library_versions", "locate_model"]

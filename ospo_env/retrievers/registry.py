@@ -7,9 +7,8 @@ from typing import TypeAlias
 
 from cachetools import LRUCache
 
-from envs_data import unknown_name
 from envs_data.documents import corpus_digest
-from envs_data.errors import one_line
+from envs_data.errors import one_line, unknown_name
 from ospo_env.errors import RetrieverError, TaskError
 from ospo_env.retrievers.base import Retriever
 from ospo_env.retrievers.bm25 import BM25Retriever

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
-from envs_data import unknown_name
+from envs_data.errors import unknown_name
 from ospo_env.errors import TaskError
 from ospo_env.retrievers.base import Retriever
 

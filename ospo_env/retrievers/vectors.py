@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from envs_data import unknown_name
+from envs_data.errors import unknown_name
 from ospo_env.errors import TaskError
 from ospo_env.retrievers.base import best_rows
 from ospo_env.retrievers.storage import stored_arrays

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from gymnasium.spaces import Discrete, MultiBinary, MultiDiscrete, Space
 
-from envs_data import unknown_name
-from envs_data.errors import one_line
+from envs_data.errors import one_line, unknown_name
 from ospo_env.errors import TaskError
 from ospo_env.task import Query
 from ospo_env.wrappers.phrases import check_phrases, check_template, fill_template

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from string import Formatter
 from types import MappingProxyType
 
-from envs_data import unknown_name
+from envs_data.errors import unknown_name
 from ospo_env.errors import TaskError
 from ospo_env.task import Query, RetrievalTask
 from ospo_env.text import clean_text, token_spans

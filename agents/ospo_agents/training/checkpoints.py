@@ -1,0 +1,70 @@
+"""Checkpoints that are complete or not there, and a data order that a resumed run takes up where it was."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from ospo_agents.training.processes import wait
+
+__all__ = ["Checkpoints"]
+
+
+class Checkpoints(TrainerCallback):  # type: ignore[misc]  # transformers' types are skipped
+    """Keeps the trainer's last checkpoint, all of it or none, and lets a resumed trainer see the prompts it would have.
+
+    The trainer writes each checkpoint into a scratch directory of its own, ``args.output_dir``, on the same file
+    system. Once all is written it is renamed into ``directory``, and the one before it is removed. So whatever stands
+    in ``directory`` as ``checkpoint-STEP`` is complete, at whichever moment the process was killed.
+
+    None is made at the last step: what follows it is the policy itself.
+
+    Args:
+        directory: Where checkpoints are kept.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def on_train_begin(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        train_dataloader: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """Draw what a resumed trainer's sampler would have drawn.
+
+        TRL's sampler of prompts draws a permutation a pass over the data from a generator of its own, which no
+        checkpoint holds; transformers restores the place within a pass only.
+        """
+        steps_a_pass = -(-len(train_dataloader) // args.gradient_accumulation_steps)
+        sampler = _sampler(train_dataloader)
+        if getattr(sampler, "generator", None) is not None and hasattr(sampler, "mini_repeat_count"):
+            for _ in range(state.global_step // steps_a_pass):
+                torch.randperm(sampler.num_samples, generator=sampler.generator)
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Take back the trainer's wish to save at its last step."""
+        if state.global_step >= state.max_steps:
+            control.should_save = False
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Put the checkpoint that was just written in its place, once every process has written its part."""
+        wait()
+        if state.is_world_process_zero:
+            name = f"checkpoint-{state.global_step}"
+            earlier = list(self.directory.glob("checkpoint-*"))
+            (Path(args.output_dir) / name).rename(self.directory / name)
+            for path in earlier:  # a half-removed one must not be seen either
+                shutil.rmtree(path.rename(Path(args.output_dir) / "removed"))
+        wait()
+
+
+def _sampler(dataloader: Any) -> Any:
+    """The sampler under the wrappers of accelerate."""
+    batches = dataloader.batch_sampler
+    return getattr(getattr(batches, "batch_sampler", batches), "sampler", None)

@@ -1,0 +1,107 @@
+"""A run's log as one picture."""
+
+import io
+import math
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from ospo_agents.files import write_atomically
+
+__all__ = ["draw_curves", "panels"]
+
+# Title -> logged name -> label. Panels without a logged name are left out.
+_PANELS: dict[str, dict[str, str]] = {
+    "reward": {"reward": "mean", "reward_std": "standard deviation"},
+    "loss": {"loss": "loss"},
+    "entropy (nats a token)": {"entropy": "policy"},
+    "length (tokens)": {"completions/mean_length": "mean"},
+    "segments a rollout": {"segments": "mean"},
+    "credit spread": {"credit_spread": "standard deviation"},
+    "KL to the warm start": {"kl": "mean a token"},
+    "malformed completions": {"malformed": "share"},
+    "preference accuracy": {"rewards/accuracies": "chosen above rejected"},
+    "preference margin": {"rewards/margins": "chosen less rejected"},
+    "token accuracy": {"mean_token_accuracy": "mean"},
+    "evaluations since the start": {
+        "evaluations/asked": "asked",
+        "evaluations/distinct": "distinct",
+        "evaluations/cached": "cached",
+    },
+}
+_TIMES = {"time/generation": "generation", "time/scoring": "scoring", "time/credit": "credit", "time/update": "update"}
+_TOTAL_TIME = {"step_time": "step"}
+_COLUMNS = 3
+
+
+def draw_curves(rows: Sequence[Mapping[str, Any]], path: Path, *, title: str, metric: str) -> None:
+    """Draw what was logged against steps, and write a PNG file, all of it or nothing.
+
+    Args:
+        rows: Rows of the log.
+        path: The file.
+        title: Stands above.
+        metric: Name of the metric that is the reward.
+    """
+    drawn = panels(rows)
+    height = -(-(len(drawn) + 1) // _COLUMNS)
+    figure = Figure(figsize=(4.2 * _COLUMNS, 2.8 * height), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title)
+    places = [figure.add_subplot(height, _COLUMNS, number) for number in range(1, len(drawn) + 2)]
+    for axes, (name, series) in zip(places, drawn.items(), strict=False):
+        axes.set_title(f"{name} ({metric})" if name == "reward" else name, fontsize="medium")
+        for label, (steps, values) in series.items():
+            axes.plot(steps, values, linewidth=1.2, marker="." if len(steps) == 1 else None, label=label)
+        if name.startswith("evaluations"):
+            axes.set_yscale("symlog")  # asked are many more than scored
+    _draw_times(places[-1], rows)
+    for axes in places:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_xlabel("step", fontsize="small")
+        axes.tick_params(labelsize="small")
+        axes.grid(visible=True, alpha=0.3)
+        if len(axes.get_legend_handles_labels()[0]) > 1:
+            axes.legend(fontsize="small")
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=110)
+    write_atomically(path, stream.getvalue())
+
+
+def panels(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, tuple[list[int], list[float]]]]:
+    """What there is to draw: title -> label -> steps and values, without what was never logged."""
+    found = {
+        title: {label: _series(rows, name) for name, label in names.items() if _series(rows, name)[0]}
+        for title, names in _PANELS.items()
+    }
+    return {title: series for title, series in found.items() if series}
+
+
+def _series(rows: Sequence[Mapping[str, Any]], name: str) -> tuple[list[int], list[float]]:
+    """Steps at which a name was logged, and its values there."""
+    points = [(row["step"], row[name]) for row in rows if "loss" in row and _is_finite(row.get(name))]
+    return [step for step, _ in points], [value for _, value in points]
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value)
+
+
+def _draw_times(axes: Any, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Where the time of a step went: stacked stages, or its total where the learner does not tell stages apart."""
+    axes.set_title("seconds a step", fontsize="medium")
+    stages = {label: _series(rows, name) for name, label in _TIMES.items()}
+    steps = stages["generation"][0]
+    if steps and all(series[0] == steps for series in stages.values()):
+        axes.stackplot(steps, [values for _, values in stages.values()], labels=list(stages), alpha=0.8)
+        return
+    total = {label: _series(rows, name) for name, label in _TOTAL_TIME.items()}
+    if not total["step"][0]:  # DPO and SFT log no times: take the clock
+        steps, clock = _series(rows, "seconds")
+        total["step"] = (steps[1:], [after - before for before, after in pairwise(clock)])
+    axes.plot(*total["step"], linewidth=1.2, label="step")

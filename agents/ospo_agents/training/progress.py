@@ -1,0 +1,142 @@
+"""What a person sees while a trainer runs: one bar with the numbers that matter, and a log on disk."""
+
+import json
+import logging
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from accelerate.utils import gather_object
+from tqdm import tqdm
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from ospo_agents.training.run_directory import Progress
+
+__all__ = ["LogFile", "ProgressBar", "Tally", "quiet"]
+
+
+class ProgressBar(TrainerCallback):  # type: ignore[misc]  # transformers' types are skipped
+    """A tqdm bar over optimiser steps, with time left and the latest of a few logged values.
+
+    Args:
+        label: Stands before the bar.
+        shown: Logged name -> name on the bar.
+    """
+
+    def __init__(self, label: str, shown: Mapping[str, str]) -> None:
+        self.label = label
+        self.shown = shown
+        self.bar: Any = None
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Open the bar."""
+        self.bar = tqdm(
+            total=state.max_steps,
+            initial=state.global_step,
+            desc=self.label,
+            dynamic_ncols=True,
+            disable=not state.is_world_process_zero,
+        )
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Move the bar to the current step."""
+        self.bar.update(state.global_step - self.bar.n)
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Show the latest values."""
+        known = {short: (logs or {}).get(name) for name, short in self.shown.items()}
+        values = {short: f"{value:.3f}" for short, value in known.items() if value is not None}
+        if values:
+            self.bar.set_postfix(values)
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Close the bar."""
+        self.bar.close()
+
+
+class Tally:
+    """What a run has spent so far, in all its processes, and before it was resumed.
+
+    Args:
+        counters: The task's counters of this process.
+        before: How far the run had come when it was resumed.
+    """
+
+    def __init__(self, counters: Callable[[], Mapping[str, int]], before: Progress) -> None:
+        self._counters = counters
+        self.before = before
+        self._started = time.perf_counter()
+
+    def seconds(self) -> float:
+        """Time since the run began, without that between a kill and a resume."""
+        return self.before.seconds + time.perf_counter() - self._started
+
+    def evaluations(self) -> dict[str, int]:
+        """The task's counters; all processes must ask together."""
+        everyone: list[dict[str, int]] = gather_object([dict(self._counters())])
+        since = {name: sum(counts[name] for counts in everyone) for name in everyone[0]}
+        return {name: self.before.evaluations.get(name, 0) + count for name, count in since.items()}
+
+
+class LogFile(TrainerCallback):  # type: ignore[misc]  # transformers' types are skipped
+    """Appends what the trainer logs to a JSON Lines file, one object a step.
+
+    Each row also holds ``seconds`` and ``evaluations/*`` since the run began, and the reward under its metric's name.
+
+    Args:
+        path: The file.
+        tally: What the run has spent.
+        metric: Name of the metric that is the reward.
+    """
+
+    def __init__(self, path: Path, tally: Tally, metric: str) -> None:
+        self.path = path
+        self.tally = tally
+        self.metric = metric
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Write one line."""
+        evaluations = self.tally.evaluations()
+        if not logs or not state.is_world_process_zero:
+            return
+        row = {"step": state.global_step, **logs, "seconds": round(self.tally.seconds(), 3)}
+        row |= {f"evaluations/{name}": count for name, count in evaluations.items()}
+        if "num_tokens" in logs and not state.num_input_tokens_seen:  # of a trainer whose state forgets it
+            row["num_tokens"] += self.tally.before.tokens
+        if "reward" in logs:
+            row[self.metric] = logs["reward"]
+        with self.path.open("a") as stream:
+            stream.write(json.dumps(row) + "\n")
+
+
+def quiet() -> None:
+    """Silence the libraries' own bars and chatter; errors and warnings still show."""
+    import datasets
+    import transformers
+
+    # TRL 1.16 calls it by transformers' older name.
+    warnings.filterwarnings("ignore", message=r"`\w*gradient_checkpointing\w*`", category=FutureWarning)
+    datasets.disable_progress_bars()
+    transformers.logging.disable_progress_bar()
+    transformers.logging.set_verbosity_error()
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it tells when it looks for fonts

@@ -1,0 +1,125 @@
+"""The run directory: what training writes there, what may be replaced, and where a run that stopped goes on."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ospo_agents import AgentError
+from ospo_agents.files import write_atomically
+
+__all__ = [
+    "CHECKPOINTS",
+    "CLEARING",
+    "Progress",
+    "check_out",
+    "find_progress",
+    "prepare_out",
+    "read_log",
+    "read_run",
+    "tidy",
+    "write_run",
+]
+
+CHECKPOINTS = "checkpoints"
+_WRITTEN = ("policy", "warmstart", CHECKPOINTS, "pairs.jsonl", "log.jsonl", "curves.png", "report.html")
+CLEARING = "clearing"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run has come.
+
+    Attributes:
+        checkpoint: The last complete checkpoint; None before the first.
+        step: Optimiser steps up to it.
+        seconds: Time they took.
+        tokens: Tokens they read and wrote.
+        evaluations: Counters of the task after them.
+    """
+
+    checkpoint: Path | None = None
+    step: int = 0
+    seconds: float = 0.0
+    tokens: float = 0.0
+    evaluations: Mapping[str, int] = field(default_factory=dict)
+
+
+def read_run(directory: Path) -> dict[str, Any] | None:
+    """What ``run.json`` of a run says; ``None`` where the directory is no run."""
+    try:
+        manifest = json.loads((directory / "run.json").read_bytes())
+    except (OSError, ValueError):
+        return None
+    return manifest if isinstance(manifest, dict) and "arguments" in manifest else None
+
+
+def check_out(out: Path, overwrite: bool) -> None:
+    """Check, before anything slow, that a run may be written to ``out``.
+
+    Raises:
+        AgentError: Something that is not a run is there, or a run and ``overwrite`` is not set.
+    """
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise AgentError(f"--out: expected a directory to write, but {out} is a file")
+    manifest = read_run(out)
+    if manifest is None:
+        if any(out.iterdir()):
+            raise AgentError(f"--out: {out} holds files that are not of a run; choose another directory")
+    elif not overwrite:
+        more = ", add --resume to go on with it," if manifest.get("status") != "finished" else ","
+        raise AgentError(f"{out} holds an earlier run; choose another --out{more} or add --overwrite to replace it")
+
+
+def prepare_out(out: Path, manifest: Mapping[str, Any]) -> None:
+    """Remove what an earlier run wrote, nothing else, and mark the directory as a run that is not finished."""
+    out.mkdir(parents=True, exist_ok=True)
+    write_run(out, {"status": CLEARING, **manifest})  # whoever resumes it must not take old files for new ones
+    for name in _WRITTEN:
+        _remove(out / name)
+    write_run(out, {"status": "unfinished", **manifest})
+
+
+def find_progress(out: Path) -> Progress:
+    """Where an unfinished run goes on: at its last complete checkpoint."""
+    found = {int(path.name.partition("-")[2]): path for path in (out / CHECKPOINTS).glob("checkpoint-*")}
+    step = max(found, default=0)
+    last = max((row for row in read_log(out) if row["step"] <= step), key=lambda row: row["step"], default={})
+    counts = {key.partition("/")[2]: int(value) for key, value in last.items() if key.startswith("evaluations/")}
+    return Progress(found.get(step), step, last.get("seconds", 0.0), last.get("num_tokens", 0.0), counts)
+
+
+def tidy(out: Path, step: int) -> None:
+    """Remove what a killed run left: lines of the log after a step, half-written files."""
+    rows = [row for row in read_log(out) if row["step"] <= step]
+    write_atomically(out / "log.jsonl", b"".join(json.dumps(row).encode() + b"\n" for row in rows))
+    for path in [*out.glob(".*.partial-*"), *out.glob(".*.scratch")]:
+        _remove(path)
+
+
+def read_log(out: Path) -> list[dict[str, Any]]:
+    """The rows of ``log.jsonl``, without a last one that was cut off while it was written."""
+    path = out / "log.jsonl"
+    rows = []
+    for line in path.read_text().splitlines() if path.is_file() else []:
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            break
+    return rows
+
+
+def write_run(out: Path, manifest: Mapping[str, Any]) -> None:
+    """Write ``run.json``, all of it or nothing."""
+    write_atomically(out / "run.json", json.dumps(manifest, indent=2).encode() + b"\n")
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

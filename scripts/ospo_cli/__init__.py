@@ -1,0 +1,1 @@
+"""Programs that a person runs: the command ``ospo``. Arguments, calls, files, words."""

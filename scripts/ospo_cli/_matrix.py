@@ -1,0 +1,104 @@
+"""Policies x retrievers: means with intervals and gains over the raw query, as numbers, tables and a picture."""
+
+import io
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ospo_env.evaluation.intervals import Interval, mean_interval
+
+__all__ = ["Values", "draw_matrix", "policy_labels", "print_tables", "summarise"]
+
+Values = Mapping[str, Mapping[str, Mapping[str, NDArray[np.float64]]]]
+"""By policy, retriever and metric: float64 (Q,), a value a query, the same queries in the same order."""
+
+_RESAMPLES = 2_000  # queries are many, unlike seeds
+_SHOWN_BESIDE = ("RR", "R@10")
+
+
+def summarise(values: Values, raw: Mapping[str, Mapping[str, NDArray[np.float64]]]) -> dict[str, Any]:
+    """Means with 95 % intervals over queries.
+
+    Args:
+        values: Of all policies.
+        raw: Of the raw query, by retriever and metric: gains are paired differences to it.
+
+    Returns:
+        By policy, ``metrics`` (the means), ``intervals`` and ``gains``, each by retriever and metric. Bounds
+        are ``None`` where there is a single query, as JSON has it.
+    """
+
+    def every(measure: Any) -> dict[str, dict[str, Any]]:
+        return {
+            policy: {name: measure(by_metric, name) for name, by_metric in rows.items()}
+            for policy, rows in values.items()
+        }
+
+    means = every(lambda found, _: {metric: float(np.mean(value)) for metric, value in found.items()})
+    intervals = every(lambda found, _: {metric: _interval(value) for metric, value in found.items()})
+    gains = every(lambda found, name: {metric: _interval(value - raw[name][metric]) for metric, value in found.items()})
+    return {
+        policy: {"metrics": means[policy], "intervals": intervals[policy], "gains": gains[policy]} for policy in values
+    }
+
+
+def policy_labels(summary: Mapping[str, Any]) -> dict[str, str]:
+    """How tables and pictures call each policy: by its name and, of a run, whether it is before or after learning."""
+    return {name: name + (f" ({row['stage']})" if row["stage"] else "") for name, row in summary.items()}
+
+
+def print_tables(summary: Mapping[str, Any], labels: Mapping[str, str], metric: str) -> None:
+    """The metric with intervals, the gains over the raw query in it, then the means of two other metrics."""
+    beside = [name for name in _SHOWN_BESIDE if name != metric]
+    _print_table(
+        summary,
+        labels,
+        f"{metric}: mean [95 % interval over queries]",
+        lambda row, name: row["intervals"][name][metric],
+    )
+    _print_table(summary, labels, f"Gain over the raw query, {metric}", lambda row, name: row["gains"][name][metric])
+    for other in beside:
+        title = f"{'MRR' if other == 'RR' else other}: mean [95 % interval over queries]"
+        _print_table(summary, labels, title, lambda row, name, other=other: row["intervals"][name][other])
+
+
+def _print_table(summary: Mapping[str, Any], labels: Mapping[str, str], title: str, cell: Any) -> None:
+    retrievers = list(next(iter(summary.values()))["metrics"])
+    width = max(len("policy"), *map(len, labels.values()))
+    columns = {name: max(len(name), 22) for name in retrievers}
+    print(f"\n{title}")
+    print("  ".join([f"{'policy':<{width}}", *(f"{name:>{columns[name]}}" for name in retrievers)]))
+    for policy, row in summary.items():
+        cells = (f"{Interval.of_json(cell(row, name))!s:>{columns[name]}}" for name in retrievers)
+        print("  ".join([f"{labels[policy]:<{width}}", *cells]))
+
+
+def draw_matrix(summary: Mapping[str, Any], labels: Mapping[str, str], metric: str, title: str) -> bytes:
+    """A heat map of the means with their intervals, as the bytes of a PNG file."""
+    from matplotlib.figure import Figure
+
+    retrievers: Sequence[str] = list(next(iter(summary.values()))["metrics"])
+    means = np.array([[row["metrics"][name][metric] for name in retrievers] for row in summary.values()])
+    figure = Figure(figsize=(3.6 + 1.5 * len(retrievers), 1.4 + 0.6 * len(summary)), layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(means, cmap="cividis", vmin=0.0, vmax=1.0, aspect="auto")
+    axes.set_xticks(range(len(retrievers)), retrievers, parse_math=False)  # a dollar is a dollar
+    names = [textwrap.fill(labels[policy][-60:], 20) for policy in summary]
+    axes.set_yticks(range(len(summary)), names, parse_math=False)
+    for y, row in enumerate(summary.values()):
+        for x, name in enumerate(retrievers):
+            found = Interval.of_json(row["intervals"][name][metric])
+            text = f"{found.value:.3f}\n{found.bounds()}"
+            axes.text(x, y, text, ha="center", va="center", fontsize=7, color="white" if found.value < 0.6 else "black")
+    axes.set_title(title, fontsize=9, parse_math=False)
+    figure.colorbar(image, label=metric)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=130)
+    return drawn.getvalue()
+
+
+def _interval(values: NDArray[np.float64]) -> list[float | None]:
+    return mean_interval(values, _RESAMPLES).as_json()

@@ -1,0 +1,223 @@
+"""Policies by the names that --policy takes: a list of kinds, of which the first that knows a name has it.
+
+A kind is a function of a name and a request. It gives ``None`` for a name that is not its own, and otherwise how the
+rewrites come about, found or refused before anything slow starts; what can be said of it only once the prompts are
+known, its ``check`` says then. A new kind is one more function in :data:`KINDS`.
+"""
+
+import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from ospo_agents import AgentError
+from ospo_agents.training.run_directory import read_run
+from ospo_cli._sb3 import is_sb3_policy, open_sb3_policy
+from ospo_env import REFERENCE_POLICIES, Rewrites, make_reference_policy, read_rewrites
+
+__all__ = ["KINDS", "FoundPolicy", "Request", "open_policy"]
+
+_SUPERVISED = ("sft", "dpo")  # learners that are no reinforcement learning
+_ENDPOINT = "openai:"
+_LONGEST_NAME = 1024
+
+
+class Request(NamedTuple):
+    """What the rewrites are for, and how trained policies decode.
+
+    Attributes:
+        env: Environment id.
+        data: Prepared directory; none means the embedded sample.
+        split: The prompts' split.
+        temperature: 0 decodes greedily, else samples.
+        max_new_tokens: Bound on a completion; none means the policy's own.
+        seed: Of sampling and of the random policy.
+    """
+
+    env: str
+    data: Path | None
+    split: str
+    temperature: float
+    max_new_tokens: int | None
+    seed: int
+
+
+class Write(Protocol):
+    """Writes or reads the rewrites of all prompts of a task."""
+
+    def __call__(
+        self, task: Any, ids: Sequence[str], prompts: Sequence[str], progress: Callable[[int], object]
+    ) -> Rewrites:
+        """Rewrites of these prompts, in order; ``progress`` is told of as many of them as were just done."""
+        ...
+
+
+@dataclass(frozen=True)
+class FoundPolicy:
+    """A policy that is there.
+
+    Attributes:
+        write: Its rewrites.
+        of_retriever: Whether it looks behind the door, so that each retriever has rewrites of its own.
+        check: Called with the task and the ids of all prompts before any policy writes; an ``AgentError`` refuses them.
+    """
+
+    write: Write
+    of_retriever: bool = False
+    check: Callable[[Any, Sequence[str]], None] = lambda task, ids: None
+
+
+def open_policy(name: str, request: Request) -> FoundPolicy:
+    """The policy of a name.
+
+    Raises:
+        AgentError: No kind knows the name, or what it names cannot be used.
+    """
+    for kind in KINDS:
+        found = kind(name, request)
+        if found is not None:
+            return found
+    near = difflib.get_close_matches(name[:_LONGEST_NAME], REFERENCE_POLICIES, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise AgentError(
+        f"--policy: expected a directory, a hub id, stored rewrites, {_ENDPOINT}MODEL or one of "
+        f"{', '.join(REFERENCE_POLICIES)}; {name[:80]!r} is none of them{hint}"
+    )
+
+
+def _reference(name: str, request: Request) -> FoundPolicy | None:
+    """A reference policy of the task."""
+    if name not in REFERENCE_POLICIES:
+        return None
+
+    def write(task: Any, ids: Sequence[str], prompts: Sequence[str], progress: Callable[[int], object]) -> Rewrites:
+        texts = make_reference_policy(name, task, request.seed)(ids, prompts)
+        progress(len(ids))
+        return _rewrites(name, request, task, ids, texts)
+
+    return FoundPolicy(write, of_retriever=True)
+
+
+def _endpoint(name: str, request: Request) -> FoundPolicy | None:
+    """A model behind an OpenAI-compatible endpoint, ``openai:MODEL``."""
+    if not name.startswith(_ENDPOINT):
+        return None
+    from ospo_agents.policies.endpoint import EndpointPolicy
+
+    policy = EndpointPolicy(
+        name.removeprefix(_ENDPOINT),
+        temperature=request.temperature,
+        max_tokens=request.max_new_tokens,
+        seed=request.seed if request.temperature > 0 else None,  # some endpoints refuse one
+    )
+
+    def write(task: Any, ids: Sequence[str], prompts: Sequence[str], progress: Callable[[int], object]) -> Rewrites:
+        policy.progress = progress
+        texts = policy(ids, prompts)
+        notes = {"endpoint": policy.endpoint, "malformed": policy.malformed}
+        return _rewrites(name, request, task, ids, texts, notes)
+
+    return FoundPolicy(write)
+
+
+def _stored(name: str, request: Request) -> FoundPolicy | None:
+    """A file of stored rewrites."""
+    if not _exists(name) or not Path(name).is_file():
+        return None
+    stored = read_rewrites(name)
+
+    def check(task: Any, ids: Sequence[str]) -> None:
+        if stored.fingerprint != task.data.fingerprint:
+            raise AgentError(
+                f"{name}: expected rewrites of the data {task.data.fingerprint[:16]}; they are of "
+                f"{stored.fingerprint[:16]}; name the directory that they were made on with --data"
+            )
+        if list(stored.prompt_ids) != list(ids):
+            raise AgentError(
+                f"{name}: expected rewrites of the {len(ids)} prompts of --split {request.split}, in order"
+            )
+
+    def write(task: Any, ids: Sequence[str], prompts: Sequence[str], progress: Callable[[int], object]) -> Rewrites:
+        progress(len(ids))
+        return stored
+
+    return FoundPolicy(write, check=check)
+
+
+def _stable_baselines(name: str, request: Request) -> FoundPolicy | None:
+    """A run of train_sb3.py, or its policy directory."""
+    where = next((path for path in (Path(name), Path(name) / "policy") if _exists(name) and is_sb3_policy(path)), None)
+    if where is None:
+        return None
+    if request.temperature > 0:
+        raise AgentError(f"--temperature: {name} is of Stable-Baselines3 and takes its best action; leave it at 0")
+
+    def write(task: Any, ids: Sequence[str], prompts: Sequence[str], progress: Callable[[int], object]) -> Rewrites:
+        texts = open_sb3_policy(where, task)(ids, prompts)
+        progress(len(ids))
+        return _rewrites(name, request, task, ids, texts, _run_notes(where.resolve()))
+
+    return FoundPolicy(write)
+
+
+def _language_model(name: str, request: Request) -> FoundPolicy | None:
+    """A run, a policy directory, any causal LM's directory, or a hub id with a slash."""
+    if not _exists(name) and (len(name) > _LONGEST_NAME or "/" not in name):
+        return None
+    from ospo_agents.policies import language_model as lm_policy
+
+    where = lm_policy.find_policy(name)
+
+    def write(task: Any, ids: Sequence[str], prompts: Sequence[str], progress: Callable[[int], object]) -> Rewrites:
+        from ospo_agents.training.progress import quiet
+
+        quiet()
+        policy = lm_policy.LanguageModelPolicy.open(
+            where,
+            max_new_tokens=request.max_new_tokens,
+            temperature=request.temperature,
+            seed=request.seed,
+            progress=progress,
+        )
+        texts = policy(ids, prompts)
+        return _rewrites(name, request, task, ids, texts, {**_run_notes(where), "malformed": policy.malformed})
+
+    return FoundPolicy(write)
+
+
+KINDS: tuple[Callable[[str, Request], FoundPolicy | None], ...] = (
+    _reference,
+    _endpoint,
+    _stored,
+    _stable_baselines,
+    _language_model,
+)
+"""The kinds of policies, in the order in which they are asked; the last takes any directory."""
+
+
+def _rewrites(
+    name: str,
+    request: Request,
+    task: Any,
+    ids: Sequence[str],
+    texts: Sequence[str],
+    notes: dict[str, Any] | None = None,
+) -> Rewrites:
+    data = None if request.data is None else str(request.data)
+    return Rewrites(request.env, data, task.data.fingerprint, name, tuple(ids), tuple(texts), notes or {})
+
+
+def _run_notes(where: Path | str) -> dict[str, Any]:
+    """What the run that a policy lies in says of it."""
+    manifest = read_run(where.parent) if isinstance(where, Path) else None
+    if manifest is None:
+        return {}
+    algo = manifest["arguments"]["algo"]
+    what = algo.upper() if algo in _SUPERVISED else "RL"
+    stage = f"{'after' if Path(where).name == 'policy' else 'before'} {what}"
+    return {"stage": stage, "trained_on": manifest["arguments"]["retriever"]}
+
+
+def _exists(name: str) -> bool:
+    return len(name) <= _LONGEST_NAME and Path(name).exists()

@@ -1,0 +1,161 @@
+"""Learning curves with intervals: the reward against steps, as numbers and as a picture."""
+
+import io
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from scipy import stats
+
+from ospo_cli._report.runs import Run
+from ospo_env.evaluation.intervals import Interval, seed_interval
+
+__all__ = ["Curve", "Point", "block_means", "draw_rewards", "learning_curves", "step_band"]
+
+_BLOCKS = 20
+_LEAST = 5  # steps of a block
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # told apart by the colour-blind
+
+
+class Point(NamedTuple):
+    """A stretch of a learning curve.
+
+    Attributes:
+        first: Its first step.
+        last: Its last step.
+        reward: Mean reward and its 95 % interval.
+    """
+
+    first: int
+    last: int
+    reward: Interval
+
+    @property
+    def middle(self) -> float:
+        """Where it is drawn."""
+        return (self.first + self.last) / 2
+
+
+class Curve(NamedTuple):
+    """Runs that differ in the seed alone.
+
+    Attributes:
+        label: What they are.
+        runs: One a seed.
+        points: Their mean reward: over seeds where there are several, else over the steps of each block.
+    """
+
+    label: str
+    runs: list[Run]
+    points: list[Point]
+
+
+def learning_curves(groups: Sequence[Sequence[Run]]) -> list[Curve]:
+    """A curve a group of runs; those whose learner logs no reward are left out."""
+    curves = []
+    for group in groups:
+        logged = [_rewards(run) for run in group]
+        if not all(rewards for rewards in logged):
+            continue
+        blocks = [block_means(rewards) for rewards in logged]
+        points = blocks[0]
+        if len(group) > 1:
+            points = [
+                Point(of_seeds[0].first, of_seeds[0].last, seed_interval([point.reward.value for point in of_seeds]))
+                for of_seeds in zip(*blocks, strict=True)  # equal settings, so equal steps
+            ]
+        curves.append(Curve(_label(group, groups), list(group), points))
+    return curves
+
+
+def block_means(rewards: Sequence[tuple[int, float]]) -> list[Point]:
+    """Means over blocks of steps with Student's interval over the steps of a block.
+
+    Steps draw prompts anew, so that their means are nearly independent, which the rollouts of one prompt are not.
+    Blocks are equally long, of 5 steps at least, and about 20; what is left over joins the last one.
+
+    Args:
+        rewards: Step and its mean reward, in order; at least one.
+    """
+    size = max(_LEAST, math.ceil(len(rewards) / _BLOCKS))
+    count = max(len(rewards) // size, 1)
+    edges = [*range(0, count * size, size), len(rewards)]
+    blocks = [rewards[start:end] for start, end in pairwise(edges)]
+    return [Point(block[0][0], block[-1][0], seed_interval([reward for _, reward in block])) for block in blocks]
+
+
+def step_band(mean: float, deviation: float, rollouts: int) -> tuple[float, float]:
+    """95 % interval of a step's mean reward, from its rollouts' standard deviation, as if they were independent.
+
+    >>> low, high = step_band(0.5, 0.2, 64)
+    >>> round(low, 3), round(high, 3)
+    (0.45, 0.55)
+    """
+    half = float(stats.t.ppf(0.975, rollouts - 1)) * deviation / math.sqrt(rollouts) if rollouts > 1 else math.nan
+    return mean - half, mean + half
+
+
+def draw_rewards(curves: Sequence[Curve], metric: str) -> bytes:
+    """The curves as the bytes of a PNG file."""
+    figure = Figure(figsize=(8.4, 3.9), layout="constrained")
+    axes = figure.subplots()
+    for number, curve in enumerate(curves):
+        colour = _COLOURS[number % len(_COLOURS)]
+        for run in curve.runs:
+            steps, means = zip(*_rewards(run), strict=True)
+            axes.plot(steps, means, color=colour, linewidth=0.7, alpha=0.45)
+            if len(curve.runs) == 1:
+                low, high = np.array(_band(run)).T
+                axes.fill_between(steps, low, high, color=colour, alpha=0.13, linewidth=0)
+        middles = [point.middle for point in curve.points]
+        values = np.array([point.reward for point in curve.points])
+        below, above = values[:, 0] - values[:, 1], values[:, 2] - values[:, 0]
+        if len(curve.runs) == 1:
+            known = np.nan_to_num(np.array([below, above]))
+            style = {"color": colour, "linewidth": 1.8, "marker": "o", "markersize": 4, "capsize": 3}
+            axes.errorbar(middles, values[:, 0], yerr=known, label=curve.label, **style)
+        else:
+            axes.plot(middles, values[:, 0], color=colour, linewidth=2.2, label=curve.label)
+            axes.fill_between(middles, values[:, 1], values[:, 2], color=colour, alpha=0.22, linewidth=0)
+    axes.set_xlabel("step")
+    axes.set_ylabel(f"reward ({metric})")
+    axes.set_ylim(bottom=0)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(visible=True, alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    for text in axes.legend(loc="lower right", frameon=False).get_texts():
+        text.set_parse_math(False)  # a dollar is a dollar
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=160)
+    return drawn.getvalue()
+
+
+def _rewards(run: Run) -> list[tuple[int, float]]:
+    return [(row["step"], row["reward"]) for row in _rewarded(run)]
+
+
+def _band(run: Run) -> list[tuple[float, float]]:
+    rollouts = run.arguments["batch_size"]
+    return [step_band(row["reward"], row.get("reward_std", math.nan), rollouts) for row in _rewarded(run)]
+
+
+def _rewarded(run: Run) -> list[dict[str, Any]]:
+    """The rows that hold a reward."""
+    return [row for row in run.rows if isinstance(row.get("reward"), float) and math.isfinite(row["reward"])]
+
+
+def _label(group: Sequence[Run], groups: Sequence[Sequence[Run]]) -> str:
+    """The learner, what sets these runs apart from the others, and their seeds."""
+    settings = group[0].settings
+    differing = [
+        name
+        for name in settings
+        if name != "algo" and any(other[0].settings.get(name) != settings[name] for other in groups)
+    ]
+    apart = [f"{name} {settings[name]}" for name in differing if settings[name] not in (None, {})]
+    seeds = f"{len(group)} seeds" if len(group) > 1 else f"seed {group[0].arguments['seed']}"
+    return ", ".join([settings["algo"].upper(), *apart, seeds])

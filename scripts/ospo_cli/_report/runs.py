@@ -1,0 +1,129 @@
+"""Runs and an evaluation as a report reads them, checked to belong together."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ospo_agents import AgentError
+from ospo_agents.training.run_directory import read_log, read_run
+
+__all__ = ["Run", "read_evaluation", "read_runs", "same_settings"]
+
+_NO_SETTING = ("seed", "out", "overwrite", "save_steps", "preset", "data")  # of data the fingerprint counts
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run directory.
+
+    Attributes:
+        path: The directory.
+        manifest: Its ``run.json``.
+        rows: The rows of its log that are of steps.
+    """
+
+    path: Path
+    manifest: dict[str, Any]
+    rows: list[dict[str, Any]]
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What it was trained with."""
+        found: dict[str, Any] = self.manifest["arguments"]
+        return found
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What it was trained with but for the seed and the names of files; the data by their fingerprint."""
+        kept = {name: value for name, value in self.arguments.items() if name not in _NO_SETTING}
+        return {**kept, "data_fingerprint": self.manifest["data_fingerprint"]}
+
+
+def read_runs(paths: Sequence[Path]) -> list[Run]:
+    """The runs of those directories, of which the first is the one that a report is about.
+
+    Raises:
+        AgentError: A directory holds no finished run, is given twice, or is of another task or reward than the first.
+    """
+    runs: list[Run] = []
+    for path in paths:
+        manifest = read_run(path)
+        if manifest is None or manifest.get("status") != "finished":
+            state = "no run" if manifest is None else f"a run that is {manifest.get('status')}"
+            raise AgentError(f"--run: expected a finished run of train.py, but {path} holds {state}")
+        if any(path.resolve() == run.path.resolve() for run in runs):
+            raise AgentError(f"--run: {path} is given twice")
+        runs.append(Run(path, manifest, [row for row in read_log(path) if "loss" in row]))
+        for name in ("env", "metric", "data_fingerprint"):
+            here, first = (run.settings[name] for run in (runs[-1], runs[0]))
+            if here != first:
+                raise AgentError(f"--run: expected runs of one {name}, but {path} has {here} and {paths[0]} {first}")
+    return runs
+
+
+def same_settings(runs: Sequence[Run]) -> list[list[Run]]:
+    """Runs in groups that differ in the seed alone, in the order of their first ones.
+
+    Raises:
+        AgentError: Two runs of a group have the same seed, so that they say nothing about the spread over seeds.
+    """
+    groups: list[list[Run]] = []
+    for run in runs:
+        group = next((group for group in groups if group[0].settings == run.settings), None)
+        if group is None:
+            groups.append([run])
+            continue
+        for other in group:
+            if other.arguments["seed"] == run.arguments["seed"]:
+                raise AgentError(
+                    f"--run: {other.path} and {run.path} have the same settings and the seed {run.arguments['seed']}; "
+                    "leave one out"
+                )
+        group.append(run)
+    return groups
+
+
+def read_evaluation(path: Path, run: Run) -> dict[str, Any]:
+    """What ``evaluate.py --json`` wrote, of the data of a run.
+
+    Raises:
+        AgentError: The file is something else, or of other data.
+        OSError: It cannot be read.
+    """
+    try:
+        found = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise AgentError(f"--evaluation: expected a file that evaluate.py --json wrote, but {path}: {error}") from error
+    if not _is_evaluation(found):
+        raise AgentError(f"--evaluation: expected a file that evaluate.py --json wrote, {path} is none; evaluate again")
+    evaluation: dict[str, Any] = found
+    if evaluation["data_fingerprint"] != run.manifest["data_fingerprint"]:
+        raise AgentError(
+            f"--evaluation: {path} is of the data {evaluation['data_fingerprint'][:16]}, "
+            f"{run.path} of {run.manifest['data_fingerprint'][:16]}; evaluate the run on its own data"
+        )
+    return evaluation
+
+
+def _is_evaluation(found: Any) -> bool:
+    """Whether all is there that a page shows: each policy's values under every retriever in every metric."""
+    try:
+        rows, metric = list(found["policies"].values()), found["metric"]
+        kinds = [row[kind] for row in rows for kind in ("metrics", "intervals", "gains")]
+        cells = {(on, name) for kind in kinds for on, by_name in kind.items() for name in (metric, *by_name)}
+        intervals = [row[kind][on][name] for row in rows for kind in ("intervals", "gains") for on, name in cells]
+        numbers = [row["metrics"][on][name] for row in rows for on, name in cells]
+        numbers += [number for value, *bounds in intervals for number in (value, *bounds) if number is not None]
+        texts = [row[name] for row in rows for name in ("stage", "trained_on") if row[name] is not None]
+        texts += [found[name] for name in ("env", "split", "metric", "candidates", "data_fingerprint")]
+        numbers += [found[name] for name in ("queries", "temperature")]
+    except (LookupError, TypeError, ValueError, AttributeError):
+        return False
+    return (
+        bool(cells)
+        and all(isinstance(text, str) for text in texts)
+        and all(isinstance(number, int | float) for number in numbers)
+        and all(len(interval) == 3 and interval[0] is not None for interval in intervals)
+    )

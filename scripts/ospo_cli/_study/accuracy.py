@@ -1,0 +1,194 @@
+"""Credit against the generator's ground truth: does credit tell phrases of the latent intent from all others?
+
+A policy after its warm start rewrites the queries of a split, several times each. The sample's generator knows each
+query's latent intent as catalogue phrases, so every segment is right or wrong. Worths come from the retriever of
+training alone.
+"""
+
+import dataclasses
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envs_data.files import write_atomically
+from ospo_agents.advantages import CreditedRollouts, group_relative, make_redistribution
+from ospo_agents.alignment import segment_of_tokens, separators, token_offsets, whole_segments
+from ospo_agents.credit import make_solution
+from ospo_agents.policies.language_model import LanguageModelPolicy, load_policy
+from ospo_agents.segments import decided, phrases, sentences, unions
+from ospo_agents.training.progress import quiet
+from ospo_cli._study.cells import open_cell
+from ospo_cli._study.numbers import area_under_roc, area_within_groups
+from ospo_cli._study.plan import Cell
+
+__all__ = ["LAID", "SOLVED", "matches_intent", "measure_accuracy"]
+
+GROUP = 8
+_SOLVED_AT_ONCE = 64  # rollouts; the plans of longer ones are large
+
+SOLVED: dict[str, tuple[str, dict[str, Any]]] = {
+    "shapley": ("shapley", {}),
+    "sampled Shapley, 512": ("sampled_shapley", {}),
+    "sampled Shapley, 64": ("sampled_shapley", {"budget": 64}),
+    "sampled Shapley, 32": ("sampled_shapley", {"budget": 32}),
+    "sampled Owen, 512": ("sampled_owen", {}),
+    "myerson": ("myerson", {}),
+    "myerson, width 2": ("myerson", {"width": 2}),
+    "contiguous (published)": ("contiguous", {}),
+    "leave one out": ("leave_one_out", {}),
+    "prefix": ("prefix_potential", {}),
+}
+"""Solutions by their names in the table. Exact Shapley covers rollouts of at most 16 segments: all of these tasks."""
+
+LAID: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "additive": ("sampled Shapley, 512", "additive", {}),
+    "signed": ("sampled Shapley, 512", "signed", {}),
+    "return to go": ("sampled Shapley, 512", "return_to_go", {}),
+    "prop": ("sampled Shapley, 512", "prop", {}),
+    "rank": ("sampled Shapley, 512", "rank", {}),
+    "published: contiguous, prop of min-max": ("contiguous (published)", "prop", {"scaling": "minmax"}),
+    "potential of prefixes": ("prefix", "potential", {}),
+}
+"""Redistributions by their names in the table: the credit that is laid on tokens, and how."""
+
+
+def measure_accuracy(cell: Cell, warm: Path, path: Path) -> None:
+    """Write the areas under the ROC curve of one task and seed as JSON.
+
+    Args:
+        cell: Task, seed and split.
+        warm: Directory of the policy.
+        path: File to write: the cell's fields and ``credit`` and ``advantages``, each from a name to ``all`` (pairs of
+            any two segments or tokens), ``same query`` (pairs of one query's rollouts) and, for credit, evaluations a
+            rollout; ``segments``, how many; ``right``, the share that matches.
+    """
+    quiet()
+    task = open_cell(cell)
+    model, tokenizer, prompt_format = load_policy(warm)
+    ids, prompts = task.prompts(cell.split)
+    ids, prompts = ([item for item in items for _ in range(GROUP)] for items in (ids, prompts))
+    policy = LanguageModelPolicy(model, tokenizer, prompt_format, temperature=1.0, seed=cell.seed, batch_size=256)
+    texts = policy(ids, prompts)
+    spans = [phrases(text) for text in texts]
+    labels = [
+        matches_intent(text, tiles, task.query(prompt_id).intent)
+        for prompt_id, text, tiles in zip(ids, texts, spans, strict=True)
+    ]
+    flat = np.concatenate(labels)
+    queries = np.repeat(np.arange(len(ids)) // GROUP, [len(tiles) for tiles in spans])
+    credit: dict[str, list[NDArray[np.float64]]] = {}
+    report: dict[str, Any] = {
+        **dataclasses.asdict(cell),
+        "segments": len(flat),
+        "right": float(flat.mean()),
+        "credit": {},
+    }
+    for name, (solution, settings) in SOLVED.items():
+        credit[name], evaluations = _solve(task, ids, texts, spans, make_solution(solution, **settings))
+        values = np.concatenate(credit[name])
+        report["credit"][name] = {**_areas(values, flat, queries), "evaluations": evaluations}
+    rewards = task.rewards(ids, texts)
+    tokens = [_tokens(tokenizer, text, tiles) for text, tiles in zip(texts, spans, strict=True)]
+    report["advantages"] = {
+        name: _token_areas(tokens, labels, rewards, credit[solved], make_redistribution(laid, **settings))
+        for name, (solved, laid, settings) in LAID.items()
+    }
+    report["advantages"]["grpo"] = _token_areas(tokens, labels, rewards, credit["shapley"], _group_advantages)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, json.dumps(report).encode())
+
+
+def matches_intent(text: str, spans: Sequence[tuple[int, int]], intent: Sequence[str]) -> NDArray[np.bool_]:
+    """Which segments say a phrase of the intent, letters and digits compared.
+
+    Args:
+        text: A rewrite.
+        spans: Its segments, (N, 2).
+        intent: Phrases.
+
+    Returns:
+        bool (N,).
+
+    >>> matches_intent("Red coat, boots", [(0, 9), (9, 15)], ["red coat", "hat"])
+    array([ True, False])
+    """
+    wanted = {_bare(phrase) for phrase in intent}
+    return np.array([_bare(text[start:end]) in wanted for start, end in spans], dtype=np.bool_)
+
+
+def _bare(phrase: str) -> str:
+    return " ".join(re.findall(r"\w+", phrase.casefold()))
+
+
+def _solve(
+    task: Any, ids: Sequence[str], texts: Sequence[str], spans: Sequence[Any], solution: Any
+) -> tuple[list[NDArray[np.float64]], float]:
+    """Credit of each rollout's segments, and the mean number of distinct coalitions a rollout."""
+    blocks = [unions(tiles, sentences(text)) for text, tiles in zip(texts, spans, strict=True)]
+    credit: list[NDArray[np.float64]] = []
+    evaluations = 0
+    for first in range(0, len(texts), _SOLVED_AT_ONCE):
+        some = slice(first, first + _SOLVED_AT_ONCE)
+        players = list(zip(spans[some], blocks[some], strict=True))
+        plans = [solution.plan(len(tiles), block, first + n) for n, (tiles, block) in enumerate(players)]
+        worths = task.coalition_values(ids[some], texts[some], spans[some], plans)
+        credit += [solution.solve(*game) for game in zip(plans, worths, blocks[some], strict=True)]
+        evaluations += sum(len(np.unique(plan, axis=0)) for plan in plans)
+    return credit, evaluations / len(texts)
+
+
+def _tokens(tokenizer: Any, text: str, spans: Sequence[tuple[int, int]]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The segment of each token, -1 for separators as in training, and how many segments were whole before it."""
+    _, offsets = token_offsets(tokenizer, tokenizer(text, add_special_tokens=False)["input_ids"])
+    segment = segment_of_tokens(offsets, spans)
+    segment[separators(text, offsets)] = -1
+    return segment, whole_segments(offsets, decided(text, spans))
+
+
+def _token_areas(
+    tokens: Sequence[tuple[NDArray[Any], NDArray[Any]]],
+    labels: Sequence[NDArray[np.bool_]],
+    rewards: NDArray[np.float64],
+    credit: Sequence[NDArray[np.float64]],
+    redistribute: Any,
+) -> dict[str, float]:
+    """How well the advantages of tokens tell those of right segments from those of wrong ones."""
+    width = max(len(segment) for segment, _ in tokens)
+    segment = np.stack([np.pad(row, (0, width - len(row)), constant_values=-1) for row, _ in tokens])
+    laid = redistribute(
+        CreditedRollouts(
+            advantages=group_relative(rewards, GROUP),
+            rewards=rewards,
+            credit=_padded(credit),
+            segment=segment,
+            mask=np.arange(width) < np.array([[len(row)] for row, _ in tokens]),
+            group_size=GROUP,
+            whole=np.stack(
+                [np.pad(row, (0, width - len(row)), constant_values=row.max(initial=0)) for _, row in tokens]
+            ),
+        )
+    )
+    row, column = np.nonzero(segment >= 0)
+    right = np.array([labels[r][segment[r, c]] for r, c in zip(row, column, strict=True)], dtype=np.bool_)
+    return _areas(laid[row, column], right, row // GROUP)
+
+
+def _group_advantages(rollouts: CreditedRollouts) -> NDArray[np.float64]:
+    """GRPO: each token its rollout's advantage."""
+    return np.where(rollouts.mask, rollouts.advantages[:, None], 0.0)
+
+
+def _padded(credit: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    padded = np.full((len(credit), max(map(len, credit))), np.nan)
+    for place, row in zip(padded, credit, strict=True):
+        place[: len(row)] = row
+    return padded
+
+
+def _areas(values: NDArray[np.float64], right: NDArray[np.bool_], groups: NDArray[np.int64]) -> dict[str, float]:
+    return {"all": area_under_roc(values, right), "same query": area_within_groups(values, right, groups)}

@@ -1,0 +1,125 @@
+"""Cells trained in processes of their own, each pinned to one thread; finished ones are kept."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from ospo_agents import AgentError
+from ospo_cli._study.plan import Cell
+
+__all__ = ["ALONE", "read_cell", "train", "work"]
+
+ALONE = {
+    **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS"), "1"),
+    "TOKENIZERS_PARALLELISM": "false",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+}
+"""Environment variables of a process that has one core."""
+
+
+def train(
+    command: Sequence[str], out: Path, cells: Iterable[Cell], processes: int, label: str, what: str = "train"
+) -> None:
+    """Work on the cells that are missing: first the warm starts they need, then the cells.
+
+    Args:
+        command: The program that calls :func:`work` when it is given ``--cell``.
+        out: Directory of the study.
+        cells: All that are wanted.
+        processes: How many at once.
+        label: Of the progress bar.
+        what: ``train``, or ``accuracy`` of the credit after the warm start.
+
+    Raises:
+        AgentError: A process failed; with the last line of what it said.
+    """
+    missing = []
+    for cell in cells:
+        if cell.path(out).is_file():
+            read_cell(out, cell)  # which says so if it is another study's, before anything is trained
+        else:
+            missing.append(cell)
+    warm = {cell.warm_path(out): cell for cell in missing if not cell.warm_path(out).is_dir()}
+    _run_all(command, out, [_said(cell, "warm start") for cell in warm.values()], processes, "warm starts")
+    _run_all(command, out, [_said(cell, what) for cell in missing], processes, label)
+
+
+def work(said: str, out: Path) -> None:
+    """Do what :func:`train` asks of one process.
+
+    Args:
+        said: JSON of the cell's fields and ``what``: ``warm start``, ``train`` or ``accuracy``.
+        out: Directory of the study.
+    """
+    from ospo_cli._study.cells import run_cell, warm_start_cell
+
+    fields = json.loads(said)
+    what = fields.pop("what")
+    cell = Cell(**fields)
+    if what == "warm start":
+        warm_start_cell(cell, cell.warm_path(out))
+    elif what == "accuracy":
+        from ospo_cli._study.accuracy import measure_accuracy
+
+        measure_accuracy(cell, cell.warm_path(out), cell.path(out))
+    else:
+        run_cell(cell, cell.warm_path(out), cell.path(out))
+
+
+def read_cell(out: Path, cell: Cell) -> dict[str, Any]:
+    """What a finished cell wrote.
+
+    Raises:
+        AgentError: The file is that of a cell with other settings.
+    """
+    path = cell.path(out)
+    report: dict[str, Any] = json.loads(path.read_bytes())
+    for name, value in dataclasses.asdict(cell).items():
+        if report.get(name) != value:
+            raise AgentError(f"{path}: expected {name} {value!r}, got {report.get(name)!r}; remove it or change --out")
+    return report
+
+
+def _said(cell: Cell, what: str) -> str:
+    return json.dumps({**dataclasses.asdict(cell), "what": what})
+
+
+def _run_all(program: Sequence[str], out: Path, work: Sequence[str], processes: int, label: str) -> None:
+    if not work:
+        return
+    command = [*program, "--out", str(out), "--cell"]
+    started: list[subprocess.Popen[str]] = []
+
+    def one(said: str) -> str | None:
+        process = subprocess.Popen(
+            [*command, said],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **ALONE},
+        )
+        started.append(process)
+        errors = process.communicate()[1]
+        return (errors.strip().splitlines() or ["no message"])[-1] if process.returncode else None
+
+    with ThreadPoolExecutor(processes) as pool, tqdm(total=len(work), desc=label, unit="run") as bar:
+        jobs = {pool.submit(one, said): said for said in work}
+        try:
+            for job in as_completed(jobs):
+                if (reason := job.result()) is not None:
+                    raise AgentError(f"training {jobs[job]} failed: {reason}")
+                bar.update()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in started:
+                if process.poll() is None:
+                    process.send_signal(signal.SIGTERM)
+            raise
