@@ -1,10 +1,6 @@
 import os
-from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).parents[1]
-SHARED_DATA = ROOT.parent / "shared" / "data"
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test may reach a hub
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # for models this small a second thread mostly waits

@@ -14,8 +14,9 @@ import tomllib
 from itertools import pairwise
 
 import pytest
-from conftest import ROOT
+
 from official_files import write_esci, write_hm
+from paths import ROOT
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"^```(?P<language>\w*)\n(?P<content>.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -103,7 +104,7 @@ def run(words, directory):
 
 
 def run_script(script, arguments, directory):
-    program = importlib.import_module(script.stem)
+    program = importlib.import_module(f"ospo_cli.{script.stem}")
     if script.name in PARSED:
         program.parse(arguments)
         return

@@ -3,11 +3,11 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from paths import ROOT
+
 EXAMPLES = {
     "credit_any_text.py": "+0.848  in sum, the reward is 0.848",
     "custom_retriever.py": "as it stands earns 0.",

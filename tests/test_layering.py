@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from paths import ROOT
+
 LEARNERS = {"torch", "transformers", "trl", "peft", "accelerate", "stable_baselines3", "datasets"}
 FOLDERS = {"ospo_agents": "agents/ospo_agents"}
 """Where a package lies, if not in a folder of its own name."""

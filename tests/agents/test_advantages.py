@@ -1,0 +1,150 @@
+"""Advantages of rollouts and tokens: by hand, against TRL, without segments, and with wrong input."""
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ospo_agents.advantages import (
+    PAPER,
+    REDISTRIBUTIONS,
+    CreditedRollouts,
+    additive,
+    group_relative,
+    make_redistribution,
+    potential,
+    prop,
+    return_to_go,
+    signed,
+)
+from ospo_agents.credit import make_solution
+from ospo_agents.errors import AgentError
+from ospo_agents.segments import SEGMENTERS
+from rollout_cases import FORMS, grpo, rollouts
+
+NAN = np.nan
+CLOSE = {"rtol": 0, "atol": 1e-12}
+UP = 0.2 / (0.2 * np.sqrt(2) + 1e-4)  # the advantage of a reward of 0.6 beside one of 0.2
+SPREAD = np.sqrt(0.14 / 3) + 1e-4  # sample deviation of the credit 0.4, 0.2, 0.3, -0.1
+
+# Two rollouts of one prompt. The first thinks for a token, then writes two segments; the second is a token shorter.
+EXAMPLE = CreditedRollouts(
+    advantages=np.array([UP, -UP]),
+    rewards=np.array([0.6, 0.2]),
+    credit=np.array([[0.4, 0.2], [0.3, -0.1]]),
+    segment=np.array([[-1, 0, 0, 1, -1], [0, 1, 1, 1, -1]]),
+    mask=np.array([[1, 1, 1, 1, 1], [1, 1, 1, 1, 0]], dtype=bool),
+    group_size=2,
+)
+SHARED = {
+    "additive": np.array(
+        [[UP, UP + 0.2 / SPREAD, UP + 0.2 / SPREAD, UP, UP], [-UP + 0.1 / SPREAD, *[-UP - 0.3 / SPREAD] * 3, 0]]
+    ),
+    "signed": np.array([[UP, 0.2 / SPREAD, 0.2 / SPREAD, 0, UP], [0.1 / SPREAD, *[-0.3 / SPREAD] * 3, 0]]),
+    "prop": np.array([[UP, 1.2 * UP, 1.2 * UP, 0.6 * UP, UP], [-4 * UP, 0, 0, 0, 0]]),
+    "rank": np.array([[UP, 1.2 * UP, 1.2 * UP, 0.6 * UP, UP], [-1.6 * UP, *[-0.8 * UP] * 3, 0]]),
+    "potential": np.array([[0.6, 0.6, 0.6, 0.6, 0.2], [0.2, 0.2, -0.1, -0.1, 0]]),
+}
+TO_GO = np.array([0.375, -0.025, -0.025, -0.325])  # 0.6, 0.2, 0.2, -0.1 less their mean
+TO_GO = TO_GO / (np.sqrt((TO_GO**2).sum() / 3) + 1e-4)
+SHARED["return_to_go"] = np.array([[UP, TO_GO[0], TO_GO[0], TO_GO[1], UP], [TO_GO[2], *[TO_GO[3]] * 3, 0]])
+
+
+@pytest.mark.parametrize("name", REDISTRIBUTIONS)
+def test_by_hand(name):
+    np.testing.assert_allclose(REDISTRIBUTIONS[name](EXAMPLE), SHARED[name], **CLOSE)
+
+
+def test_settings_by_hand():
+    np.testing.assert_allclose(
+        prop(EXAMPLE, scaling="minmax"), [[UP, 1.5 * UP, 1.5 * UP, 0, UP], [-4 * UP, 0, 0, 0, 0]], **CLOSE
+    )
+    half = additive(EXAMPLE, beta=0.5)
+    np.testing.assert_allclose(half, (SHARED["additive"] + grpo(EXAMPLE)) / 2, **CLOSE)
+    np.testing.assert_allclose(additive(EXAMPLE, beta=0.0), grpo(EXAMPLE), **CLOSE)
+    spread = np.sqrt((2 * 0.01 + 2 * 0.04) / 3) + 1e-4  # 0.1, -0.1, 0.2, -0.2
+    expected = [[UP, 0.1 / spread, 0.1 / spread, -0.1 / spread, UP], [0.2 / spread, *[-0.2 / spread] * 3, 0]]
+    np.testing.assert_allclose(signed(EXAMPLE, centring="rollout"), expected, **CLOSE)
+    np.testing.assert_allclose(
+        return_to_go(EXAMPLE, normalise=False), [[UP, 0.6, 0.6, 0.2, UP], [0.2, -0.1, -0.1, -0.1, 0]], **CLOSE
+    )
+    known = replace(EXAMPLE, whole=np.array([[0, 0, 0, 1, 2], [0, 1, 1, 1, 2]]))
+    np.testing.assert_allclose(potential(known), [[0.6, 0.6, 0.6, 0.2, 0.0], [0.2, -0.1, -0.1, -0.1, 0]], **CLOSE)
+
+
+def test_group_relative_is_trl():
+    torch = pytest.importorskip("torch")
+    utils = pytest.importorskip("trl.trainer.utils")
+    rewards = np.random.default_rng(0).random(24)
+    grouped = torch.from_numpy(rewards).view(-1, 8)
+    deviation = utils.nanstd(grouped, dim=1)[:, None]
+    expected = ((grouped - grouped.mean(dim=1, keepdim=True)) / (deviation + 1e-4)).view(-1).numpy()
+    np.testing.assert_allclose(group_relative(rewards, 8), expected, rtol=0, atol=1e-5)  # TRL counts in float32
+    population = rewards.reshape(-1, 8).std(axis=1, ddof=0)[:, None]
+    wrong = (rewards.reshape(-1, 8) - rewards.reshape(-1, 8).mean(axis=1, keepdims=True)) / (population + 1e-4)
+    assert np.abs(wrong.ravel() - expected).max() > 1e-2
+
+
+def test_group_relative_of_equal_rewards_and_of_one_rollout_is_zero():
+    np.testing.assert_allclose(group_relative(np.full(4, 0.3), 4), 0, atol=1e-11)
+    np.testing.assert_array_equal(group_relative(np.array([0.3, 0.9]), 1), [0, 0])
+    assert group_relative(np.zeros(0), 4).shape == (0,)
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_rollouts_without_segments_get_the_group_advantage(name):
+    for empty in (rollouts([[], [0.5], [0.2, 0.1]]), rollouts([[], []])):
+        laid = FORMS[name](empty)
+        expected = empty.rewards[0] if name == "potential" else empty.advantages[0]
+        np.testing.assert_allclose(laid[0], expected, **CLOSE)
+        assert laid.shape == empty.mask.shape
+        assert np.isfinite(laid).all()
+
+
+@pytest.mark.parametrize("preset", PAPER.values(), ids=PAPER)
+def test_the_paper_preset_names_what_exists(preset):
+    assert preset["segmenter"] in SEGMENTERS
+    solution = make_solution(preset["solution"], **preset["solution_settings"])
+    assert len(solution.plan(40)) == preset["solution_settings"]["budget"] + 1
+    redistribution = make_redistribution(preset["redistribution"], **preset["redistribution_settings"])
+    np.testing.assert_array_equal(redistribution(EXAMPLE), prop(EXAMPLE, scaling="minmax"))
+    assert np.abs(redistribution(EXAMPLE) - prop(EXAMPLE)).max() > 0.05
+
+
+def test_the_mathematics_needs_numpy_alone():
+    """Credit, segments, advantages and alignment import no learner's library."""
+    program = (
+        "import sys, ospo_agents.advantages, ospo_agents.alignment, ospo_agents.credit, ospo_agents.segments\n"
+        "print(' '.join({'torch', 'transformers', 'trl', 'scipy'} & set(sys.modules)), 'numpy' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True"]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: make_redistribution("aditive"), "did you mean 'additive'"),
+        (lambda: make_redistribution("additive", centering="group"), "did you mean 'centring'"),
+        (lambda: make_redistribution("additive", centring="groups"), "did you mean 'group'"),
+        (lambda: make_redistribution("additive", beta=-1.0), "beta of at least 0, but got -1.0"),
+        (lambda: make_redistribution("additive", beta="1"), "beta of at least 0, but got '1'"),
+        (lambda: make_redistribution("return_to_go", normalise="false"), "true or false, but got 'false'"),
+        (lambda: replace(EXAMPLE, whole=np.full((2, 5), -1)), "segments from 0, but got -1"),
+        (lambda: make_redistribution("additive", rollouts=None), "unknown additive setting 'rollouts'"),
+        (lambda: make_redistribution("prop", scaling="min-max"), "did you mean 'minmax'"),
+        (lambda: group_relative(np.zeros(5), 2), r"groups of 2, but got the shape \(5,\)"),
+        (lambda: group_relative(np.array([0.0, NAN]), 2), "finite rewards"),
+        (lambda: replace(EXAMPLE, group_size=3), "divides 2 rollouts, but got 3"),
+        (lambda: replace(EXAMPLE, rewards=np.zeros(3)), r"rewards \(B,\)"),
+        (lambda: replace(EXAMPLE, segment=np.full((2, 5), 2)), "3 segments of rollout 0, but got 2"),
+        (lambda: replace(EXAMPLE, whole=np.full((2, 5), 3)), "3 segments of rollout 0, but got 2"),
+        (lambda: replace(EXAMPLE, credit=np.array([[NAN, 0.1], [0.0, 0.0]])), "only after a rollout's last segment"),
+    ],
+)
+def test_errors_are_one_line_that_says_what_to_do(call, message):
+    with pytest.raises(AgentError, match=message) as raised:
+        call()
+    assert "\n" not in str(raised.value)

@@ -1,0 +1,174 @@
+"""What each redistribution reduces to, and what it does to a segment of a good or a bad answer."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ospo_agents.advantages import (
+    REDISTRIBUTIONS,
+    CreditedRollouts,
+    additive,
+    group_relative,
+    potential,
+    rank,
+    return_to_go,
+    signed,
+)
+from rollout_cases import FORMS, VARIED, grpo, rollouts
+
+CLOSE = {"rtol": 0, "atol": 1e-12}
+SHARES = ["prop", "rank"]
+TO_GRPO_OUTSIDE = sorted(set(REDISTRIBUTIONS) - {"potential"})
+
+# Reductions to GRPO, form by form; the negative control of each is rollouts whose credit varies.
+CONSTANT = rollouts([[0.2, 0.2, 0.2], [0.2, 0.2], [0.2], [0.2, 0.2, 0.2, 0.2]])
+CONSTANT_WITHIN = rollouts([[0.2, 0.2, 0.2], [-0.1, -0.1], [0.0, 0.0], [0.3, 0.3, 0.3, 0.3]])
+ONE_SEGMENT = rollouts([[0.2], [0.7], [-0.1], [0.0]])
+TO_GRPO = {
+    "prop": [CONSTANT, CONSTANT_WITHIN, ONE_SEGMENT],
+    "prop, minmax": [CONSTANT, CONSTANT_WITHIN, ONE_SEGMENT],
+    "rank": [CONSTANT, CONSTANT_WITHIN, ONE_SEGMENT],
+    "additive": [CONSTANT],
+    "additive, rollout": [CONSTANT, CONSTANT_WITHIN, ONE_SEGMENT],
+    "additive, beta 0": [CONSTANT, CONSTANT_WITHIN, ONE_SEGMENT, VARIED],
+    "signed": [ONE_SEGMENT],
+    "return_to_go": [ONE_SEGMENT],
+}
+
+
+@pytest.mark.parametrize(("name", "given"), [(name, given) for name, those in TO_GRPO.items() for given in those])
+def test_reductions_to_grpo(name, given):
+    np.testing.assert_allclose(FORMS[name](given), grpo(given), **CLOSE)
+
+
+@pytest.mark.parametrize("name", sorted(set(FORMS) - {"additive, beta 0"}))
+def test_credit_that_varies_is_not_grpo(name):
+    assert np.abs(FORMS[name](VARIED) - grpo(VARIED)).max() > 0.05
+
+
+def test_other_reductions():
+    scored = ONE_SEGMENT.segment >= 0
+    doubled = additive(ONE_SEGMENT, beta=0.5)
+    np.testing.assert_allclose(doubled, np.where(scored, 1.5, 1.0) * grpo(ONE_SEGMENT), **CLOSE)
+    np.testing.assert_allclose(signed(CONSTANT)[CONSTANT.segment >= 0], 0, atol=1e-12)
+    np.testing.assert_allclose(signed(ONE_SEGMENT, centring="rollout")[scored], 0, atol=1e-12)
+    assert np.abs(signed(CONSTANT_WITHIN)[CONSTANT_WITHIN.segment >= 0]).max() > 0.05
+
+
+def test_return_to_go_with_prefix_credit_is_the_potential():
+    """At boundaries known in advance, without normalisation, inside the scored span."""
+    known = replace(VARIED, whole=np.maximum(VARIED.segment, 0))
+    scored = VARIED.segment >= 0
+    np.testing.assert_allclose(return_to_go(VARIED, normalise=False)[scored], potential(known)[scored], **CLOSE)
+    late = potential(VARIED)[scored]  # a segment counts as whole one token later
+    assert np.abs(return_to_go(VARIED, normalise=False)[scored] - late).max() > 0.05
+
+
+@pytest.mark.parametrize("name", TO_GRPO_OUTSIDE)
+def test_tokens_outside_the_scored_span_get_the_group_advantage(name):
+    outside = VARIED.segment < 0
+    laid = FORMS[name](VARIED)
+    np.testing.assert_array_equal(laid[outside], grpo(VARIED)[outside])
+    assert np.abs(laid - grpo(VARIED))[~outside].max() > 0.05
+
+
+def test_the_potential_is_whole_around_the_span_too():
+    """Before the span it is the raw return; after it, the return less the worth of what was whole."""
+    laid = potential(VARIED)
+    np.testing.assert_allclose(laid[:, 0], VARIED.rewards, **CLOSE)
+    np.testing.assert_allclose(laid[0, -1], VARIED.rewards[0] - (0.5 - 0.2), **CLOSE)
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_padding_changes_nothing(name):
+    wider = CreditedRollouts(
+        VARIED.advantages,
+        VARIED.rewards,
+        np.pad(VARIED.credit, ((0, 0), (0, 2)), constant_values=np.nan),
+        np.pad(VARIED.segment, ((0, 0), (0, 3)), constant_values=-1),
+        np.pad(VARIED.mask, ((0, 0), (0, 3))),
+        VARIED.group_size,
+    )
+    laid = FORMS[name](wider)
+    np.testing.assert_allclose(laid[:, :7], FORMS[name](VARIED), **CLOSE)
+    np.testing.assert_array_equal(laid[:, 7:], 0)
+    masked = replace(VARIED, mask=VARIED.mask & (np.arange(7) < 3))
+    assert (FORMS[name](masked)[:, 3:] == 0).all()
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_groups_do_not_see_each_other(name):
+    pairs = replace(VARIED, group_size=2, advantages=group_relative(VARIED.rewards, 2))
+    louder = replace(pairs, credit=np.where(np.arange(4)[:, None] < 2, pairs.credit, 5 * pairs.credit))
+    np.testing.assert_allclose(FORMS[name](pairs)[:2], FORMS[name](louder)[:2], **CLOSE)
+    alone = CreditedRollouts(
+        pairs.advantages[:2], pairs.rewards[:2], pairs.credit[:2], pairs.segment[:2], pairs.mask[:2], 2
+    )
+    np.testing.assert_allclose(FORMS[name](pairs)[:2], FORMS[name](alone), **CLOSE)
+
+
+def test_groups_would_matter():
+    """The negative control: in one group of four the second pair moves the first."""
+    louder = replace(VARIED, credit=np.where(np.arange(4)[:, None] < 2, VARIED.credit, 5 * VARIED.credit))
+    assert np.abs(additive(VARIED)[:2] - additive(louder)[:2]).max() > 0.05
+
+
+@pytest.mark.parametrize("name", [*SHARES, "prop, minmax"])
+def test_shares_keep_the_mean_and_the_sign_of_the_group_advantage(name):
+    laid = FORMS[name](VARIED)
+    for row, segment in enumerate(VARIED.segment):
+        np.testing.assert_allclose(laid[row][segment >= 0].mean(), VARIED.advantages[row], **CLOSE)
+        assert (laid[row] * VARIED.advantages[row] >= 0).all()
+
+
+def token_of(given, row, segment):
+    return int(np.argmax(given.segment[row] == segment))
+
+
+def test_published_forms_blame_the_best_segment_of_a_bad_answer_and_sign_aware_ones_do_not():
+    given = rollouts([[0.3, 0.0], [0.6, 0.3]])
+    helpful, other = token_of(given, 0, 0), token_of(given, 0, 1)
+    for name in (*SHARES, "prop, minmax"):
+        laid = FORMS[name](given)[0]
+        assert laid[helpful] < laid[other] <= 0
+    for name in ("additive", "additive, rollout", "signed", "signed, rollout"):
+        laid = FORMS[name](given)[0]
+        assert laid[helpful] > laid[other]
+
+
+def test_a_harmful_segment_of_a_good_answer_goes_negative_in_sign_aware_forms_only():
+    given = rollouts([[0.9, -0.4], [0.1, 0.1]])
+    harmful = token_of(given, 0, 1)
+    assert given.advantages[0] > 0
+    assert additive(given)[0, harmful] < 0
+    assert signed(given)[0, harmful] < 0
+    for name in (*SHARES, "prop, minmax"):
+        assert FORMS[name](given)[0, harmful] >= 0
+
+
+def test_a_group_of_equal_rewards_still_teaches_in_sign_aware_forms():
+    given = rollouts([[0.4, -0.4], [0.0, 0.0]])
+    for name in (*SHARES, "prop, minmax"):
+        np.testing.assert_array_equal(FORMS[name](given), 0)
+    assert np.abs(additive(given)).max() > 0.5
+    assert np.abs(signed(given)).max() > 0.5
+    nothing = rollouts([[0.0, 0.0], [0.0]])
+    for name in FORMS:
+        np.testing.assert_array_equal(FORMS[name](nothing), 0)
+
+
+def test_the_best_segment_gets_the_largest_share():
+    """Fault 3 of the published code is not repeated: ranks run upward, and padding takes no part."""
+    given = rollouts([[0.1, 0.7, 0.7, 0.2], [0.0]], tokens=6)
+    laid = rank(given)[0][[token_of(given, 0, segment) for segment in range(4)]]
+    np.testing.assert_allclose(laid / given.advantages[0], np.array([1, 3.5, 3.5, 2]) / 2.5, **CLOSE)
+
+
+@pytest.mark.parametrize("name", [*SHARES, "prop, minmax"])
+def test_credit_equal_to_rounding_is_equal(name):
+    """Solutions sum in different orders; noise of 1e-17 must not decide who gets all."""
+    noisy = replace(CONSTANT, credit=CONSTANT.credit - 0.3 + np.random.default_rng(0).normal(size=(4, 4)) * 1e-17)
+    np.testing.assert_allclose(FORMS[name](noisy), grpo(CONSTANT), **CLOSE)
+    noisy = replace(CONSTANT, credit=CONSTANT.credit - 0.3 + np.random.default_rng(0).normal(size=(4, 4)) * 1e-5)
+    assert np.abs(FORMS[name](noisy) - grpo(CONSTANT)).max() > 0.05

@@ -1,0 +1,119 @@
+"""The benchmark: its baseline equals the engine where the two procedures agree, and its table says the truth."""
+
+import json
+
+import numpy as np
+import pytest
+
+from ospo_agents import AgentError
+from ospo_cli import benchmark
+from ospo_cli._benchmark.curves import _exponent, _with_documents, _with_pools
+from ospo_cli._benchmark.engine import Recorded, reference_seconds, time_rollouts
+from ospo_cli._benchmark.reference import reference_worth
+from ospo_cli._benchmark.report import markdown, spoken
+from ospo_cli._benchmark.rows import Row, interleaved
+from ospo_cli._benchmark.work import CUTOFF, fresh_task, graded_pools, make_rollouts, pool_gains
+from shop import shop
+
+
+@pytest.mark.parametrize("name", ["bm25", "lsa"])
+def test_the_reference_is_the_engines_equal_where_the_whole_pool_is_reached(name):
+    task = fresh_task(shop(), name)
+    rollouts = make_rollouts(task, 3, 2, [2, 3, 4])
+    assert rollouts.size > 40
+    engine = rollouts.worths(task)
+    cut = []
+    for b, worths in enumerate(engine):
+        known = pool_gains(task, rollouts.prompt_ids[b])
+        texts = [rollouts.text_of(b, c) for c in range(len(worths))]
+        plain = [reference_worth(task.retriever, text, *known, CUTOFF) for text in texts]
+        np.testing.assert_allclose(worths, plain, rtol=1e-12)
+        cut += [reference_worth(task.retriever, text, *known, CUTOFF, depth=5) for text in texts]
+    assert not np.allclose(np.concatenate(engine), cut)  # negative control: cut above the pool, the procedures differ
+    assert np.concatenate(engine).max() > 0.3
+
+
+def test_both_are_timed_on_the_same_coalitions():
+    task = fresh_task(shop(), "bm25")
+    rollouts = make_rollouts(task, 2, 2, [3])
+    timed = time_rollouts(task, rollouts, 1, 5)
+    assert timed["coalitions"] == rollouts.size == sum(map(len, rollouts.coalitions))
+    assert timed["reference_sample"] == 5
+    assert timed["ratio"] == timed["reference_seconds"] / timed["engine_seconds"]
+    assert reference_seconds(task, rollouts, 10**6)[1] == rollouts.size
+    assert len(set(rollouts.drawn(7, seed=3))) == 7
+
+
+def test_a_recorded_retriever_is_the_one_inside():
+    task = fresh_task(shop(), "bm25")
+    rollouts = make_rollouts(task, 2, 1, [3])
+    recorded = Recorded(task.retriever)
+    for one, other in zip(rollouts.worths(task), rollouts.worths(fresh_task(shop(), recorded)), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert len(recorded.texts) == 2 * (1 + 3)
+
+
+def test_rollouts_tile_their_texts():
+    rollouts = make_rollouts(fresh_task(shop(), "bm25"), 2, 3, [2, 5])
+    assert {len(spans) for spans in rollouts.spans} <= {2, 5}
+    for text, spans in zip(rollouts.texts, rollouts.spans, strict=True):
+        assert "".join(text[start:end] for start, end in spans) == text
+
+
+def test_interleaved_takes_the_best_of_rounds_in_turn():
+    times = iter([0.0, 5.0, 5.0, 6.0, 10.0, 13.0, 13.0, 20.0])
+    order = []
+    works = [lambda: order.append("a"), lambda: order.append("b")]
+    assert interleaved(works, 2, clock=lambda: next(times)) == [3.0, 1.0]
+    assert order == ["a", "b", "a", "b"]
+
+
+def test_data_of_other_sizes():
+    data = graded_pools(shop(), 2)
+    assert data.qrels.group_by("query_id").len()["len"].max() == 2
+    assert set(_with_pools(shop(), 20).pools["doc_rows"].list.len()) == {20}
+    assert _with_documents(shop(), 200).documents.height == 200
+    assert fresh_task(_with_pools(shop(), 20), "bm25").rewards(["q00"], ["red coat"])[0] > 0
+    assert _exponent([1, 2, 4], [1.0, 2.0, 4.0]) == pytest.approx(1.0)
+    assert _exponent([1, 2, 4], [1.0, 2.0, 8.0]) == pytest.approx(2.0)
+
+
+def test_the_table():
+    rows = [
+        Row("a", ">= 2x", 3.0, "x", least=2.0),
+        Row("b", "<= 1 s", 1.5, "s", most=1.0),
+        Row("c", "-", 1234567.0, ""),
+    ]
+    assert [row.met for row in rows] == [True, False, True]
+    assert spoken(rows[1]).startswith("MISSED")
+    page = markdown(rows, "python scripts/benchmark.py")
+    assert "| a | >= 2x | 3x | yes |" in page
+    assert "| b | <= 1 s | 1.5 s | no |" in page
+    assert "1,234,567" in page
+
+
+def test_the_command(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("ospo_cli._benchmark.engine.open_data", lambda path: shop())
+    benchmark.main(["--only", "lexical", "--quick", "--out", str(tmp_path / "out")])
+    assert "bm25" in capsys.readouterr().out
+    written = json.loads((tmp_path / "out" / "benchmark.json").read_text())
+    assert [row["unit"] for row in written["rows"]] == ["x", "x"]
+    assert (tmp_path / "out" / "benchmark.md").read_text().count("\n| ") == 3
+    assert not (tmp_path / "out" / "benchmark.png").exists()
+
+
+def test_what_cannot_be_measured_is_said():
+    with pytest.raises(AgentError, match="--model"):
+        benchmark.main(["--only", "dense"])
+    assert not {"dense", "warm", "real-size"} & set(benchmark.parse([]).only)
+    assert {"dense", "warm"} <= set(benchmark.parse(["--model", "somewhere"]).only)
+    with pytest.raises(AgentError, match="--threads: expected at least 1"):
+        benchmark.parse(["--threads", "0"])
+
+
+def test_real_size_needs_an_empty_directory(tmp_path):
+    with pytest.raises(AgentError, match="expected --scratch"):
+        benchmark.main(["--only", "real-size", "--quick"])
+    (tmp_path / "mine.txt").write_text("keep")
+    with pytest.raises(AgentError, match="expected a new or empty directory"):
+        benchmark.main(["--only", "real-size", "--quick", "--scratch", str(tmp_path)])

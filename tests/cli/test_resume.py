@@ -1,0 +1,238 @@
+"""A run killed at any moment and resumed ends with the parameters of one that was not."""
+
+import itertools
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from ospo_agents import AgentError
+from ospo_agents.training import checkpoints, progress
+from ospo_cli import train
+from paths import ROOT
+from small_run import SETTINGS, command, log, manifest, run, weights, write_data
+
+TIMES = ("seconds", "step_time", "time/", "evaluations/distinct", "evaluations/cached")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_data(tmp_path_factory.mktemp("data"))
+
+
+def without_times(rows):
+    """What a resumed run repeats exactly: all but times, and what a cache saved that the killed process lost."""
+    return [{key: value for key, value in row.items() if not key.startswith(TIMES)} for row in rows]
+
+
+def kill(arguments, when):
+    """Start a run, kill it by SIGKILL as soon as ``when`` holds, and check that it was still at work."""
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "scripts" / "train.py"), *arguments],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    until = time.monotonic() + 120
+    try:
+        while not when():
+            assert process.poll() is None, "it ended before it could be killed"
+            assert time.monotonic() < until
+            time.sleep(0.002)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+
+
+def interrupt(monkeypatch, step):
+    """Stop the next run in this process while it logs that step."""
+    on_log = progress.LogFile.on_log
+
+    def interrupted(self, args, state, control, **kwargs):
+        on_log(self, args, state, control, **kwargs)
+        if state.global_step == step:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(progress.LogFile, "on_log", interrupted)
+
+
+@pytest.mark.slow
+def test_killed_in_the_warm_start_and_in_the_learner(tmp_path, data):
+    settings = {"data": data, "steps": 40, "save_steps": 4}
+    whole = run(tmp_path / "whole", **settings)
+    out = tmp_path / "killed"
+    kill(command(out, **settings), lambda: any(out.glob(".warmstart*")))
+    assert not (out / "warmstart").exists()
+    assert manifest(out)["status"] == "unfinished"
+    log_file = out / "log.jsonl"
+    kill(command(out, "--resume", **settings), lambda: log_file.exists() and log_file.read_bytes().count(b"\n") > 13)
+    assert not (out / "policy").exists()
+    (kept,) = (out / "checkpoints").glob("checkpoint-*")
+    assert int(kept.name.partition("-")[2]) >= 12
+    (out / "checkpoints" / ".partial" / "checkpoint-39").mkdir()  # one that was being written
+    with log_file.open("a") as stream:
+        stream.write('{"step": 39, "los')
+    run(out, "--resume", **settings)
+    assert weights(out) == weights(whole)
+    assert without_times(log(out)) == without_times(log(whole))
+    assert not (out / "checkpoints").exists()
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory, data):
+    """Arguments that spare a run its own warm start."""
+    warm = run(tmp_path_factory.mktemp("warm") / "run", data=data, steps=1) / "warmstart"
+    return {"data": data, "policy": warm, "warm_start_epochs": 0}
+
+
+CASES = {
+    "ospo": {"algo": "ospo", "retriever": "lsa"},
+    "ospo, rollouts used twice, in parts": {"algo": "ospo", "num_iterations": 2, "gradient_accumulation": 2},
+    "ospo on an adapter, with KL": {"algo": "ospo", "lora_rank": 4, "kl": 0.1},
+    "grpo with KL": {"algo": "grpo", "kl": 0.1},
+    "rloo": {"algo": "rloo"},
+    "dpo": {"algo": "dpo"},
+    "sft": {"algo": "sft"},
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_learner_resumes_exactly(tmp_path, shared, monkeypatch, case):
+    """Interrupted in the third pass over the prompts, one step after a checkpoint."""
+    settings = {**shared, "steps": 11, "save_steps": 2, **CASES[case]}
+    whole = run(tmp_path / "whole", **settings)
+    out = tmp_path / "run"
+    with monkeypatch.context() as patched:
+        interrupt(patched, 9)
+        with pytest.raises(KeyboardInterrupt):
+            run(out, **settings)
+    assert [path.name for path in (out / "checkpoints").glob("checkpoint-*")] == ["checkpoint-8"]
+    assert [row["step"] for row in log(out)] == list(range(1, 10))
+    if case == "ospo":
+        forgetful = shutil.copytree(out, tmp_path / "forgetful")
+    run(out, "--resume", **settings)
+    assert weights(out) == weights(whole)
+    assert weights(out) != weights(out, "warmstart")  # it did learn
+    assert without_times(log(out)) == without_times(log(whole))
+    for key in ("rollouts", "groups", "groups_without_spread"):
+        assert manifest(out).get(key) == manifest(whole).get(key)
+    assert manifest(out)["evaluations"]["asked"] == manifest(whole)["evaluations"]["asked"]
+    seconds = [row["seconds"] for row in log(out)]
+    assert seconds == sorted(seconds)
+    if case == "ospo":  # negative control: transformers alone would begin the passes over the prompts anew
+        monkeypatch.setattr(checkpoints.Checkpoints, "on_train_begin", lambda *_, **__: None)
+        assert weights(run(forgetful, "--resume")) != weights(whole)
+
+
+def test_preference_pairs_are_drawn_once(tmp_path, shared, monkeypatch):
+    settings = {**shared, "steps": 6, "algo": "dpo"}
+    whole = run(tmp_path / "whole", **settings)
+    out = tmp_path / "run"
+    from ospo_agents.training import pairs
+
+    sample = pairs.sample_preferences
+    with monkeypatch.context() as patched:
+
+        def interrupted(*arguments, **named):
+            yield from itertools.islice(sample(*arguments, **named), 2)
+            raise KeyboardInterrupt
+
+        patched.setattr(pairs, "sample_preferences", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run(out, **settings)
+    drawn = (out / "pairs.jsonl").read_bytes()
+    assert len(drawn.splitlines()) == 2
+    (out / "pairs.jsonl").write_bytes(drawn + b'{"groups": [')
+    run(out, "--resume", **settings)
+    assert (out / "pairs.jsonl").read_bytes().startswith(drawn)
+    assert drawn_groups(out) == drawn_groups(whole)
+    assert weights(out) == weights(whole)
+    assert manifest(out)["evaluations"]["asked"] == manifest(whole)["evaluations"]["asked"] == manifest(out)["rollouts"]
+
+
+def drawn_groups(out):
+    return [json.loads(line)["groups"] for line in (out / "pairs.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def unfinished(tmp_path_factory, data):
+    out = tmp_path_factory.mktemp("unfinished") / "run"
+    with pytest.MonkeyPatch.context() as patched:
+        interrupt(patched, 3)
+        with pytest.raises(KeyboardInterrupt):
+            run(out, data=data, steps=4, save_steps=2, warm_start_epochs=1)
+    return out
+
+
+@pytest.mark.parametrize(
+    ("flags", "change", "message"),
+    [
+        (["--resume"], {"steps": 5}, "--steps 4 .now 5."),
+        (["--resume"], {"steps": 5, "seed": 1}, "--seed 0 .now 1., --steps 4 .now 5."),
+        (["--resume"], {"learning_rate": "1e-3"}, "--learning-rate 0.0003 .now 0.001."),
+        (["--resume"], {"algo": "sft"}, "--algo ospo .now sft."),
+        (["--resume"], {"data": "elsewhere"}, "--data .*now elsewhere"),
+        (["--resume", "--preset", "demo"], {}, "--preset None .now demo."),
+        (["--resume", "--overwrite"], {}, "give one of them"),
+        ([], {}, "add --resume to go on"),
+    ],
+)
+def test_changed_arguments_are_named(unfinished, data, flags, change, message):
+    before = {path.name: path.stat().st_mtime_ns for path in unfinished.iterdir()}
+    settings = {"data": data, "steps": 4, "save_steps": 2, **SETTINGS, "warm_start_epochs": 1, **change}
+    with pytest.raises(AgentError, match=message) as caught:
+        run(unfinished, *flags, **settings)
+    assert "\n" not in str(caught.value)
+    assert {path.name: path.stat().st_mtime_ns for path in unfinished.iterdir()} == before
+
+
+@pytest.mark.parametrize(("key", "message"), [("data_fingerprint", "another data"), ("processes", "number of proc")])
+def test_other_data_is_not_resumed(unfinished, tmp_path, key, message):
+    out = copied(unfinished, tmp_path)
+    spoil(out, {key: "other"})
+    with pytest.raises(AgentError, match=message):
+        run(out, "--resume")
+
+
+def copied(run_directory, tmp_path):
+    return shutil.copytree(run_directory, tmp_path / "run")
+
+
+def spoil(out, change):
+    (out / "run.json").write_text(json.dumps(manifest(out) | change))
+
+
+def test_a_run_is_resumed_by_its_name_alone(unfinished, tmp_path, capsys):
+    out = copied(unfinished, tmp_path)
+    spoil(out, {"versions": manifest(out)["versions"] | {"trl": "1.0"}})
+    run(out, "--resume", save_steps=3)
+    assert "warning: started with trl 1.0 (now " in capsys.readouterr().err
+    assert [row["step"] for row in log(out)] == [1, 2, 3, 4]
+    policy = weights(out)
+    run(out, "--resume")
+    assert "is finished" in capsys.readouterr().out
+    assert weights(out) == policy
+
+
+def test_what_was_being_replaced_is_not_resumed(unfinished, tmp_path):
+    """Killed while an earlier run was removed: none of its files is taken for the new run's."""
+    out = copied(unfinished, tmp_path)
+    (out / "warmstart" / "model.safetensors").write_bytes(b"old")
+    spoil(out, {"status": "clearing"})
+    run(out, "--resume")
+    assert [row["step"] for row in log(out)] == [1, 2, 3, 4]
+    assert manifest(out)["status"] == "finished"
+
+
+def test_what_cannot_be_resumed(tmp_path):
+    with pytest.raises(AgentError, match="holds no run"):
+        run(tmp_path / "nothing", "--resume")
+    with pytest.raises(AgentError, match="expected --out"):
+        train.main(["--resume"])
+    with pytest.raises(AgentError, match="multiple of --num-iterations 2"):
+        run(tmp_path / "run", num_iterations=2, save_steps=3)
+    assert not any(tmp_path.iterdir())

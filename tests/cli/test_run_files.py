@@ -1,0 +1,123 @@
+"""What a run leaves for a reader: its log, its curves, its numbers."""
+
+import io
+import json
+import subprocess
+import sys
+
+import pytest
+
+from ospo_agents import AgentError
+from ospo_agents.training.curves import draw_curves, panels
+from paths import ROOT
+from small_run import command, log, manifest, run, write_data
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("runs")
+    data = write_data(directory)
+    first = run(directory / "ospo", data=data, steps=3)
+    policy = {"policy": first / "warmstart", "warm_start_epochs": 0}
+    others = {name: run(directory / name, data=data, steps=3, algo=name, **policy) for name in ("grpo", "dpo", "sft")}
+    return {"ospo": first, **others}
+
+
+LOGGED = {
+    "ospo": {"reward", "nDCG@10", "entropy", "completions/mean_length", "segments", "credit_spread", "malformed"}
+    | {f"time/{stage}" for stage in ("generation", "scoring", "credit", "update")},
+    "grpo": {"reward", "nDCG@10", "entropy", "completions/mean_length", "malformed", "step_time"},
+    "dpo": {"rewards/accuracies", "rewards/margins", "entropy"},
+    "sft": {"entropy", "mean_token_accuracy"},
+}
+EVALUATIONS = {"evaluations/asked", "evaluations/distinct", "evaluations/cached"}
+
+
+@pytest.mark.parametrize("algo", LOGGED)
+def test_every_step_is_logged(runs, algo):
+    rows = log(runs[algo])
+    assert [row["step"] for row in rows] == [1, 2, 3]
+    for row in rows:
+        missing = (LOGGED[algo] | EVALUATIONS | {"loss", "seconds"}) - set(row)
+        assert not missing
+    if "reward" in rows[0]:
+        assert all(row["reward"] == row["nDCG@10"] for row in rows)
+
+
+@pytest.mark.parametrize("algo", LOGGED)
+def test_a_run_says_what_it_spent(runs, algo):
+    spent = manifest(runs[algo])
+    assert spent["rollouts"] == (0 if algo == "sft" else 24)
+    asked = log(runs[algo])[-1]["evaluations/asked"]
+    assert spent["evaluations"]["asked"] == asked
+    if algo == "ospo":
+        assert asked > 24
+    else:
+        assert asked == spent["rollouts"]
+    assert spent["seconds"] > 0
+    assert ("groups_without_spread" in spent) == (algo == "dpo")
+
+
+@pytest.mark.parametrize("algo", LOGGED)
+def test_curves_are_drawn(runs, algo):
+    assert (runs[algo] / "curves.png").read_bytes().startswith(PNG)
+    drawn = panels(log(runs[algo]))
+    wanted = {"loss", "entropy (nats a token)", "evaluations since the start"}
+    if algo in ("ospo", "grpo"):
+        wanted |= {"reward", "length (tokens)"}
+    if algo == "ospo":
+        wanted |= {"segments a rollout", "credit spread"}
+    assert wanted <= set(drawn)
+    assert ("segments a rollout" in drawn) == (algo == "ospo")
+    assert drawn["loss"] == {"loss": ([1, 2, 3], [row["loss"] for row in log(runs[algo])])}
+
+
+@pytest.mark.slow
+def test_two_processes_write_one_run(tmp_path, runs):
+    """As `accelerate launch` starts them; the first one writes, and each draws half of the rollouts."""
+    out = tmp_path / "run"
+    settings = {"data": manifest(runs["ospo"])["arguments"]["data"], "steps": 3, "save_steps": 2}
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [*launch, str(ROOT / "scripts" / "train.py"), *command(out, **settings)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=ROOT,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Wrote ") == 1
+    assert [row["step"] for row in log(out)] == [1, 2, 3]
+    assert (manifest(out)["processes"], manifest(out)["rollouts"]) == (2, 24)
+    assert manifest(out)["evaluations"]["asked"] == log(out)[-1]["evaluations/asked"] > 24
+    assert sorted(path.name for path in out.iterdir()) == sorted(path.name for path in runs["ospo"].iterdir())
+    (out / "run.json").write_text(json.dumps(manifest(out) | {"status": "unfinished"}))
+    with pytest.raises(AgentError, match=r"another number of processes \(2, now 1\)"):
+        run(out, "--resume")
+
+
+def test_curves_of_odd_logs(tmp_path):
+    """Nothing logged, one step, and numbers that are none."""
+    rows = [{"step": 1, "loss": 1.0, "reward": None}, {"step": 2, "loss": float("nan"), "seconds": 1.0}]
+    assert panels(rows) == {"loss": {"loss": ([1], [1.0])}}
+    for number, some in enumerate([[], rows[:1], rows, [*rows, {"step": 2, "train_runtime": 3.0}]]):
+        draw_curves(some, tmp_path / f"{number}.png", title="odd", metric="nDCG@10")
+        assert (tmp_path / f"{number}.png").read_bytes().startswith(PNG)
+
+
+def test_curves_show_what_was_logged(tmp_path):
+    """A picture of other numbers is another picture."""
+    rows = [{"step": step, "loss": 1.0, "reward": step / 10} for step in range(1, 5)]
+    pictures = []
+    for name, scale in (("a", 1), ("b", 1), ("c", -1)):
+        changed = [{**row, "reward": row["reward"] * scale} for row in rows]
+        draw_curves(changed, tmp_path / name, title="t", metric="m")
+        pictures.append((tmp_path / name).read_bytes())
+    assert pictures[0] == pictures[1] != pictures[2]
+
+
+def test_logs_are_json_lines(runs):
+    stream = io.StringIO((runs["ospo"] / "log.jsonl").read_text())
+    assert all(isinstance(json.loads(line), dict) for line in stream)

@@ -1,0 +1,6 @@
+"""Where the repository lies, and the real data that may lie beside it."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+SHARED_DATA = ROOT.parent / "shared" / "data"

@@ -1,0 +1,51 @@
+"""Training runs of a second or two, on a data set of a few queries."""
+
+import json
+
+from envs_data import prepare_esci
+from official_files import esci_examples, write_esci
+from ospo_cli import train
+
+# 13 training prompts, 4 of them a step: a pass over them is three steps, and one prompt is left out of each.
+SETTINGS = {
+    "env": "OSPO-ESCI-v0",
+    "batch_size": 8,
+    "group_size": 2,
+    "warm_start_epochs": 30,
+    "max_completion_length": 8,
+}
+
+
+def write_data(directory):
+    """A prepared directory in the manner of ESCI."""
+    prepare_esci(write_esci(directory / "files", esci_examples(20)), directory / "data", pool_size=12)
+    return directory / "data"
+
+
+def command(out, *flags, **settings):
+    """The command line of a run; a run that goes on knows its settings."""
+    given = settings if "--resume" in flags else SETTINGS | settings
+    pairs = [(f"--{name.replace('_', '-')}", str(value)) for name, value in given.items()]
+    return [*flags, "--out", str(out), *(word for pair in pairs for word in pair)]
+
+
+def run(out, *flags, **settings):
+    """Train in this process."""
+    train.main(command(out, *flags, **settings))
+    return out
+
+
+def weights(out, stage="policy"):
+    """The policy's weights or its adapter's, as bytes."""
+    (path,) = (out / stage).glob("*.safetensors")
+    return path.read_bytes()
+
+
+def log(out):
+    """The rows of the log that are of steps."""
+    rows = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    return [row for row in rows if "loss" in row]
+
+
+def manifest(out):
+    return json.loads((out / "run.json").read_text())

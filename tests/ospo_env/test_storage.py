@@ -1,0 +1,172 @@
+"""Arrays of indexes on disk: built once whoever asks, never half there, never silently other than what was built."""
+
+import pickle
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ospo_env.errors import RetrieverError
+from ospo_env.retrievers.storage import ArrayFile, stored_arrays
+from paths import ROOT
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("OSPO_CACHE_DIR", str(tmp_path))
+    return tmp_path / "indexes"
+
+
+def write(directory):
+    np.save(directory / "rows.npy", np.arange(6, dtype=np.int32).reshape(2, 3))
+    big = np.lib.format.open_memmap(directory / "big.npy", mode="w+", dtype=np.float64, shape=(100,))
+    big[:] = 0.5
+    np.save(directory / "none.npy", np.empty((0, 4), dtype=np.float32))
+
+
+def never(directory):
+    raise AssertionError("built twice")
+
+
+def test_what_was_built_is_mapped_and_read_only(cache):
+    built = stored_arrays("kind-0a", write, label="an index")
+    opened = stored_arrays("kind-0a", never, label="an index")
+    for arrays in (built, opened):
+        assert sorted(arrays) == ["big", "none", "rows"]
+        assert arrays["rows"].tolist() == [[0, 1, 2], [3, 4, 5]]
+        assert arrays["none"].shape == (0, 4)
+        assert arrays["none"].dtype == np.float32
+        assert isinstance(arrays["big"].base, np.memmap)
+        with pytest.raises(ValueError, match="read-only"):
+            arrays["big"][0] = 1.0
+    assert sorted(path.name for path in cache.iterdir()) == [".kind-0a.lock", "kind-0a"]
+
+
+def test_keys_do_not_share_and_must_name_a_directory(cache):
+    stored_arrays("kind-0a", write, label="an index")
+    other = stored_arrays("kind-0b", lambda path: np.save(path / "x.npy", np.ones(1)), label="another")
+    assert list(other) == ["x"]
+    for key in ("", "..", ".hidden", "a/b", "/a", "a\0"):
+        with pytest.raises(ValueError, match="expected a key"):
+            stored_arrays(key, never, label="none")
+
+
+def test_pickled_as_the_place_where_they_lie(cache, monkeypatch):
+    stored = stored_arrays("kind-0a", write, label="an index")
+    content = pickle.dumps({"a retriever": stored})
+    assert len(content) < stored["big"].nbytes
+    monkeypatch.setenv("OSPO_CACHE_DIR", "/elsewhere")
+    (opened,) = pickle.loads(content).values()
+    assert isinstance(opened["rows"].base, np.memmap)
+    assert {name: array.tolist() for name, array in opened.items()} == {n: a.tolist() for n, a in stored.items()}
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def change_type(path):
+    path.write_bytes(path.read_bytes().replace(b"<f8", b"<i8"))
+
+
+@pytest.mark.parametrize(
+    ("file", "damage", "reason"),
+    [
+        ("big.npy", truncate, "expected 928 bytes in big.npy, got 927"),
+        ("big.npy", change_type, "expected <f8 of shape [100] in big.npy, got <i8"),
+        ("rows.npy", Path.unlink, "FileNotFoundError"),
+        ("index.json", Path.unlink, "FileNotFoundError"),
+        ("index.json", truncate, None),
+        ("index.json", lambda path: path.write_text("{"), "JSONDecodeError"),
+        ("index.json", lambda path: path.write_text('{"arrays": {"rows": {"shape": 1}}}'), "TypeError"),
+        ("index.json", lambda path: path.write_text("[]"), "TypeError"),
+    ],
+)
+def test_a_damaged_index_is_named_and_not_built_over(cache, file, damage, reason):
+    stored_arrays("kind-0a", write, label="an index")
+    damage(cache / "kind-0a" / file)
+    if reason is None:  # the last newline says nothing
+        assert stored_arrays("kind-0a", never, label="an index")
+        return
+    with pytest.raises(RetrieverError, match=re.escape(reason)) as caught:
+        stored_arrays("kind-0a", never, label="an index")
+    assert f"{cache / 'kind-0a'} is not what was built" in str(caught.value)
+    assert "remove that directory" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_build_that_fails_leaves_nothing(cache):
+    def failing(directory):
+        write(directory)
+        raise ZeroDivisionError("half way")
+
+    with pytest.raises(ZeroDivisionError, match="half way"):
+        stored_arrays("kind-0a", failing, label="an index")
+    assert [path.name for path in cache.iterdir()] == [".kind-0a.lock"]
+    assert "rows" in stored_arrays("kind-0a", write, label="an index")
+
+
+def test_a_build_that_writes_something_else_is_refused(cache):
+    with pytest.raises(ValueError, match="pickle"):
+        stored_arrays("kind-0a", lambda path: (path / "a.txt").write_text("no array"), label="an index")
+    assert not (cache / "kind-0a").exists()
+
+
+def test_a_place_that_cannot_be_used_is_named(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("OSPO_CACHE_DIR", str(tmp_path / "file"))
+    with pytest.raises(RetrieverError, match=r"cannot keep an index at .*OSPO_CACHE_DIR") as caught:
+        stored_arrays("kind-0a", never, label="an index")
+    assert "\n" not in str(caught.value)
+
+
+PROGRAM = """
+import sys, time
+import numpy as np
+from ospo_env.retrievers.storage import stored_arrays
+built = []
+def build(directory):
+    np.save(directory / "left.npy", np.zeros(3))
+    print("building", flush=True)
+    time.sleep(float(sys.argv[1]))
+    np.save(directory / "rows.npy", np.arange(5))
+    built.append(1)
+print(stored_arrays("kind-0a", build, label="an index")["rows"].sum(), len(built))
+"""
+
+
+def start(cache, seconds):
+    environment = {"OSPO_CACHE_DIR": str(cache.parent), "PATH": ""}
+    command = [sys.executable, "-c", PROGRAM, str(seconds)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment)
+
+
+def test_several_processes_build_one(cache):
+    said = [process.communicate(timeout=60)[0].split("\n") for process in [start(cache, 0.5) for _ in range(3)]]
+    assert sorted(lines[-2] for lines in said) == ["10 0", "10 0", "10 1"]
+
+
+def test_a_killed_build_leaves_nothing_that_counts(cache):
+    killed = start(cache, 60)
+    assert killed.stdout.readline() == "building\n"
+    killed.send_signal(signal.SIGKILL)
+    killed.wait(timeout=60)
+    killed.stdout.close()
+    assert not (cache / "kind-0a").exists()
+    assert "rows" in stored_arrays("kind-0a", write, label="an index")  # not held up by the dead process's lock
+    assert sorted(path.name for path in cache.iterdir()) == [".kind-0a.lock", "kind-0a"]
+
+
+@pytest.mark.parametrize("sizes", [[], [0], [3, 0, 9, 100_000]])
+def test_an_array_that_grows(tmp_path, sizes):
+    parts = [np.arange(size) - 2 for size in sizes]
+    with ArrayFile(tmp_path / "grown.npy", np.int32) as file:
+        for part in parts:
+            file.append(part)
+    found = np.load(tmp_path / "grown.npy", mmap_mode="r")
+    assert found.dtype == np.int32
+    np.testing.assert_array_equal(found, np.concatenate([np.empty(0, dtype=np.int64), *parts]))
