@@ -2,9 +2,11 @@
 
 from envs_data.custom.prepare import prepare_beir, prepare_tables
 from envs_data.errors import DataError, FileFaults
+from envs_data.layout import SPLITS
 from envs_data.official.esci import prepare_esci
 from envs_data.official.hm import prepare_hm
-from envs_data.prepared import SPLITS, PreparedData, load_prepared, write_prepared
+from envs_data.prepared import PreparedData, load_prepared
+from envs_data.writing import write_prepared
 
 __all__ = [
     "SPLITS",

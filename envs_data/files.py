@@ -1,10 +1,13 @@
-"""Files written all or nothing, and digests of files."""
+"""Files written all or nothing, digests of files, and the mark of synthetic ones."""
 
 import hashlib
 import os
 from pathlib import Path
 
-__all__ = ["file_sha256", "write_atomically"]
+__all__ = ["SYNTHETIC_MARK", "file_sha256", "is_synthetic", "write_atomically"]
+
+SYNTHETIC_MARK = "SYNTHETIC.json"
+"""A file of this name beside others says that they were generated."""
 
 
 def file_sha256(path: Path) -> str:
@@ -21,3 +24,8 @@ def write_atomically(path: Path, content: bytes) -> None:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def is_synthetic(source: Path) -> bool:
+    """Whether the files of a directory say that they were generated rather than collected from shoppers."""
+    return (source / SYNTHETIC_MARK).is_file()

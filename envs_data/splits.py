@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs_data.errors import DataError
-from envs_data.prepared import SPLITS
+from envs_data.layout import SPLITS
 
 __all__ = ["check_whole_number", "random_stream", "shuffle_within_splits", "split_labels"]
 

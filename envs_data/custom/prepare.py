@@ -27,10 +27,11 @@ from envs_data.assembly.words import words
 from envs_data.custom.beir import read_beir
 from envs_data.custom.tables import OwnTables, read_tables
 from envs_data.errors import DataError
-from envs_data.files import file_sha256
-from envs_data.official.sources import is_synthetic
-from envs_data.prepared import SPLITS, PreparedData, write_prepared
+from envs_data.files import file_sha256, is_synthetic
+from envs_data.layout import SPLITS
+from envs_data.prepared import PreparedData
 from envs_data.splits import random_stream, shuffle_within_splits, split_labels
+from envs_data.writing import write_prepared
 
 __all__ = ["prepare_beir", "prepare_tables"]
 

@@ -24,10 +24,12 @@ from envs_data.assembly.pools import SharedValues, build_pools, check_pool_size,
 from envs_data.assembly.shared_words import share_rare_word
 from envs_data.assembly.words import words
 from envs_data.errors import DataError
+from envs_data.files import is_synthetic
 from envs_data.official.esci_files import EXAMPLES, PRODUCTS, read_documents, read_examples
-from envs_data.official.sources import is_synthetic, source_file, source_hashes
-from envs_data.prepared import PreparedData, write_prepared
+from envs_data.official.sources import source_file, source_hashes
+from envs_data.prepared import PreparedData
 from envs_data.splits import random_stream, shuffle_within_splits, split_labels
+from envs_data.writing import write_prepared
 
 __all__ = ["prepare_esci"]
 

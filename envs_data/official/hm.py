@@ -26,10 +26,12 @@ from envs_data.assembly.demonstrations import join_phrases, keep_some, swap_some
 from envs_data.assembly.pools import SharedValues, build_pools, check_pool_size, shared_values
 from envs_data.assembly.words import words
 from envs_data.errors import DataError
+from envs_data.files import is_synthetic
 from envs_data.official.hm_files import ARTICLES, CUSTOMERS, TRANSACTIONS, Purchases, read_documents, read_purchases
-from envs_data.official.sources import is_synthetic, source_file, source_hashes
-from envs_data.prepared import PreparedData, write_prepared
+from envs_data.official.sources import source_file, source_hashes
+from envs_data.prepared import PreparedData
 from envs_data.splits import check_whole_number, random_stream, shuffle_within_splits, split_labels
+from envs_data.writing import write_prepared
 
 __all__ = ["prepare_hm"]
 

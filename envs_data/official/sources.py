@@ -9,18 +9,13 @@ from envs_data.errors import DataError
 from envs_data.files import file_sha256
 
 __all__ = [
-    "SYNTHETIC_MARK",
     "check_key",
     "collect",
-    "is_synthetic",
     "scan_csv",
     "scan_parquet",
     "source_file",
     "source_hashes",
 ]
-
-SYNTHETIC_MARK = "SYNTHETIC.json"
-"""A file of this name beside the official ones says that they were generated."""
 
 
 def source_file(source: Path, *names: str) -> Path:
@@ -43,11 +38,6 @@ def source_file(source: Path, *names: str) -> Path:
         if (source / name).is_file():
             return source / name
     raise DataError(f"expected the file {' or '.join(names)} in {source}; download it there or check --source")
-
-
-def is_synthetic(source: Path) -> bool:
-    """Whether the files of a directory say that they were generated rather than collected from shoppers."""
-    return (source / SYNTHETIC_MARK).is_file()
 
 
 def source_hashes(files: Iterable[Path]) -> dict[str, str]:

@@ -10,10 +10,12 @@ from filelock import FileLock, Timeout
 
 from envs_data.cache import CACHE_VARIABLE, cache_directory
 from envs_data.errors import DataError, unknown_name
-from envs_data.prepared import FORMAT_VERSION, PreparedData, load_prepared, write_prepared
+from envs_data.manifest import FORMAT_VERSION
+from envs_data.prepared import PreparedData, load_prepared
 from envs_data.sample import fashion, shopping
 from envs_data.sample.shop import Shop
 from envs_data.sample.tables import POOL_SIZE, shop_tables
+from envs_data.writing import write_prepared
 
 __all__ = ["CONTENT_VERSION", "KINDS", "load_sample", "sample_data"]
 

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from envs_data.assembly.pools import build_pools, shared_values
-from envs_data.prepared import SPLITS
+from envs_data.layout import SPLITS
 from envs_data.sample.demonstrations import write_demonstrations
 from envs_data.sample.shop import COMPLEMENT, EXACT, SUBSTITUTE, Needs, Shop, as_stated, gains
 from envs_data.splits import random_stream

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from envs_data import DataError
-from envs_data.official.sources import SYNTHETIC_MARK
+from envs_data.files import SYNTHETIC_MARK
 from ospo_cli._cli import Parser
 from ospo_cli._official_size.esci import write_esci
 from ospo_cli._official_size.hm import write_hm

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from envs_data import SPLITS, PreparedData, prepare_beir, prepare_esci, prepare_hm, prepare_tables
 from envs_data.official.hm import MAX_QUERIES
-from envs_data.prepared import check_replaceable
+from envs_data.writing import check_replaceable
 from ospo_cli._cli import Parser
 
 _ESCI = """Reads shopping_queries_dataset_examples.parquet and shopping_queries_dataset_products.parquet

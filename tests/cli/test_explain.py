@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from hypothesis import given
 
-from envs_data.prepared import write_prepared
+from envs_data.writing import write_prepared
 from ospo_agents import AgentError
 from ospo_agents.credit import shapley_values
 from ospo_agents.segments import phrases, words

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from envs_data import DataError, prepare_tables, write_prepared
-from envs_data.official.sources import SYNTHETIC_MARK
+from envs_data.files import SYNTHETIC_MARK
 from official_files import judged_ids
 from ospo_cli import evaluate, prepare
 from ospo_env import TaskError

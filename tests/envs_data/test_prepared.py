@@ -8,7 +8,7 @@ import pytest
 
 from envs_data import DataError, load_prepared, write_prepared
 from envs_data.files import file_sha256
-from envs_data.prepared import check_replaceable
+from envs_data.writing import check_replaceable
 from official_files import table
 
 NAMES = ("documents", "queries", "pools", "qrels", "demonstrations")

@@ -1,0 +1,138 @@
+"""Writing a prepared directory: all of it or nothing, and nothing of anybody else's is replaced."""
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from envs_data.documents import Documents
+from envs_data.errors import DataError, one_line
+from envs_data.files import file_sha256
+from envs_data.layout import TABLES, cast_table, check_tables
+from envs_data.manifest import FILES, FORMAT_VERSION, MANIFEST, manifest_bytes
+from envs_data.prepared import PreparedData
+
+__all__ = ["check_replaceable", "write_prepared"]
+
+
+def write_prepared(
+    out: Path,
+    tables: Mapping[str, pl.DataFrame | Documents],
+    *,
+    dataset: str,
+    synthetic: bool,
+    arguments: Mapping[str, Any],
+    sources: Mapping[str, str],
+    counts: Mapping[str, int],
+) -> PreparedData:
+    """Write a prepared directory under a temporary name, then rename it to ``out``.
+
+    The same tables and arguments give the same bytes: nothing of the clock or the machine is stored. An
+    earlier prepared directory at ``out`` is replaced, anything else there is an error.
+
+    Args:
+        out: The directory to make.
+        tables: The five tables by name, in the columns and types of the module's docstring; the documents also as a
+            ``PreparedData`` holds them.
+        dataset: Short name of the data set, for example ``"esci"``.
+        synthetic: Whether this project generated the data.
+        arguments: What shaped the data (seed, filters), JSON-able.
+        sources: Digest of each source file by its name.
+        counts: What was kept, left out and filled up.
+
+    Returns:
+        The data set as ``load_prepared`` would read it.
+
+    Raises:
+        DataError: ``out`` holds something else or cannot be written to, or a table breaks the layout.
+    """
+    check_replaceable(out)
+    frames = {name: table.frame if isinstance(table, Documents) else table for name, table in tables.items()}
+    checked = {name: cast_table(name, frames[name]) for name in TABLES}
+    check_tables(checked["documents"].lazy(), {name: table for name, table in checked.items() if name != "documents"})
+    with _writing_to(out):
+        out = out.resolve()  # the directory itself is replaced, not a link to it
+        partial = out.parent / f".{out.name}.partial-{os.getpid()}"
+        out.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        try:
+            for file, name in FILES.items():
+                checked[name].write_parquet(partial / file, compression="zstd", statistics=False)
+            manifest = {
+                "format_version": FORMAT_VERSION,
+                "dataset": dataset,
+                "synthetic": synthetic,
+                "arguments": dict(arguments),
+                "sources": dict(sources),
+                "counts": dict(counts),
+                "files": {file: file_sha256(partial / file) for file in FILES},
+            }
+            (partial / MANIFEST).write_bytes(manifest_bytes(manifest))
+            _put(partial, out)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    return PreparedData(Documents(checked.pop("documents")), **checked, manifest=manifest)
+
+
+def check_replaceable(out: Path, source: Path | None = None) -> None:
+    """Check, before long work starts, that ``write_prepared`` may write to ``out``.
+
+    Args:
+        out: Where to write. What may be replaced there is an empty directory, or one that holds nothing but the
+            files of a prepared one.
+        source: The directory that will be read, if there is one; it must not be ``out`` or lie inside.
+
+    Raises:
+        DataError: Something else is there, the source would be replaced, or no directory can be made there.
+    """
+    with _writing_to(out):
+        if source is not None and source.resolve().is_relative_to(out.resolve()):
+            raise DataError(f"{out} holds the source {source}; choose another place to write to")
+        if out.exists() and not (out.is_dir() and (_is_prepared(out) or not any(out.iterdir()))):
+            raise DataError(
+                f"{out} exists and is not a prepared directory; remove it or choose another place to write to"
+            )
+        for parent in out.parents:
+            if parent.exists():
+                if not parent.is_dir() or not os.access(parent, os.W_OK):
+                    raise DataError(f"expected a directory that can be written to, for {out}; {parent} is not")
+                return
+
+
+def _is_prepared(path: Path) -> bool:
+    """Whether a directory holds a manifest of ours, of any version, and nothing that ``write_prepared`` did not put."""
+    try:
+        manifest = json.loads((path / MANIFEST).read_bytes())
+    except (OSError, ValueError):
+        return False
+    said = isinstance(manifest, dict) and {"format_version", "dataset", "files"} <= manifest.keys()
+    return said and all(entry.is_file() and entry.name in {MANIFEST, *FILES} for entry in path.iterdir())
+
+
+def _put(partial: Path, out: Path) -> None:
+    """Rename a directory to ``out``; what stood there goes if that succeeds, and else comes back."""
+    if not out.exists():
+        partial.rename(out)
+        return
+    replaced = out.parent / f".{out.name}.replaced-{os.getpid()}"
+    out.rename(replaced)
+    try:
+        partial.rename(out)
+    except BaseException:
+        replaced.rename(out)
+        raise
+    shutil.rmtree(replaced)
+
+
+@contextlib.contextmanager
+def _writing_to(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise DataError(f"cannot write to {out}: {one_line(error)}; choose another place to write to") from error
