@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from envs_data import PreparedData
 from envs_data.errors import one_line, unknown_name
+from ospo_env.data_access import open_data
 from ospo_env.errors import RenderModeError, TaskError
 from ospo_env.outcomes import Outcome, judge
-from ospo_env.registration import open_data
 from ospo_env.rendering import describe, render_episode
 from ospo_env.retrievers.registry import RetrieverSpec
 from ospo_env.spaces import FreeText

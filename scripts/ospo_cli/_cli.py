@@ -11,7 +11,7 @@ import gymnasium as gym
 from envs_data import SPLITS, DataError, FileFaults, PreparedData
 from ospo_agents import AgentError
 from ospo_env import RetrieverError, RewriteEnv, TaskError
-from ospo_env.registration import open_data
+from ospo_env.data_access import open_data
 
 
 class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):

@@ -6,7 +6,7 @@ import gymnasium as gym
 import pytest
 from gymnasium.utils.env_checker import data_equivalence
 
-import ospo_env.registration
+import ospo_env.data_access
 from envs_data import DataError, load_prepared, write_prepared
 from ospo_env import RewriteEnv, TaskError
 from shop import shop, write_shop
@@ -68,7 +68,7 @@ def test_data_and_retriever_are_shared_and_read_anew_when_written_anew(tmp_path,
         loads.append(path)
         return load_prepared(path)
 
-    monkeypatch.setattr(ospo_env.registration, "load_prepared", counted)
+    monkeypatch.setattr(ospo_env.data_access, "load_prepared", counted)
     write_shop(tmp_path / "shop")
     envs = [RewriteEnv(data=str(tmp_path / "shop")) for _ in range(3)]
     assert len(loads) == 1
@@ -84,7 +84,7 @@ def test_data_and_retriever_are_shared_and_read_anew_when_written_anew(tmp_path,
 
 def test_sharing_changes_no_result(tmp_path):
     """One environment after another, two in turns, and a data set of its own: the same episodes."""
-    ospo_env.registration._shared_directory.cache_clear()
+    ospo_env.data_access._shared_directory.cache_clear()
     write_shop(tmp_path / "shop")
 
     def episodes(env, seed):
@@ -93,7 +93,7 @@ def test_sharing_changes_no_result(tmp_path):
 
     first, second = (RewriteEnv(data=tmp_path / "shop") for _ in range(2))
     one = [episodes(first, 0), episodes(second, 1), episodes(first, 0)]
-    ospo_env.registration._shared_directory.cache_clear()
+    ospo_env.data_access._shared_directory.cache_clear()
     two = [episodes(RewriteEnv(data=load_prepared(tmp_path / "shop")), seed) for seed in (0, 1, 0)]
     assert data_equivalence(one, two, exact=True)
     assert not data_equivalence(one[0], one[1])
