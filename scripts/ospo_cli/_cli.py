@@ -10,7 +10,7 @@ import gymnasium as gym
 
 from envs_data import SPLITS, DataError, FileFaults, PreparedData
 from ospo_agents import AgentError
-from ospo_env import RetrieverError, RewriteEnv, TaskError
+from ospo_env import RetrievalTask, RetrieverError, RewriteEnv, TaskError
 from ospo_env.data_access import open_data
 
 
@@ -62,7 +62,7 @@ def open_task(
     metric: str,
     candidates: str = "pool",
     max_words: int | None = None,
-) -> Any:
+) -> RetrievalTask:
     """The task behind an environment id, as ``gym.make`` opens it.
 
     Args:
@@ -78,7 +78,7 @@ def open_task(
         TaskError: The id is unknown or not one of this project's, or an argument is wrong.
         DataError: The data cannot be read.
     """
-    arguments = {
+    arguments: dict[str, Any] = {
         "data": None if data is None else str(data),
         "retriever": retriever,
         "metric": metric,
@@ -100,7 +100,7 @@ def open_task(
     return env.unwrapped.task
 
 
-def first_split(task: Any) -> str:
+def first_split(task: RetrievalTask) -> str:
     """The first of test, validation and train that has queries."""
     return _first_filled(task.data)
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 from ospo_agents import AgentError
 from ospo_agents.training.run_directory import read_run
 from ospo_cli._sb3 import is_sb3_policy, open_sb3_policy
-from ospo_env import REFERENCE_POLICIES, Rewrites, make_reference_policy, read_rewrites
+from ospo_env import REFERENCE_POLICIES, RetrievalTask, Rewrites, make_reference_policy, read_rewrites
 
 __all__ = ["KINDS", "FoundPolicy", "Request", "open_policy"]
 
@@ -47,7 +47,7 @@ class Write(Protocol):
     """Writes or reads the rewrites of all prompts of a task."""
 
     def __call__(
-        self, task: Any, ids: Sequence[str], prompts: Sequence[str], progress: Callable[[int], object]
+        self, task: RetrievalTask, ids: Sequence[str], prompts: Sequence[str], progress: Callable[[int], object]
     ) -> Rewrites:
         """Rewrites of these prompts, in order; ``progress`` is told of as many of them as were just done."""
         ...
@@ -65,7 +65,7 @@ class FoundPolicy:
 
     write: Write
     of_retriever: bool = False
-    check: Callable[[Any, Sequence[str]], None] = lambda task, ids: None
+    check: Callable[[RetrievalTask, Sequence[str]], None] = lambda task, ids: None
 
 
 def open_policy(name: str, request: Request) -> FoundPolicy:
@@ -91,7 +91,9 @@ def _reference(name: str, request: Request) -> FoundPolicy | None:
     if name not in REFERENCE_POLICIES:
         return None
 
-    def write(task: Any, ids: Sequence[str], prompts: Sequence[str], progress: Callable[[int], object]) -> Rewrites:
+    def write(
+        task: RetrievalTask, ids: Sequence[str], prompts: Sequence[str], progress: Callable[[int], object]
+    ) -> Rewrites:
         texts = make_reference_policy(name, task, request.seed)(ids, prompts)
         progress(len(ids))
         return _rewrites(name, request, task, ids, texts)
@@ -112,7 +114,9 @@ def _endpoint(name: str, request: Request) -> FoundPolicy | None:
         seed=request.seed if request.temperature > 0 else None,  # some endpoints refuse one
     )
 
-    def write(task: Any, ids: Sequence[str], prompts: Sequence[str], progress: Callable[[int], object]) -> Rewrites:
+    def write(
+        task: RetrievalTask, ids: Sequence[str], prompts: Sequence[str], progress: Callable[[int], object]
+    ) -> Rewrites:
         policy.progress = progress
         texts = policy(ids, prompts)
         notes = {"endpoint": policy.endpoint, "malformed": policy.malformed}
@@ -127,7 +131,7 @@ def _stored(name: str, request: Request) -> FoundPolicy | None:
         return None
     stored = read_rewrites(name)
 
-    def check(task: Any, ids: Sequence[str]) -> None:
+    def check(task: RetrievalTask, ids: Sequence[str]) -> None:
         if stored.fingerprint != task.data.fingerprint:
             raise AgentError(
                 f"{name}: expected rewrites of the data {task.data.fingerprint[:16]}; they are of "
@@ -138,7 +142,9 @@ def _stored(name: str, request: Request) -> FoundPolicy | None:
                 f"{name}: expected rewrites of the {len(ids)} prompts of --split {request.split}, in order"
             )
 
-    def write(task: Any, ids: Sequence[str], prompts: Sequence[str], progress: Callable[[int], object]) -> Rewrites:
+    def write(
+        task: RetrievalTask, ids: Sequence[str], prompts: Sequence[str], progress: Callable[[int], object]
+    ) -> Rewrites:
         progress(len(ids))
         return stored
 
@@ -153,7 +159,9 @@ def _stable_baselines(name: str, request: Request) -> FoundPolicy | None:
     if request.temperature > 0:
         raise AgentError(f"--temperature: {name} is of Stable-Baselines3 and takes its best action; leave it at 0")
 
-    def write(task: Any, ids: Sequence[str], prompts: Sequence[str], progress: Callable[[int], object]) -> Rewrites:
+    def write(
+        task: RetrievalTask, ids: Sequence[str], prompts: Sequence[str], progress: Callable[[int], object]
+    ) -> Rewrites:
         texts = open_sb3_policy(where, task)(ids, prompts)
         progress(len(ids))
         return _rewrites(name, request, task, ids, texts, _run_notes(where.resolve()))
@@ -169,7 +177,9 @@ def _language_model(name: str, request: Request) -> FoundPolicy | None:
 
     where = lm_policy.find_policy(name)
 
-    def write(task: Any, ids: Sequence[str], prompts: Sequence[str], progress: Callable[[int], object]) -> Rewrites:
+    def write(
+        task: RetrievalTask, ids: Sequence[str], prompts: Sequence[str], progress: Callable[[int], object]
+    ) -> Rewrites:
         from ospo_agents.training.progress import quiet
 
         quiet()
@@ -199,7 +209,7 @@ KINDS: tuple[Callable[[str, Request], FoundPolicy | None], ...] = (
 def _rewrites(
     name: str,
     request: Request,
-    task: Any,
+    task: RetrievalTask,
     ids: Sequence[str],
     texts: Sequence[str],
     notes: dict[str, Any] | None = None,

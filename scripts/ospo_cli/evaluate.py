@@ -23,7 +23,7 @@ from ospo_agents import AgentError
 from ospo_cli._cli import MAX_WORDS_HELP, Parser, open_task
 from ospo_cli._matrix import draw_matrix, policy_labels, print_tables, summarise
 from ospo_cli._policies import FoundPolicy, Request, open_policy
-from ospo_env import Rewrites, make_reference_policy, rescore, write_rewrites
+from ospo_env import RetrievalTask, Rewrites, make_reference_policy, rescore, write_rewrites
 from ospo_env.evaluation.trec import check_ids, full_level, gain_scale, qrels_lines, run_lines
 
 
@@ -140,7 +140,7 @@ def _check(arguments: Namespace) -> None:
 
 
 def _write_once(
-    policies: dict[str, FoundPolicy], task: Any, ids: list[str], prompts: list[str], directory: Path | None
+    policies: dict[str, FoundPolicy], task: RetrievalTask, ids: list[str], prompts: list[str], directory: Path | None
 ) -> dict[str, Rewrites]:
     """The rewrites of the policies that need no retriever, with a bar for each; a file each as soon as it is done."""
     written = {}
@@ -159,7 +159,7 @@ def _write_once(
 def _judge(
     policies: dict[str, FoundPolicy],
     written: dict[str, Rewrites],
-    tasks: dict[str, Any],
+    tasks: dict[str, RetrievalTask],
     ids: list[str],
     prompts: list[str],
     trec: Path | None,
@@ -178,12 +178,12 @@ def _judge(
     return values
 
 
-def _write_trec(directory: Path, tag: str, rewrites: Rewrites, task: Any) -> None:
+def _write_trec(directory: Path, tag: str, rewrites: Rewrites, task: RetrievalTask) -> None:
     lines = run_lines(rewrites.prompt_ids, task.rankings(rewrites.prompt_ids, rewrites.texts), tag)
     write_atomically(directory / f"{tag}.run", "".join(f"{line}\n" for line in lines).encode())
 
 
-def _write_qrels(directory: Path, task: Any, ids: list[str]) -> int:
+def _write_qrels(directory: Path, task: RetrievalTask, ids: list[str]) -> int:
     """Write the judgements of some queries, all of whose ids must be fit for it; what the gains were multiplied by."""
     check_ids((*ids, *task.data.documents["doc_id"]))
     judgements = task.judgements(ids)

@@ -17,6 +17,7 @@ from envs_data.files import write_atomically
 from ospo_agents import AgentError
 from ospo_cli._cli import MAX_WORDS_HELP, Parser, first_split, open_task
 from ospo_cli._explanation import Explanation, Row, credit_colour, explain
+from ospo_env import RetrievalTask
 from ospo_env.rendering import one_line
 
 _MAX_TITLE = 60
@@ -87,7 +88,7 @@ def coloured(choice: str) -> bool:
     return choice == "always"
 
 
-def _lines(found: Explanation, arguments: Namespace, task: Any, colours: bool) -> list[str]:
+def _lines(found: Explanation, arguments: Namespace, task: RetrievalTask, colours: bool) -> list[str]:
     kind = "synthetic data" if task.data.synthetic else "real data"
     beyond = f"  ({found.words_beyond_cap} words beyond the cap)" if found.words_beyond_cap else ""
     lines = [
@@ -122,7 +123,7 @@ def _ranked_line(row: Row) -> str:
 
 def _painted_text(found: Explanation) -> str:
     """The rewrite with each segment on its colour; white space at a segment's ends stays plain."""
-    parts = []
+    parts: list[str] = []
     for segment in found.segments:
         shown = one_line(segment.text)
         parts.append(" " if parts and segment.text[:1].isspace() else "")
@@ -137,7 +138,7 @@ def _painted(text: str, credit: float, largest: float, colours: bool) -> str:
     return f"\x1b[38;2;17;17;17;48;2;{red};{green};{blue}m{text}\x1b[0m"
 
 
-def _as_json(found: Explanation, arguments: Namespace, task: Any) -> dict[str, Any]:
+def _as_json(found: Explanation, arguments: Namespace, task: RetrievalTask) -> dict[str, Any]:
     return {
         "env": arguments.env,
         "dataset": task.data.manifest["dataset"],

@@ -9,6 +9,7 @@ python scripts/prepare.py beir  --source DIR --out runs/data/beir
 import argparse
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from envs_data import SPLITS, PreparedData, prepare_beir, prepare_esci, prepare_hm, prepare_tables
 from envs_data.official.hm import MAX_QUERIES
@@ -85,7 +86,7 @@ def summary(data: PreparedData, out: Path) -> list[str]:
     counts: Mapping[str, int] = data.manifest["counts"]
     splits = {name: int((data.queries["split"] == name).sum()) for name in SPLITS}
     kinds = ", ".join(f"{counts[f'pool_{kind}']:,} {kind}" for kind in ("judged", "hard", "related", "random"))
-    sizes = data.pools["doc_rows"].list.len()
+    sizes = data.pools["doc_rows"].list.len().to_numpy()
     lines = [
         f"Wrote {out}:",
         f"  documents       {data.documents.height:,}",
@@ -117,7 +118,7 @@ def _parser() -> Parser:
         "replaced; anything else there is an error.",
     )
     source, shared, own = (Parser(add_help=False) for _ in range(3))
-    needed = {"type": Path, "required": True, "default": argparse.SUPPRESS}
+    needed: dict[str, Any] = {"type": Path, "required": True, "default": argparse.SUPPRESS}
     source.add_argument("--source", metavar="DIR", help="directory of the files", **needed)
     shared.add_argument("--out", metavar="DIR", help="directory to write", **needed)
     shared.add_argument("--pool-size", type=int, default=100, metavar="P", help="documents in a pool, 2 to 10,000")

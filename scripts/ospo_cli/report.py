@@ -10,7 +10,6 @@ import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -21,6 +20,7 @@ from ospo_cli._explanation import Explanation, explain
 from ospo_cli._report.curves import learning_curves
 from ospo_cli._report.page import render_page
 from ospo_cli._report.runs import Run, read_evaluation, read_runs, same_settings
+from ospo_env import RetrievalTask
 
 
 def parse(argv: Sequence[str] | None) -> Namespace:
@@ -76,7 +76,7 @@ def main(argv: Sequence[str] | None) -> None:
     print(f"Wrote {arguments.out}: open it in a browser")
 
 
-def _open_task(first: Run, moved: Path | None) -> Any:
+def _open_task(first: Run, moved: Path | None) -> RetrievalTask:
     """The task that the run was trained on.
 
     Raises:
@@ -100,7 +100,7 @@ def _open_task(first: Run, moved: Path | None) -> Any:
     return task
 
 
-def _choose(arguments: Namespace, task: Any) -> tuple[list[str], str]:
+def _choose(arguments: Namespace, task: RetrievalTask) -> tuple[list[str], str]:
     """Ids of the queries to show, and in words how they were chosen."""
     if arguments.queries is not None:
         ids = list(dict.fromkeys(arguments.queries))
@@ -115,7 +115,7 @@ def _choose(arguments: Namespace, task: Any) -> tuple[list[str], str]:
     return [ids[row] for row in sorted(rows)], chosen
 
 
-def _explained(first: Run, task: Any, ids: Sequence[str], solution: str | None) -> list[Explanation]:
+def _explained(first: Run, task: RetrievalTask, ids: Sequence[str], solution: str | None) -> list[Explanation]:
     """The greedy rewrites of the run's policy, cut as in training."""
     from ospo_agents.policies.language_model import LanguageModelPolicy
     from ospo_agents.training.progress import quiet

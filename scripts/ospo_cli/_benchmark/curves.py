@@ -49,7 +49,7 @@ def curve_rows(arguments: Namespace) -> tuple[list[Row], Curves]:
     rows = []
     for what, series in curves.items():
         exponents = {name: _exponent(*points) for name, points in series.items()}
-        details = {name: dict(zip(*map(list, points), strict=True)) for name, points in series.items()}
+        details = {name: dict(zip(values, times, strict=True)) for name, (values, times) in series.items()}
         work = f"growth of cost with {what} ({', '.join(series)}), exponent at the upper end"
         rows.append(Row(work, "<= 1 (linear), up to noise", max(exponents.values()), "", most=1.15, details=details))
     return rows, curves

@@ -178,7 +178,11 @@ def _shapiq_row(game: Game, n: int, seconds: float) -> Row:
     import shapiq  # slow to import, and needed only here
 
     computed: list[Any] = []
-    (theirs,) = interleaved([lambda: computed.append(shapiq.ExactComputer(game=game, n_players=n)("SV"))], 1)
+
+    def worths(coalitions: NDArray[np.bool]) -> NDArray[np.float64]:
+        return np.asarray(game(coalitions), dtype=np.float64)
+
+    (theirs,) = interleaved([lambda: computed.append(shapiq.ExactComputer(game=worths, n_players=n)("SV"))], 1)
     gap = float(np.abs(computed[0].get_n_order_values(1) - _credit(game, n)).max())
     details = {"seconds": seconds, "shapiq_seconds": theirs, "largest_difference": gap}
     work = f"the same beside shapiq {version('shapiq')} on one game object"

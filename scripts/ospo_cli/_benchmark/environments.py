@@ -5,8 +5,8 @@ from argparse import Namespace
 import gymnasium as gym
 import numpy as np
 
-import ospo_env  # noqa: F401 - registers the ids
 from ospo_cli._benchmark.rows import Row, interleaved
+from ospo_env import RewriteEnv
 
 __all__ = ["environment_rows"]
 
@@ -21,6 +21,7 @@ def environment_rows(arguments: Namespace) -> list[Row]:
     wide = 4 if arguments.quick else 20
     envs = gym.make_vec(_ENV, num_envs=_WIDE)
     single = gym.make(_ENV)
+    assert isinstance(single.unwrapped, RewriteEnv)
     words = sorted({word for text in single.unwrapped.task.data.documents["text"].head(500) for word in text.split()})
     rng = np.random.default_rng(0)
 

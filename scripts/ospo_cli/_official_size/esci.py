@@ -44,7 +44,9 @@ def write_esci(out: Path, seed: int, scale: float, single_locale: bool) -> dict[
     Returns:
         Rows of each file.
     """
-    examples, parts, written = [], [], 0
+    examples: list[pl.DataFrame] = []
+    parts: list[Path] = []
+    written = 0
     for number, (locale, official) in enumerate(_LOCALES.items()):
         rng = np.random.default_rng([seed, number])
         name = "us" if single_locale else locale

@@ -64,13 +64,14 @@ def _articles(n: int, rng: np.random.Generator) -> pl.DataFrame:
     lexicon = Lexicon(SYLLABLES["us"], 20_000, rng)
     ids = np.sort(_distinct(840_000_000, n, rng)) + 108_775_000
     product = (ids // 1_000).astype(np.int64)
-    detail = lexicon.paragraphs(24, 0.4, n, rng)
-    detail = pl.select(pl.when(pl.Series(rng.random(n) < 0.1)).then(detail + " Synthetic.").otherwise(detail))
+    plain = lexicon.paragraphs(24, 0.4, n, rng)
+    marked = pl.when(pl.Series(rng.random(n) < 0.1)).then(plain + " Synthetic.").otherwise(plain)
+    detail = pl.select(marked).to_series()
     columns: dict[str, pl.Series] = {
         "article_id": pl.Series(ids).cast(pl.String).str.zfill(10),
         "product_code": pl.Series(product).cast(pl.String),
         "prod_name": lexicon.texts(rng.integers(1, 4, n), rng).str.to_titlecase(),
-        "detail_desc": pl.select(pl.when(pl.Series(rng.random(n) >= 0.004)).then(detail.to_series())).to_series(),
+        "detail_desc": pl.select(pl.when(pl.Series(rng.random(n) >= 0.004)).then(detail)).to_series(),
     }
     for name, (code, values) in _NAMED.items():
         spelt = lexicon.texts(rng.integers(1, 3, values), rng).str.to_titlecase()

@@ -116,8 +116,8 @@ def draw_rewards(curves: Sequence[Curve], metric: str) -> bytes:
         below, above = values[:, 0] - values[:, 1], values[:, 2] - values[:, 0]
         if len(curve.runs) == 1:
             known = np.nan_to_num(np.array([below, above]))
-            style = {"color": colour, "linewidth": 1.8, "marker": "o", "markersize": 4, "capsize": 3}
-            axes.errorbar(middles, values[:, 0], yerr=known, label=curve.label, **style)
+            style: dict[str, Any] = {"linewidth": 1.8, "marker": "o", "markersize": 4, "capsize": 3}
+            axes.errorbar(middles, values[:, 0], yerr=known, label=curve.label, color=colour, **style)
         else:
             axes.plot(middles, values[:, 0], color=colour, linewidth=2.2, label=curve.label)
             axes.fill_between(middles, values[:, 1], values[:, 2], color=colour, alpha=0.22, linewidth=0)

@@ -174,7 +174,9 @@ def _token_areas(
         )
     )
     row, column = np.nonzero(segment >= 0)
-    right = np.array([labels[r][segment[r, c]] for r, c in zip(row, column, strict=True)], dtype=np.bool_)
+    right = np.array(
+        [labels[r][segment[r, c]] for r, c in zip(row.tolist(), column.tolist(), strict=True)], dtype=np.bool_
+    )
     return _areas(laid[row, column], right, row // GROUP)
 
 
