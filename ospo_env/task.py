@@ -17,6 +17,7 @@ from ospo_env.errors import TaskError
 from ospo_env.metrics import parse_metric
 from ospo_env.retrievers.base import Retriever
 from ospo_env.retrievers.registry import RetrieverSpec, make_retriever
+from ospo_env.scoring.base import Scorer
 from ospo_env.scoring.candidate_pools import CandidatePools
 from ospo_env.scoring.coalitions import check_coalitions, check_spans, cut_spans
 from ospo_env.scoring.corpus_scorer import CorpusScorer
@@ -28,9 +29,7 @@ __all__ = ["DEFAULT_METRICS", "Judgement", "Query", "RetrievalTask"]
 DEFAULT_METRICS = ("nDCG@10", "RR", "R@10", "AP")
 """What ``evaluate`` computes besides the task's own metric."""
 
-_SCORERS: Mapping[str, type[PoolScorer] | type[CorpusScorer]] = MappingProxyType(
-    {"pool": PoolScorer, "corpus": CorpusScorer}
-)
+_SCORERS: Mapping[str, type[Scorer]] = MappingProxyType({"pool": PoolScorer, "corpus": CorpusScorer})
 _TOKENIZER_DOCUMENTS = 20_000
 _MOST_WORDS = 2**16  # sums of integer term weights are exact far beyond
 
@@ -242,12 +241,12 @@ class RetrievalTask:
         """
         parsed = [parse_metric(name) for name in dict.fromkeys(metrics)] if metrics else self._metrics
         rows, capped, _ = self._admit(prompt_ids, texts)
-        return dict(zip(map(str, parsed), self._scorer.judged(rows, capped, parsed)[0], strict=True))
+        return dict(zip(map(str, parsed), self._scorer.measured(rows, capped, parsed)[0], strict=True))
 
     def rankings(self, prompt_ids: Sequence[str], texts: Sequence[str]) -> list[tuple[str, ...]]:
         """For each text the ids of the candidates that it matches, best first."""
         rows, capped, _ = self._admit(prompt_ids, texts)
-        return self._named(self._scorer.judged(rows, capped, self._metrics[:1])[1])
+        return self._named(self._scorer.measured(rows, capped, self._metrics[:1])[1])
 
     def judge(self, prompt_ids: Sequence[str], texts: Sequence[str]) -> Judgement:
         """What a step says of each text, all of it from one scoring.
@@ -265,7 +264,7 @@ class RetrievalTask:
             RetrieverError: The retriever failed.
         """
         rows, capped, beyond = self._admit(prompt_ids, texts)
-        values, ranked = self._scorer.judged(rows, capped, self._metrics)
+        values, ranked = self._scorer.measured(rows, capped, self._metrics)
         return Judgement(dict(zip(map(str, self._metrics), values, strict=True)), self._named(ranked), beyond)
 
     def judgements(self, prompt_ids: Sequence[str]) -> list[tuple[str, str, float]]:

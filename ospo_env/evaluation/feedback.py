@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ospo_env.errors import TaskError
 from ospo_env.retrievers.terms import term_counts
 from ospo_env.retrievers.vocabulary import Vocabulary
-from ospo_env.scoring.pool_scorer import typed_failure
+from ospo_env.scoring.base import retriever_errors
 from ospo_env.task import RetrievalTask
 from ospo_env.text import cap_words, clean_text, token_spans, tokens
 
@@ -57,7 +57,7 @@ def feedback_policy(
     def rewrite(query: str) -> str:
         text = cap_words(clean_text(query), task.max_words)[0]
         size = len(token_spans(text))
-        with typed_failure(task.retriever.name, "on ranking the corpus"):
+        with retriever_errors(task.retriever.name, "on ranking the corpus"):
             rows, scores = task.retriever.rank_corpus(text, documents)
         added = task.max_words - size if terms is None else min(terms, task.max_words - size)
         if not len(rows) or added < 1:

@@ -1,17 +1,15 @@
 """Rankings of the whole corpus by texts, and worths of coalitions from those: without duplicates, cached."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ospo_env.errors import RetrieverError
 from ospo_env.metrics import Metric
-from ospo_env.retrievers.base import Retriever
-from ospo_env.scoring.candidate_pools import CandidatePools
+from ospo_env.scoring.base import Measured, Scorer, retriever_errors, split_values
 from ospo_env.scoring.coalition_plans import plan_game
-from ospo_env.scoring.pool_scorer import Judged, dealt, typed_failure
-from ospo_env.scoring.text_cache import CACHE_BYTES, Key, TextCache
+from ospo_env.scoring.text_cache import Key
 
 __all__ = ["DEPTH", "CorpusScorer"]
 
@@ -21,41 +19,21 @@ DEPTH = 1000
 _CHUNK = 4096  # rankings measured at once; it changes no value
 
 
-class CorpusScorer:
-    """Puts texts to a retriever, each on all documents, and measures the rankings' first :data:`DEPTH` places.
+class CorpusScorer(Scorer):
+    """Ranks all documents for each text, and measures the first :data:`DEPTH` places of the rankings.
 
-    Like :class:`~ospo_env.scoring.pool_scorer.PoolScorer`, but for what is ranked: gains count wherever a document
-    lies, and every coalition's text is ranked by itself.
-
-    Args:
-        retriever: Ranks the corpus.
-        pools: The judgements; queries are named by their rows in it.
-        metric: What a worth and a reward is.
-        cache_bytes: Bound on the size of the cache.
+    Gains count wherever a document lies, and every coalition's text is ranked by itself.
     """
 
-    def __init__(
-        self, retriever: Retriever, pools: CandidatePools, metric: Metric, cache_bytes: int = CACHE_BYTES
-    ) -> None:
-        self._retriever = retriever
-        self._pools = pools
-        self._metric = metric
-        self._known = TextCache(cache_bytes)
-
-    @property
-    def counters(self) -> Mapping[str, int]:
-        """As those of ``PoolScorer``."""
-        return self._known.counters
-
-    def judged(self, queries: NDArray[np.int64], texts: Sequence[str], metrics: Sequence[Metric]) -> Judged:
-        """Metrics (M, B) and rankings of B texts, each at most :data:`DEPTH` document rows."""
-        self._known.ask(len(texts))
+    def measured(self, queries: NDArray[np.int64], texts: Sequence[str], metrics: Sequence[Metric]) -> Measured:
+        """As :meth:`Scorer.measured`; a ranking has at most :data:`DEPTH` document rows."""
+        self._cache.ask(len(texts))
         rankings = self._rank(zip(queries.tolist(), texts, strict=True))
-        return self._measure(queries, rankings, metrics), rankings
+        return Measured(self._measure(queries, rankings, metrics), rankings)
 
     def rewards(self, queries: NDArray[np.int64], texts: Sequence[str]) -> NDArray[np.float64]:
-        """The metric of each text's ranking: float64 (B,) in [0, 1]."""
-        values: NDArray[np.float64] = self.judged(queries, texts, [self._metric])[0][0]
+        """As :meth:`Scorer.rewards`."""
+        values: NDArray[np.float64] = self.measured(queries, texts, [self._metric]).values[0]
         return values
 
     def worths(
@@ -65,8 +43,8 @@ class CorpusScorer:
         spans: Sequence[NDArray[np.int64]],
         coalitions: Sequence[NDArray[np.bool_]],
     ) -> list[NDArray[np.float64]]:
-        """The worth of each coalition of each text's segments; arguments and result as those of ``PoolScorer``."""
-        self._known.ask(sum(map(len, coalitions)))
+        """As :meth:`Scorer.worths`."""
+        self._cache.ask(sum(map(len, coalitions)))
         games = [
             plan_game(query, text, segments, matrix, linear=False)
             for query, text, segments, matrix in zip(queries.tolist(), texts, spans, coalitions, strict=True)
@@ -74,27 +52,28 @@ class CorpusScorer:
         keys = [(game.query, text) for game in games for text in game.texts]
         (values,) = self._measure(np.array([query for query, _ in keys], np.int64), self._rank(keys), [self._metric])
         worths = [np.zeros(len(matrix)) for matrix in coalitions]
-        for game, worth, mine in zip(games, worths, dealt(values, [len(game.texts) for game in games]), strict=True):
+        split = split_values(values, [len(game.texts) for game in games])
+        for game, worth, mine in zip(games, worths, split, strict=True):
             worth[game.places] = mine[game.text_of]
         return worths
 
     def _rank(self, keys: Iterable[Key]) -> list[NDArray[np.int32]]:
-        """The ranking of each key's text; it does not depend on the query, so that it is known by the text alone."""
+        """The ranking of each key's text; it does not depend on the query, so that the cache keeps it by text alone."""
 
-        def find(missing: Sequence[Key]) -> Iterator[NDArray[np.int32]]:
+        def compute(missing: Sequence[Key]) -> Iterator[NDArray[np.int32]]:
             return (self._ranked(text) for _, text in missing)
 
         texts = [text for _, text in keys]
-        known = self._known.found([(0, text) for text in texts], find)
-        return [known[0, text] for text in texts]
+        rankings = self._cache.arrays([(0, text) for text in texts], compute)
+        return [rankings[0, text] for text in texts]
 
     def _ranked(self, text: str) -> NDArray[np.int32]:
         name = self._retriever.name
-        with typed_failure(name, "on ranking the corpus"):
+        with retriever_errors(name, "on ranking the corpus"):
             rows = np.asarray(self._retriever.rank_corpus(text, DEPTH)[0])
         total = self._pools.corpus_size
-        known = rows.ndim == 1 and rows.dtype.kind in "iu" and len(rows) <= DEPTH and len(np.unique(rows)) == len(rows)
-        if not known or (len(rows) and not 0 <= rows.min() <= rows.max() < total):
+        valid = rows.ndim == 1 and rows.dtype.kind in "iu" and len(rows) <= DEPTH and len(np.unique(rows)) == len(rows)
+        if not valid or (len(rows) and not 0 <= rows.min() <= rows.max() < total):
             raise RetrieverError(
                 f"retriever {name!r}: expected at most {DEPTH} distinct document rows below {total:,} for the text "
                 f"{text[:60]!r}; got {rows.dtype} of shape {rows.shape}"
@@ -110,11 +89,11 @@ class CorpusScorer:
         for first in range(0, len(rankings), _CHUNK):
             some = slice(first, first + _CHUNK)
             ranked = np.zeros((len(rankings[some]), depth))
-            for query, found, gains in zip(queries[some].tolist(), rankings[some], ranked, strict=True):
+            for query, ranking, gains in zip(queries[some].tolist(), rankings[some], ranked, strict=True):
                 rows, gain = self._pools.judged_documents(query)
                 order = np.argsort(rows)
-                place = np.minimum(np.searchsorted(rows[order], found[:depth]), len(rows) - 1)
-                gains[: len(found)] = np.where(rows[order][place] == found[:depth], gain[order][place], 0.0)
+                place = np.minimum(np.searchsorted(rows[order], ranking[:depth]), len(rows) - 1)
+                gains[: len(ranking)] = np.where(rows[order][place] == ranking[:depth], gain[order][place], 0.0)
             judged = self._pools.judged_batch(queries[some])
             for metric, value in zip(metrics, values, strict=True):
                 value[some] = metric.of_ranked(ranked, judged)

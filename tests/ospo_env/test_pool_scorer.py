@@ -121,13 +121,13 @@ def test_the_cache_is_bounded_in_bytes(counting):
     texts = [f"red {number}" for number in range(100)]
     queries = np.zeros(100, dtype=np.int64)
     first = made.rewards(queries, texts)
-    assert 5 < len(made._known) < 50
-    assert made._known.size <= 20_000
+    assert 5 < len(made._cache) < 50
+    assert made._cache.size <= 20_000
     np.testing.assert_array_equal(made.rewards(queries, texts), first)
     assert 5 < made.counters["cached"] < 50
-    before = len(made._known)
+    before = len(made._cache)
     assert made.rewards(np.array([0]), ["red " + "x" * 30_000]).shape == (1,)  # larger than the cache
-    assert len(made._known) == before
+    assert len(made._cache) == before
 
 
 def test_writing_on_scores_changes_no_later_ones(counting):
@@ -198,7 +198,7 @@ def test_failure_is_never_a_reward(what, match):
     assert "\n" not in str(error.value)
     with pytest.raises(RetrieverError):
         made.worths(queries, [TEXT] * 2, [SPANS] * 2, [all_coalitions(4)] * 2)
-    assert len(made._known) == 0
+    assert len(made._cache) == 0
 
 
 def test_failing_cuts_are_a_failure(counting, monkeypatch):

@@ -1,0 +1,116 @@
+"""The interface of both scorers with their one constructor, and the helpers that they share."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import accumulate, pairwise
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ospo_env.errors import RetrieverError
+from ospo_env.metrics import Metric
+from ospo_env.retrievers.base import Retriever
+from ospo_env.scoring.candidate_pools import CandidatePools
+from ospo_env.scoring.text_cache import CACHE_BYTES, TextCache
+
+__all__ = ["Measured", "Scorer", "retriever_errors", "split_values"]
+
+
+class Measured(NamedTuple):
+    """Metrics and rankings of B texts.
+
+    Attributes:
+        values: M metrics, float64 (M, B) in [0, 1].
+        rankings: Document rows of each ranking, best first; documents that the text does not match are absent.
+    """
+
+    values: NDArray[np.float64]
+    rankings: list[NDArray[np.int32]]
+
+
+class Scorer(ABC):
+    """Ranks documents for texts and measures the rankings.
+
+    A method calls the retriever only for texts that are not in the scorer's cache, each distinct one once. Neither the
+    cache nor the other texts of a call change a value. Queries are rows of the candidate pools.
+
+    Args:
+        retriever: The retriever that ranks.
+        pools: Candidate pools and judgements of all queries.
+        metric: The metric of rewards and worths.
+        cache_bytes: Bound on the size of the cache.
+    """
+
+    def __init__(
+        self, retriever: Retriever, pools: CandidatePools, metric: Metric, cache_bytes: int = CACHE_BYTES
+    ) -> None:
+        self._retriever = retriever
+        self._pools = pools
+        self._metric = metric
+        self._cache = TextCache(cache_bytes)
+
+    @property
+    def counters(self) -> Mapping[str, int]:
+        """Work since the scorer was made.
+
+        ``asked``: texts and coalitions passed to it. ``distinct``: texts whose scores were needed, after duplicates
+        were removed within each call; a linear retriever needs those of segments, not of coalitions. ``cached``: those
+        of them that earlier calls had left in the cache. So the retriever has scored ``distinct - cached`` texts.
+        """
+        return self._cache.counters
+
+    @abstractmethod
+    def measured(self, queries: NDArray[np.int64], texts: Sequence[str], metrics: Sequence[Metric]) -> Measured:
+        """Metrics and rankings of B texts, from one scoring."""
+
+    @abstractmethod
+    def rewards(self, queries: NDArray[np.int64], texts: Sequence[str]) -> NDArray[np.float64]:
+        """The scorer's metric of each text's ranking: float64 (B,) in [0, 1]."""
+
+    @abstractmethod
+    def worths(
+        self,
+        queries: NDArray[np.int64],
+        texts: Sequence[str],
+        spans: Sequence[NDArray[np.int64]],
+        coalitions: Sequence[NDArray[np.bool_]],
+    ) -> list[NDArray[np.float64]]:
+        """The worth of each coalition of each text's segments.
+
+        A coalition that keeps no character is worth 0, one that keeps them all what :meth:`rewards` gives.
+
+        Args:
+            queries: int64 (B,).
+            texts: B texts, capped.
+            spans: Their segments, which tile them, B times int64 (N_b, 2); segments without characters are null
+                players.
+            coalitions: B times bool (C_b, N_b).
+
+        Returns:
+            B times float64 (C_b,).
+
+        Raises:
+            RetrieverError: The retriever failed.
+        """
+
+
+def split_values(values: NDArray[np.float64], sizes: Sequence[int]) -> list[NDArray[np.float64]]:
+    """Split values (sum of sizes,) into consecutive parts of these sizes."""
+    return [values[start:end] for start, end in pairwise([0, *accumulate(sizes)])]
+
+
+@contextmanager
+def retriever_errors(name: str, where: str) -> Iterator[None]:
+    """Turn whatever a retriever raises into a :class:`RetrieverError` that names the retriever.
+
+    Args:
+        name: The retriever's name.
+        where: Words for the message, such as ``"on ranking the corpus"``.
+    """
+    try:
+        yield
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise RetrieverError(f"retriever {name!r} failed {where}: {reason}") from error
