@@ -15,7 +15,7 @@ from envs_data import PreparedData
 from envs_data.errors import one_line, unknown_name
 from ospo_env.data_access import open_data
 from ospo_env.errors import RenderModeError, TaskError
-from ospo_env.outcomes import Outcome, judge
+from ospo_env.outcomes import Outcome
 from ospo_env.rendering import describe, render_episode
 from ospo_env.retrievers.registry import RetrieverSpec
 from ospo_env.spaces import FreeText
@@ -156,15 +156,15 @@ class RewriteEnv(gym.Env[str, str]):
             RetrieverError: The retriever failed.
         """
         self.check_running()
-        (outcome,) = judge(self.task, [self.prompt_id], [check_action(action)])
+        (outcome,) = self.task.outcomes([self.prompt_id], [check_action(action)])
         return self.conclude(action, outcome)
 
     def conclude(self, action: str, outcome: Outcome) -> tuple[str, float, bool, bool, dict[str, Any]]:
-        """End the episode with an outcome that is known: the rest of :meth:`step`, for a caller that judges a batch.
+        """End the episode with an outcome that is known: the rest of :meth:`step`, for a caller that ranks a batch.
 
         Args:
             action: The rewrite.
-            outcome: What it brought, from :func:`~ospo_env.outcomes.judge`.
+            outcome: Its outcome, from ``task.outcomes``.
 
         Returns:
             What :meth:`step` returns.

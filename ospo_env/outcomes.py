@@ -1,20 +1,17 @@
-"""What rewrites bring: ranked and measured in a batch, of which a single step is a batch of one."""
+"""The outcome of one rewrite."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
-from ospo_env.task import RetrievalTask
-
-__all__ = ["Outcome", "judge"]
+__all__ = ["Outcome"]
 
 
 class Outcome(NamedTuple):
-    """What one rewrite brought.
+    """Reward, ranking and metrics of one rewrite.
 
     Attributes:
         reward: In [0, 1]; equal to ``task.rewards``, bit for bit.
-        ranking: Ids of all ranked documents of the pool, best first; those that the text does not match are absent.
-        metrics: All metrics of that ranking by name, each in [0, 1].
+        ranking: Ids of all ranked documents, best first; documents that the text does not match are absent.
+        metrics: The task's own metric and :data:`~ospo_env.task.DEFAULT_METRICS` by name, each in [0, 1].
         words_beyond_cap: Words that were not scored.
     """
 
@@ -22,26 +19,3 @@ class Outcome(NamedTuple):
     ranking: tuple[str, ...]
     metrics: dict[str, float]
     words_beyond_cap: int
-
-
-def judge(task: RetrievalTask, prompt_ids: Sequence[str], texts: Sequence[str]) -> list[Outcome]:
-    """Rank and measure a batch of rewrites in one call of the retriever.
-
-    Args:
-        task: What ranks and measures.
-        prompt_ids: One for each text, length B.
-        texts: The rewrites, length B.
-
-    Returns:
-        B outcomes.
-
-    Raises:
-        RetrieverError: The retriever failed.
-    """
-    judged = task.judge(prompt_ids, texts)
-    each = zip(*(values.tolist() for values in judged.metrics.values()), strict=True)
-    metrics = [dict(zip(judged.metrics, values, strict=True)) for values in each]
-    return [
-        Outcome(reward=named[task.metric], ranking=ranked, metrics=named, words_beyond_cap=beyond)
-        for named, ranked, beyond in zip(metrics, judged.rankings, judged.words_beyond_cap, strict=True)
-    ]

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from types import MappingProxyType
-from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -15,6 +14,7 @@ from envs_data import SPLITS, PreparedData
 from envs_data.errors import unknown_name
 from ospo_env.errors import TaskError
 from ospo_env.metrics import parse_metric
+from ospo_env.outcomes import Outcome
 from ospo_env.retrievers.base import Retriever
 from ospo_env.retrievers.registry import RetrieverSpec, make_retriever
 from ospo_env.scoring.base import Scorer
@@ -24,7 +24,7 @@ from ospo_env.scoring.corpus_scorer import CorpusScorer
 from ospo_env.scoring.pool_scorer import PoolScorer
 from ospo_env.text import cap_words, clean_text
 
-__all__ = ["DEFAULT_METRICS", "Judgement", "Query", "RetrievalTask"]
+__all__ = ["DEFAULT_METRICS", "Query", "RetrievalTask"]
 
 DEFAULT_METRICS = ("nDCG@10", "RR", "R@10", "AP")
 """What ``evaluate`` computes besides the task's own metric."""
@@ -51,20 +51,6 @@ class Query:
     query: str
     history: tuple[str, ...]
     intent: tuple[str, ...]
-
-
-class Judgement(NamedTuple):
-    """What B rewrites brought.
-
-    Attributes:
-        metrics: The task's own metric and :data:`DEFAULT_METRICS` by name, each float64 (B,) in [0, 1].
-        rankings: Of each, the ids of the documents of the pool that it matches, best first.
-        words_beyond_cap: Words of each that were not scored.
-    """
-
-    metrics: dict[str, NDArray[np.float64]]
-    rankings: list[tuple[str, ...]]
-    words_beyond_cap: list[int]
 
 
 class RetrievalTask:
@@ -241,22 +227,22 @@ class RetrievalTask:
         """
         parsed = [parse_metric(name) for name in dict.fromkeys(metrics)] if metrics else self._metrics
         rows, capped, _ = self._admit(prompt_ids, texts)
-        return dict(zip(map(str, parsed), self._scorer.measured(rows, capped, parsed)[0], strict=True))
+        return dict(zip(map(str, parsed), self._scorer.measured(rows, capped, parsed).values, strict=True))
 
     def rankings(self, prompt_ids: Sequence[str], texts: Sequence[str]) -> list[tuple[str, ...]]:
         """For each text the ids of the candidates that it matches, best first."""
         rows, capped, _ = self._admit(prompt_ids, texts)
-        return self._named(self._scorer.measured(rows, capped, self._metrics[:1])[1])
+        return self._named(self._scorer.measured(rows, capped, self._metrics[:1]).rankings)
 
-    def judge(self, prompt_ids: Sequence[str], texts: Sequence[str]) -> Judgement:
-        """What a step says of each text, all of it from one scoring.
+    def outcomes(self, prompt_ids: Sequence[str], texts: Sequence[str]) -> list[Outcome]:
+        """Rank and measure a batch of rewrites in one call of the retriever; ``env.step`` is a batch of one.
 
         Args:
             prompt_ids: B ids.
             texts: B texts, any strings.
 
         Returns:
-            What :meth:`evaluate` and :meth:`rankings` return, and the words that were not scored.
+            B outcomes.
 
         Raises:
             TypeError: A text is not a string.
@@ -265,7 +251,16 @@ class RetrievalTask:
         """
         rows, capped, beyond = self._admit(prompt_ids, texts)
         values, ranked = self._scorer.measured(rows, capped, self._metrics)
-        return Judgement(dict(zip(map(str, self._metrics), values, strict=True)), self._named(ranked), beyond)
+        names = list(map(str, self._metrics))
+        return [
+            Outcome(
+                reward=of_text[0],
+                ranking=doc_ids,
+                metrics=dict(zip(names, of_text, strict=True)),
+                words_beyond_cap=words,
+            )
+            for of_text, doc_ids, words in zip(values.T.tolist(), self._named(ranked), beyond, strict=True)
+        ]
 
     def judgements(self, prompt_ids: Sequence[str]) -> list[tuple[str, str, float]]:
         """Query id, document id and gain of all judged documents of some queries, in stored order.

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from envs_data.errors import unknown_name
 from ospo_env.env import RewriteEnv, check_action
 from ospo_env.errors import TaskError
-from ospo_env.outcomes import judge
 
 __all__ = ["RewriteVectorEnv"]
 
@@ -108,7 +107,7 @@ class RewriteVectorEnv(VectorEnv[_Texts, Sequence[str], _Array]):
         texts = self._actions(actions)
         for env in self._envs:
             env.check_running()
-        outcomes = judge(self.task, [env.prompt_id for env in self._envs], texts)
+        outcomes = self.task.outcomes([env.prompt_id for env in self._envs], texts)
         infos: dict[int, dict[str, Any]] = {}
         rewards = np.zeros(self.num_envs, dtype=np.float64)
         for index, (env, text, outcome) in enumerate(zip(self._envs, texts, outcomes, strict=True)):

@@ -172,9 +172,8 @@ def explain(
         credit, errors = chosen.solve(plan, worths, blocks), np.full(len(tiles), np.nan)
     else:
         credit, errors = chosen.solve_with_error(plan, worths, blocks)
-    judged = task.judge([prompt_id, prompt_id], [about.query, text])
-    before, after = judged.rankings
-    query_worth, worth = judged.metrics[task.metric].tolist()
+    of_query, of_text = task.outcomes([prompt_id, prompt_id], [about.query, text])
+    before, after = of_query.ranking, of_text.ranking
     return Explanation(
         prompt_id=prompt_id,
         prompt=dict(zip(*task.prompts(about.split), strict=True))[prompt_id],
@@ -188,9 +187,9 @@ def explain(
             Segment(start, end, text[start:end], value, None if math.isnan(error) else error)
             for (start, end), value, error in zip(tiles, credit.tolist(), errors.tolist(), strict=True)
         ),
-        worth=worth,
-        query_worth=query_worth,
-        words_beyond_cap=judged.words_beyond_cap[1],
+        worth=of_text.reward,
+        query_worth=of_query.reward,
+        words_beyond_cap=of_text.words_beyond_cap,
         relevant=sum(gain >= FULL_GAIN for *_, gain in task.judgements([prompt_id])),
         ranked=len(after),
         query_ranked=len(before),

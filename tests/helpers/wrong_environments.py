@@ -6,7 +6,6 @@ import gymnasium as gym
 import numpy as np
 
 from ospo_env import RetrievalTask, RewriteEnv, RewriteVectorEnv
-from ospo_env.outcomes import judge
 from shop import shop
 
 
@@ -153,9 +152,8 @@ class EmptiedInfo(Right):
 class _Generous(RetrievalTask):
     """Everything earns a quarter more."""
 
-    def judge(self, prompt_ids, texts):
-        judged = super().judge(prompt_ids, texts)
-        return judged._replace(metrics={name: value * 1.25 for name, value in judged.metrics.items()})
+    def outcomes(self, prompt_ids, texts):
+        return [outcome._replace(reward=outcome.reward * 1.25) for outcome in super().outcomes(prompt_ids, texts)]
 
     def rewards(self, prompt_ids, texts):
         return super().rewards(prompt_ids, texts) * 1.25
@@ -206,7 +204,7 @@ class TypesEnd(Right):
     def step(self, action):
         if not isinstance(action, str):
             self.check_running()
-            self.conclude("", judge(self.task, [self.prompt_id], [""])[0])
+            self.conclude("", self.task.outcomes([self.prompt_id], [""])[0])
         return super().step(action)
 
 
