@@ -6,7 +6,7 @@ from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import stdtrit
 
 __all__ = ["Interval", "interval", "mean_interval", "seed_interval"]
 
@@ -95,5 +95,5 @@ def seed_interval(values: Sequence[float] | NDArray[np.float64]) -> Interval:
     mean = float(array.mean())
     if len(array) < 2:
         return Interval(mean, math.nan, math.nan)
-    half = float(stats.t.ppf(0.975, len(array) - 1) * array.std(ddof=1) / np.sqrt(len(array)))
+    half = float(stdtrit(len(array) - 1, 0.975) * array.std(ddof=1) / np.sqrt(len(array)))
     return Interval(mean, mean - half, mean + half)

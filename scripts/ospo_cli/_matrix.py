@@ -1,4 +1,4 @@
-"""Policies x retrievers: means with intervals and gains over the raw query, as numbers, tables and a picture."""
+"""Tables and a heat map of policies x retrievers, from the numbers that ``ospo_env.evaluation.summary`` makes."""
 
 import io
 import textwrap
@@ -6,43 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ospo_env.evaluation.intervals import Interval, mean_interval
+from ospo_env.evaluation.intervals import Interval
 
-__all__ = ["Values", "draw_matrix", "policy_labels", "print_tables", "summarise"]
+__all__ = ["draw_matrix", "policy_labels", "print_tables"]
 
-Values = Mapping[str, Mapping[str, Mapping[str, NDArray[np.float64]]]]
-"""By policy, retriever and metric: float64 (Q,), a value a query, the same queries in the same order."""
-
-_RESAMPLES = 2_000  # queries are many, unlike seeds
 _SHOWN_BESIDE = ("RR", "R@10")
-
-
-def summarise(values: Values, raw: Mapping[str, Mapping[str, NDArray[np.float64]]]) -> dict[str, Any]:
-    """Means with 95 % intervals over queries.
-
-    Args:
-        values: Of all policies.
-        raw: Of the raw query, by retriever and metric: gains are paired differences to it.
-
-    Returns:
-        By policy, ``metrics`` (the means), ``intervals`` and ``gains``, each by retriever and metric. Bounds
-        are ``None`` where there is a single query, as JSON has it.
-    """
-
-    def every(measure: Any) -> dict[str, dict[str, Any]]:
-        return {
-            policy: {name: measure(by_metric, name) for name, by_metric in rows.items()}
-            for policy, rows in values.items()
-        }
-
-    means = every(lambda found, _: {metric: float(np.mean(value)) for metric, value in found.items()})
-    intervals = every(lambda found, _: {metric: _interval(value) for metric, value in found.items()})
-    gains = every(lambda found, name: {metric: _interval(value - raw[name][metric]) for metric, value in found.items()})
-    return {
-        policy: {"metrics": means[policy], "intervals": intervals[policy], "gains": gains[policy]} for policy in values
-    }
 
 
 def policy_labels(summary: Mapping[str, Any]) -> dict[str, str]:
@@ -98,7 +67,3 @@ def draw_matrix(summary: Mapping[str, Any], labels: Mapping[str, str], metric: s
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png", dpi=130)
     return drawn.getvalue()
-
-
-def _interval(values: NDArray[np.float64]) -> list[float | None]:
-    return mean_interval(values, _RESAMPLES).as_json()

@@ -21,9 +21,10 @@ from tqdm import tqdm
 from envs_data.files import write_atomically
 from ospo_agents import AgentError
 from ospo_cli._cli import MAX_WORDS_HELP, Parser, open_task
-from ospo_cli._matrix import draw_matrix, policy_labels, print_tables, summarise
+from ospo_cli._matrix import draw_matrix, policy_labels, print_tables
 from ospo_cli._policies import FoundPolicy, Request, open_policy
 from ospo_env import RetrievalTask, Rewrites, make_reference_policy, rescore, write_rewrites
+from ospo_env.evaluation.summary import summarise
 from ospo_env.evaluation.trec import check_ids, full_level, gain_scale, qrels_lines, run_lines
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from ospo_agents import AgentError
-from ospo_cli._matrix import summarise
 from ospo_cli._report.runs import Run, read_evaluation
+from ospo_env.evaluation.summary import summarise
 
 RUN = Run(Path("run"), {"data_fingerprint": "f" * 64}, [])
 POLICIES = ("query", "run")

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from scipy import stats
+from scipy.special import stdtrit
 
 from ospo_cli._report.runs import Run
 from ospo_env.evaluation.intervals import Interval, seed_interval
@@ -95,7 +95,7 @@ def step_band(mean: float, deviation: float, rollouts: int) -> tuple[float, floa
     >>> round(low, 3), round(high, 3)
     (0.45, 0.55)
     """
-    half = float(stats.t.ppf(0.975, rollouts - 1)) * deviation / math.sqrt(rollouts) if rollouts > 1 else math.nan
+    half = float(stdtrit(rollouts - 1, 0.975)) * deviation / math.sqrt(rollouts) if rollouts > 1 else math.nan
     return mean - half, mean + half
 
 
