@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ospo_agents import AgentError
+from ospo_agents.errors import AgentError
 from ospo_agents.files import write_atomically
 
 __all__ = [

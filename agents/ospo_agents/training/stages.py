@@ -14,10 +14,9 @@ import torch
 from peft import PeftModel, get_peft_model
 from transformers import PrinterCallback
 
-from ospo_agents import AgentError
 from ospo_agents.advantages import make_redistribution
 from ospo_agents.credit import make_solution
-from ospo_agents.errors import unknown
+from ospo_agents.errors import AgentError, unknown
 from ospo_agents.policies.language_model import load_policy, lora_config, save_policy
 from ospo_agents.policies.prompt_format import PromptFormat
 from ospo_agents.policies.tiny import tiny_model, tiny_tokenizer

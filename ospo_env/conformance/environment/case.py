@@ -11,7 +11,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.utils.env_checker import data_equivalence
 
-from ospo_env.conformance.retriever.case import spoken
+from ospo_env.conformance.messages import spoken
 from ospo_env.errors import TaskError
 
 __all__ = ["EnvCase", "EnvFactory", "EnvLike", "Played", "difference", "make_env_case", "play", "where"]

@@ -11,8 +11,8 @@ from gymnasium.error import ResetNeeded
 from gymnasium.utils import env_checker
 
 from ospo_env.conformance.environment.case import EnvCase, Played, difference, play
+from ospo_env.conformance.messages import spoken
 from ospo_env.conformance.other_process import run_elsewhere
-from ospo_env.conformance.retriever.case import spoken
 
 __all__ = ["ended", "gymnasium", "info", "options", "processes", "seeds", "types"]
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ospo_env.conformance.environment.case import EnvCase, where
-from ospo_env.conformance.retriever.case import spoken
+from ospo_env.conformance.messages import spoken
 from ospo_env.text import token_spans
 
 __all__ = ["batch", "bounds", "empty", "hostile", "reward"]

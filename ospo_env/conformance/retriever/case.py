@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ospo_env.conformance.messages import spoken
 from ospo_env.errors import TaskError
 from ospo_env.retrievers.base import Retriever
 from ospo_env.retrievers.registry import (
@@ -133,11 +134,6 @@ def first_difference(
     distance = np.abs(np.subtract(found, expected, out=np.full(found.shape, np.inf), where=finite))
     unequal = np.argwhere(~((found == expected) | (distance <= tolerance)))
     return tuple(unequal[0].tolist()) if len(unequal) else None
-
-
-def spoken(text: str) -> str:
-    """A text as it stands in messages."""
-    return repr(text if len(text) <= 60 else text[:57] + "...")
 
 
 def _drawn_texts(documents: Sequence[str], seed: int) -> tuple[str, ...]:

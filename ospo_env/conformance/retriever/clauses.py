@@ -7,8 +7,9 @@ from typing import TypeAlias
 
 import numpy as np
 
-from ospo_env.conformance.other_process import seen_elsewhere
-from ospo_env.conformance.retriever.case import Case, first_difference, pool_scores, spoken
+from ospo_env.conformance.messages import spoken
+from ospo_env.conformance.retriever.case import Case, first_difference, pool_scores
+from ospo_env.conformance.retriever.elsewhere import seen_elsewhere
 from ospo_env.retrievers.registry import corpus_digest
 from ospo_env.scoring.coalitions import coalition_text
 from ospo_env.text import token_spans

@@ -1,0 +1,38 @@
+"""What another process finds of a retriever."""
+
+import pickle
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ospo_env.conformance.other_process import run_elsewhere
+from ospo_env.conformance.retriever.case import Case, pool_scores
+from ospo_env.retrievers.registry import corpus_digest
+
+__all__ = ["seen_elsewhere"]
+
+
+def seen_elsewhere(case: Case) -> tuple[str, NDArray[np.float64]]:
+    """Fingerprint and scores (B, D) of all texts, as another process finds them.
+
+    The retriever is made again there, of the same documents. One that came made, or whose factory no other process
+    can import, goes there pickled.
+    """
+    return run_elsewhere(_seen, _portable(case), case.documents, case.texts)
+
+
+def _portable(case: Case) -> bytes:
+    """A pickled pair of which one is ``None``: the retriever, and what makes it."""
+    if case.factory is not None:
+        try:
+            return pickle.dumps((None, case.factory))
+        except (pickle.PicklingError, AttributeError, TypeError):
+            pass  # a lambda, for example
+    return pickle.dumps((case.retriever, None))
+
+
+def _seen(content: bytes, documents: tuple[str, ...], texts: tuple[str, ...]) -> tuple[str, NDArray[np.float64]]:
+    retriever, factory = pickle.loads(content)
+    if factory is not None:
+        retriever = factory(documents, corpus_digest(documents))
+    return retriever.fingerprint, pool_scores(retriever, documents, texts)
