@@ -1,0 +1,185 @@
+"""Shapley values estimated by interpolating the game with a Gaussian process: Bayesian quadrature.
+
+The worth function is modelled as a random function whose Walsh coefficients are independent, with a variance that
+depends on their degree alone, so that the covariance of two worths depends on the Hamming distance of the coalitions.
+The Shapley value is a linear functional of the game, so its posterior mean given some worths is a closed form
+(A. O'Hagan, "Bayes-Hermite quadrature", 1991; C. E. Rasmussen, Z. Ghahramani, "Bayesian Monte Carlo", 2003). It depends
+on odd degrees only, so coalitions are valued in pairs, each with its complement, and the model is of half their
+difference.
+
+With x_j = -1 for a player j in the coalition T and 1 for others, w_d the share of degree d, and kappa_d(h; n) the
+Krawtchouk polynomial of degree d divided by its value at 0:
+
+cov(g(S), g(T)) = sum over odd d of w_d kappa_d(|S xor T|; n)
+cov(phi_i, g(T)) = -2 / n * x_i * sum over odd d of w_d kappa_{d-1}(|T without i|; n - 1)
+var(phi_i) = 4 / n * sum over odd d of w_d / d
+"""
+
+from itertools import combinations
+from math import comb
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ospo_agents.credit.coalitions import Credit, Game, Worths, WorthTable, check_players, evaluate
+from ospo_agents.errors import AgentError
+from ospo_agents.protocols import Coalitions
+
+__all__ = ["interpolated_shapley_values", "plan_pairs", "solve_pairs"]
+
+_LINEAR_SHARE = 0.8
+"""Share of degree 1 in the variance of worths."""
+_DECAY = 1 / 3
+"""Ratio of the shares of an odd degree and of the odd degree before it, from degree 5 on."""
+_HIGHEST_DEGREE = 15  # beyond it the share is below 1e-4
+_JITTER = 1e-10  # relative to the variance of a worth: keeps a nearly complete table solvable
+
+
+def interpolated_shapley_values(game: Game, n: int, budget: int = 512, seed: int = 0) -> tuple[Credit, Credit]:
+    """Posterior means of Shapley values and their posterior standard deviations, two float64 (n,).
+
+    Efficiency and linearity hold in every draw; symmetry in expectation only. Estimates are biased towards games with
+    weak interactions, and consistent: they are exact once every coalition is valued.
+
+    Args:
+        game: Worths of coalitions.
+        n: Number of players.
+        budget: Game evaluations allowed, at least 2.
+        seed: Seed of the choice of coalitions.
+
+    Raises:
+        AgentError: The budget is below 2.
+
+    >>> interpolated_shapley_values(lambda coalitions: coalitions.sum(axis=1), 2, budget=4)[0]
+    array([1., 1.])
+    """
+    coalitions = plan_pairs(n, budget, seed)
+    return solve_pairs(coalitions, evaluate(game, coalitions))
+
+
+def plan_pairs(n: int, budget: int, seed: int) -> Coalitions:
+    """Distinct coalitions in pairs with their complements: bool (C, n), C even and at most the budget.
+
+    The empty and the grand coalition come first, then single players with their complements, as far as the budget
+    reaches; what is left is spread over larger sizes by the Shapley kernel, 1 / (k (n - k)) for size k, and drawn
+    without replacement within a size. All 2^n coalitions are there if the budget allows. None for no players.
+
+    Args:
+        n: Number of players.
+        budget: Rows at most, at least 2.
+        seed: Seed of the draw.
+
+    Raises:
+        AgentError: The budget is below 2.
+    """
+    check_players(n)
+    if n == 0:
+        return np.zeros((0, 0), dtype=bool)
+    if budget < 2:
+        raise AgentError(f"expected a budget of at least 2 evaluations, but got {budget}")
+    rng = np.random.default_rng(seed)
+    halves = [np.zeros((1, n), dtype=bool)]
+    halves += [_subsets(n, size, count, rng) for size, count in _allocate(n, budget // 2 - 1).items() if count]
+    half = np.vstack(halves)
+    return np.stack([half, ~half], axis=1).reshape(-1, n)
+
+
+def solve_pairs(coalitions: Coalitions, worths: Worths) -> tuple[Credit, Credit]:
+    """Posterior means and standard deviations, two float64 (N,), from the worths of :func:`plan_pairs` in any order.
+
+    Raises:
+        AgentError: A coalition's complement, or the empty and the grand coalition, has no worth.
+    """
+    n = coalitions.shape[1]
+    if n == 0:
+        return np.zeros(0), np.zeros(0)
+    table = WorthTable(coalitions, worths)
+    grand = np.ones((1, n), dtype=bool)
+    # Of each pair the one with the first player, whichever of them was given.
+    half = np.unique(np.vstack([grand, np.where(coalitions[:, :1], coalitions, ~coalitions)]), axis=0)
+    differences = (table(half) - table(~half)) / 2
+    signs = 1.0 - 2.0 * half
+    distances = np.rint((n - signs @ signs.T) / 2).astype(np.intp)
+    shares = _shares(n)
+    covariance = sum(share * _krawtchouk(n, degree)[distances] for degree, share in shares.items())
+    covariance[np.diag_indices(len(half))] += _JITTER
+    others = half.sum(axis=1)[:, None] - half  # players besides i: (H, N)
+    profile = sum(share * _krawtchouk(n - 1, degree - 1) for degree, share in shares.items())
+    cross = -2 / n * signs * profile[others]
+    solved = np.linalg.solve(covariance, np.column_stack([differences, cross]))
+    credit: Credit = cross.T @ solved[:, 0]
+    scale = differences @ solved[:, 0] / len(half)  # the variance of a worth, by maximum likelihood
+    prior = 4 / n * sum(share / degree for degree, share in shares.items())
+    variance = scale * (prior - (cross * solved[:, 1:]).sum(axis=0))
+    return credit, np.sqrt(np.maximum(variance, 0.0))
+
+
+def _shares(n: int) -> dict[int, float]:
+    """Share of each odd degree in the variance of a worth; they sum to 1."""
+    degrees = range(1, min(n, _HIGHEST_DEGREE) + 1, 2)
+    raw = [_LINEAR_SHARE, *((1 - _LINEAR_SHARE) * (1 - _DECAY) * _DECAY**step for step in range(len(degrees) - 1))]
+    return {degree: share / sum(raw) for degree, share in zip(degrees, raw, strict=True)}
+
+
+def _krawtchouk(n: int, degree: int) -> NDArray[np.float64]:
+    """Krawtchouk polynomial at 0, ..., n, divided by its value at 0: float64 (n + 1,) in [-1, 1].
+
+    By the recurrence (n - d) kappa_{d+1}(h) = (n - 2 h) kappa_d(h) - d kappa_{d-1}(h).
+
+    >>> _krawtchouk(2, 2)
+    array([ 1., -1.,  1.])
+    """
+    distance = np.arange(n + 1)
+    before, value = np.zeros(n + 1), np.ones(n + 1)
+    for d in range(degree):
+        before, value = value, ((n - 2 * distance) * value - d * before) / (n - d)
+    return value
+
+
+def _allocate(n: int, pairs: int) -> dict[int, int]:
+    """Pairs of each size 1, ..., n // 2 (of the smaller coalition): as said in :func:`plan_pairs`."""
+    available = {size: comb(n, size) // (2 if 2 * size == n else 1) for size in range(1, n // 2 + 1)}
+    if n == 1 or pairs >= sum(available.values()):
+        return available
+    counts = {size: 0 for size in available}
+    counts[1] = min(available[1], pairs)
+    left = pairs - counts[1]
+    weights = {size: 1 / (size * (n - size)) for size in available if size > 1}
+    while left and weights:
+        total = sum(weights.values())
+        quota = {size: left * weight / total for size, weight in weights.items()}
+        full = [size for size in weights if available[size] - counts[size] <= quota[size]]
+        if not full:
+            floors = {size: int(quota[size]) for size in weights}
+            by_remainder = sorted(weights, key=lambda size: (floors[size] - quota[size], size))
+            for size in by_remainder[: left - sum(floors.values())]:
+                floors[size] += 1
+            for size, count in floors.items():
+                counts[size] += count
+            break
+        for size in full:
+            left -= available[size] - counts[size]
+            counts[size] = available[size]
+            del weights[size]
+    return counts
+
+
+def _subsets(n: int, size: int, count: int, rng: np.random.Generator) -> Coalitions:
+    """Distinct subsets of one size, uniform without replacement, at most one of a subset and its complement."""
+    halved = 2 * size == n
+    total = comb(n, size) // (2 if halved else 1)
+    if 2 * count > total:  # few enough to list
+        listed = np.zeros((total, n), dtype=bool)
+        chosen = [subset for subset in combinations(range(n), size) if not halved or subset[0] == 0]
+        np.put_along_axis(listed, np.array(chosen), True, axis=1)
+        return listed if count == total else listed[rng.choice(total, size=count, replace=False)]
+    rows: dict[bytes, NDArray[np.bool_]] = {}
+    while len(rows) < count:
+        drawn = np.zeros((count, n), dtype=bool)
+        members = np.argpartition(rng.random((count, n)), size - 1, axis=1)[:, :size]
+        np.put_along_axis(drawn, members, True, axis=1)
+        if halved:
+            drawn ^= ~drawn[:, :1]
+        for row in drawn:
+            rows.setdefault(row.tobytes(), row)
+    return np.stack(list(rows.values())[:count])
