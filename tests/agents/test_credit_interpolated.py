@@ -46,7 +46,7 @@ class TestClosedForms:
             assert module._krawtchouk(n, degree)[distance] == pytest.approx(np.mean(values))
 
     def test_the_posterior_mean_is_that_of_the_model_in_full(self):
-        """All Walsh coefficients as a Gaussian vector, conditioned on the differences: the definition, by brute force."""
+        """The definition by brute force: Walsh coefficients as a Gaussian vector, conditioned on the differences."""
         n = 5
         coalitions = plan_pairs(n, 14, seed=3)
         game, _ = smooth_game(n, 0)

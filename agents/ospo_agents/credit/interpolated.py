@@ -101,10 +101,11 @@ def solve_pairs(coalitions: Coalitions, worths: Worths) -> tuple[Credit, Credit]
     signs = 1.0 - 2.0 * half
     distances = np.rint((n - signs @ signs.T) / 2).astype(np.intp)
     shares = _shares(n)
-    covariance = sum(share * _krawtchouk(n, degree)[distances] for degree, share in shares.items())
+    by_distance = np.sum([share * _krawtchouk(n, degree) for degree, share in shares.items()], axis=0)
+    covariance = by_distance[distances]
     covariance[np.diag_indices(len(half))] += _JITTER
     others = half.sum(axis=1)[:, None] - half  # players besides i: (H, N)
-    profile = sum(share * _krawtchouk(n - 1, degree - 1) for degree, share in shares.items())
+    profile = np.sum([share * _krawtchouk(n - 1, degree - 1) for degree, share in shares.items()], axis=0)
     cross = -2 / n * signs * profile[others]
     solved = np.linalg.solve(covariance, np.column_stack([differences, cross]))
     credit: Credit = cross.T @ solved[:, 0]
