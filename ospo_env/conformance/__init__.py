@@ -1,16 +1,15 @@
 """Whether a retriever or an environment keeps its contract, clause by clause; your own should pass before its use."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
 
-from envs_data.errors import one_line
 from ospo_env.conformance.environment.case import EnvCase, EnvLike, make_env_case
 from ospo_env.conformance.environment.clauses import ENV_CLAUSES
+from ospo_env.conformance.messages import ConformanceError, raise_if_broken
 from ospo_env.conformance.retriever.case import UNKNOWN_TEXTS, Case, make_case
 from ospo_env.conformance.retriever.clauses import CLAUSES
-from ospo_env.errors import TaskError
 from ospo_env.retrievers.registry import RetrieverSpec
 
 __all__ = [
@@ -24,18 +23,6 @@ __all__ = [
     "make_case",
     "make_env_case",
 ]
-
-
-class ConformanceError(TaskError):
-    """A retriever or an environment breaks a clause of its contract.
-
-    Attributes:
-        clause: Its name, a key of :data:`CLAUSES` or of :data:`ENV_CLAUSES`.
-    """
-
-    def __init__(self, what: str, clause: str, counterexample: str) -> None:
-        super().__init__(f"{what} breaks the clause {clause!r}: {one_line(counterexample, 400)}")
-        self.clause = clause
 
 
 def check_retriever(
@@ -69,7 +56,7 @@ def check_retriever(
     """
     case = make_case(retriever, documents, texts=texts, unknown=unknown, tolerance=tolerance, seed=seed)
     for clause, check in CLAUSES.items():
-        _hold(f"retriever {case.name!r}", clause, partial(check, case, np.random.default_rng(seed)))
+        raise_if_broken(f"retriever {case.name!r}", clause, partial(check, case, np.random.default_rng(seed)))
 
 
 def check_env(env: EnvLike, *, texts: Sequence[str] | None = None, seed: int = 0) -> None:
@@ -91,14 +78,4 @@ def check_env(env: EnvLike, *, texts: Sequence[str] | None = None, seed: int = 0
     """
     case = make_env_case(env, texts=texts, seed=seed)
     for clause, check in ENV_CLAUSES.items():
-        _hold(f"environment {case.name!r}", clause, partial(check, case))
-
-
-def _hold(what: str, clause: str, check: Callable[[], str | None]) -> None:
-    """Raise if a check finds a counter-example, or cannot be carried out."""
-    try:
-        counterexample = check()
-    except Exception as error:  # anybody's code
-        raise ConformanceError(what, clause, f"it raises {type(error).__name__}: {error}") from error
-    if counterexample is not None:
-        raise ConformanceError(what, clause, counterexample)
+        raise_if_broken(f"environment {case.name!r}", clause, partial(check, case))

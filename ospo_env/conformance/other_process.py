@@ -1,4 +1,4 @@
-"""Another process, with another hash seed and another number of threads."""
+"""A function's result in another process, with another hash seed and another number of threads."""
 
 import os
 from collections.abc import Callable, Iterator

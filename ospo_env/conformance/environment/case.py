@@ -11,7 +11,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.utils.env_checker import data_equivalence
 
-from ospo_env.conformance.messages import spoken
+from ospo_env.conformance.messages import quoted
 from ospo_env.errors import TaskError
 
 __all__ = ["EnvCase", "EnvFactory", "EnvLike", "Played", "difference", "make_env_case", "play", "where"]
@@ -107,7 +107,7 @@ def difference(found: Played, expected: Played) -> str | None:
 
 def where(played: Played, text: str) -> str:
     """A text and the query that it answered, for messages."""
-    return f"{spoken(text)} for query {played.query_id!r}"
+    return f"{quoted(text)} for query {played.query_id!r}"
 
 
 def make_env_case(env: EnvLike, *, texts: Sequence[str] | None = None, seed: int = 0) -> EnvCase:

@@ -3,30 +3,27 @@
 from collections.abc import Callable
 from typing import TypeAlias
 
+from ospo_env.conformance.environment import episodes, rewards
 from ospo_env.conformance.environment.case import EnvCase
-from ospo_env.conformance.environment.episodes import ended, gymnasium, info, options, processes, seeds, types
-from ospo_env.conformance.environment.rewards import batch, bounds, empty, hostile, reward
+from ospo_env.conformance.messages import clause_table
 
 __all__ = ["ENV_CLAUSES", "EnvClause"]
 
 EnvClause: TypeAlias = Callable[[EnvCase], str | None]
-"""Of a case: a counter-example in words, or ``None``."""
+"""From a case: a counter-example in words, or ``None``."""
 
-ENV_CLAUSES: dict[str, EnvClause] = {
-    clause.__name__: clause
-    for clause in (
-        gymnasium,
-        reward,
-        empty,
-        batch,
-        seeds,
-        info,
-        bounds,
-        hostile,
-        types,
-        ended,
-        options,
-        processes,
-    )
-}
+ENV_CLAUSES: dict[str, EnvClause] = clause_table(
+    episodes.check_gymnasium,
+    rewards.check_reward,
+    rewards.check_empty,
+    rewards.check_batch,
+    episodes.check_seeds,
+    episodes.check_info,
+    rewards.check_bounds,
+    rewards.check_hostile,
+    episodes.check_types,
+    episodes.check_ended,
+    episodes.check_options,
+    episodes.check_processes,
+)
 """The clauses by name, in the order in which they are checked."""

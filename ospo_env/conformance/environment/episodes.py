@@ -11,16 +11,25 @@ from gymnasium.error import ResetNeeded
 from gymnasium.utils import env_checker
 
 from ospo_env.conformance.environment.case import EnvCase, Played, difference, play
-from ospo_env.conformance.messages import spoken
+from ospo_env.conformance.messages import clause, quoted
 from ospo_env.conformance.other_process import run_elsewhere
 
-__all__ = ["ended", "gymnasium", "info", "options", "processes", "seeds", "types"]
+__all__ = [
+    "check_ended",
+    "check_gymnasium",
+    "check_info",
+    "check_options",
+    "check_processes",
+    "check_seeds",
+    "check_types",
+]
 
 _NO_TEXTS = (None, 3, float("nan"), b"red", ["red"], ("red",), {"red": 1})
 _RESETS = 6  # of a stream
 
 
-def gymnasium(case: EnvCase) -> str | None:
+@clause("gymnasium")
+def check_gymnasium(case: EnvCase) -> str | None:
     """Gymnasium's own ``check_env`` passes, and warns of nothing."""
     env = case.env.unwrapped
     bare = env.spec is None  # it could not make it again
@@ -31,7 +40,8 @@ def gymnasium(case: EnvCase) -> str | None:
     return said[0].partition("WARN:")[2].removesuffix("\x1b[0m") if said else None  # which ends the colour
 
 
-def seeds(case: EnvCase) -> str | None:
+@clause("seeds")
+def check_seeds(case: EnvCase) -> str | None:
     """``reset(seed=...)`` decides this episode and those after it, whatever came before and whatever is stepped."""
     for seed in case.seeds:
         before = _stream(case.env, seed, None)
@@ -52,7 +62,8 @@ def _stream(env: gym.Env[str, str], seed: int, text: str | None) -> list[str]:
     return ids
 
 
-def info(case: EnvCase) -> str | None:
+@clause("info")
+def check_info(case: EnvCase) -> str | None:
     """Every ``info`` is the caller's own: later calls do not change it, and changing it changes no later call."""
     for seed, text in case.episodes:
         played = case.play(seed, text)
@@ -76,7 +87,8 @@ def _empty(content: Any) -> None:
         content.clear()
 
 
-def types(case: EnvCase) -> str | None:
+@clause("types")
+def check_types(case: EnvCase) -> str | None:
     """An action that is no string raises ``TypeError`` and leaves the episode as it was."""
     seed, text = case.seeds[0], case.texts[0]
     expected = case.play(seed, text)
@@ -89,7 +101,8 @@ def types(case: EnvCase) -> str | None:
     return None
 
 
-def ended(case: EnvCase) -> str | None:
+@clause("ended")
+def check_ended(case: EnvCase) -> str | None:
     """``step`` without an open episode raises ``ResetNeeded``: before the first ``reset``, and after the end."""
     if case.factory is not None:
         fresh = case.factory()
@@ -101,7 +114,8 @@ def ended(case: EnvCase) -> str | None:
     return None
 
 
-def options(case: EnvCase) -> str | None:
+@clause("options")
+def check_options(case: EnvCase) -> str | None:
     """``reset(options={"query_id": ...})`` takes that query and draws nothing; a wrong option changes nothing."""
     env, text = case.env, case.texts[0]
     for seed in case.seeds:
@@ -140,13 +154,14 @@ def _unless_raised(call: Callable[[], Any], *expected: type[Exception]) -> str |
     return f"it returns {returned!r}"
 
 
-def processes(case: EnvCase) -> str | None:
+@clause("processes")
+def check_processes(case: EnvCase) -> str | None:
     """Another process, hash seed or number of threads changes nothing."""
     episodes = case.episodes
     there = run_elsewhere(_played, case.portable, episodes)
     for (seed, text), found in zip(episodes, there, strict=True):
         if other := difference(found, case.play(seed, text)):
-            return f"another process finds for {spoken(text)}: {other}"
+            return f"another process finds for {quoted(text)}: {other}"
     return None
 
 

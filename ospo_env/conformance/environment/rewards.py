@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ospo_env.conformance.environment.case import EnvCase, where
-from ospo_env.conformance.messages import spoken
+from ospo_env.conformance.messages import clause, quoted
 from ospo_env.text import token_spans
 
-__all__ = ["batch", "bounds", "empty", "hostile", "reward"]
+__all__ = ["check_batch", "check_bounds", "check_empty", "check_hostile", "check_reward"]
 
 _BLANK_TEXTS = ("", " ", "\n\t", "\u3000", "... !!!")
 _HOSTILE_TEXTS = (
@@ -27,7 +27,8 @@ _HOSTILE_TEXTS = (
 )
 
 
-def reward(case: EnvCase) -> str | None:
+@clause("reward")
+def check_reward(case: EnvCase) -> str | None:
     """``step`` returns what ``task.rewards`` and the grand coalition give, bit for bit."""
     own: Any = case.env.unwrapped
     for seed, text in case.episodes:
@@ -44,7 +45,8 @@ def reward(case: EnvCase) -> str | None:
     return None
 
 
-def empty(case: EnvCase) -> str | None:
+@clause("empty")
+def check_empty(case: EnvCase) -> str | None:
     """The empty coalition is worth 0, and a blank text earns 0."""
     for seed, text in case.episodes:
         played = case.play(seed, text)
@@ -59,7 +61,8 @@ def empty(case: EnvCase) -> str | None:
     return None
 
 
-def batch(case: EnvCase) -> str | None:
+@clause("batch")
+def check_batch(case: EnvCase) -> str | None:
     """A batch gives what its members give alone: ``task.rewards``, coalition values, the native vector environment."""
     asked = [(case.play(seed, text), text) for seed, text in case.episodes]
     ids, texts = [played.query_id for played, _ in asked], [text for _, text in asked]
@@ -98,7 +101,8 @@ def _vector(case: EnvCase) -> str | None:
     return None
 
 
-def bounds(case: EnvCase) -> str | None:
+@clause("bounds")
+def check_bounds(case: EnvCase) -> str | None:
     """Rewards are finite and in [0, 1], and the one step terminates the episode without truncating it."""
     for seed, text in case.episodes:
         played = case.play(seed, text)
@@ -109,7 +113,8 @@ def bounds(case: EnvCase) -> str | None:
     return None
 
 
-def hostile(case: EnvCase) -> str | None:
+@clause("hostile")
+def check_hostile(case: EnvCase) -> str | None:
     """Any string is safe: lone surrogates, 100,000 characters, control characters, either direction of writing."""
     for text in _HOSTILE_TEXTS:
         try:
@@ -117,9 +122,9 @@ def hostile(case: EnvCase) -> str | None:
             shown = case.env.render() if case.env.render_mode == "ansi" else ""
             str(shown).encode()
         except Exception as error:  # anybody's code
-            return f"{spoken(text)} makes it raise {type(error).__name__}: {error}"
+            return f"{quoted(text)} makes it raise {type(error).__name__}: {error}"
         if not _is_reward(earned):
-            return f"{spoken(text)} earns {earned}, expected a number in [0, 1]"
+            return f"{quoted(text)} earns {earned}, expected a number in [0, 1]"
     return None
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ospo_env.conformance.messages import spoken
+from ospo_env.conformance.messages import quoted
 from ospo_env.errors import TaskError
 from ospo_env.retrievers.base import Retriever
 from ospo_env.retrievers.registry import (
@@ -89,7 +89,7 @@ class Case:
         place = first_difference(found, expected, self.tolerance)
         if place is None:
             return None
-        text = spoken(self.texts[place[0]])
+        text = quoted(self.texts[place[0]])
         return f"{text} scores {found[place]} on document {place[1]} {here}, {expected[place]} {there}"
 
 
