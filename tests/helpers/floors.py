@@ -74,7 +74,7 @@ FLOORS = {
     ],
     "ospo_agents.credit": [
         "coalitions",
-        "marginals sampled shapley_value windows",
+        "interpolated marginals sampled shapley_value windows",
         "owen_value",
         "table",
         "__init__",
