@@ -1,6 +1,16 @@
 """Learners. They know a task only through the protocols in ``ospo_agents.protocols``."""
 
+from ospo_agents.assignment import CreditedText, assign_credit
 from ospo_agents.errors import AgentError
-from ospo_agents.protocols import Coalitions, Policy, Spans, Task
+from ospo_agents.protocols import Coalitions, CoalitionTask, Policy, Spans, Task
 
-__all__ = ["AgentError", "Coalitions", "Policy", "Spans", "Task"]
+__all__ = [
+    "AgentError",
+    "CoalitionTask",
+    "Coalitions",
+    "CreditedText",
+    "Policy",
+    "Spans",
+    "Task",
+    "assign_credit",
+]

@@ -95,13 +95,15 @@ def separators(text: str, offsets: NDArray[np.int64]) -> NDArray[np.bool_]:
     return np.array([not any(map(str.isalnum, text[start:end])) for start, end in offsets.tolist()], dtype=np.bool_)
 
 
-def whole_segments(offsets: NDArray[np.int64], decided: Sequence[int], start_of_span: int = 0) -> NDArray[np.int64]:
+def whole_segments(
+    offsets: NDArray[np.int64], decision_points: Sequence[int], start_of_span: int = 0
+) -> NDArray[np.int64]:
     """How many segments are known to be whole before each token is chosen, from the text before it alone.
 
     Args:
         offsets: int (T, 2), characters of each token in the completion, from :func:`token_offsets`.
-        decided: For each segment, the characters of the scored span that decide its end
-            (:func:`ospo_agents.segments.decided`); does not decrease; length N.
+        decision_points: For each segment, the characters of the scored span that decide its end
+            (:func:`ospo_agents.segments.decision_points`); does not decrease; length N.
         start_of_span: Where the scored span starts in the completion.
 
     Returns:
@@ -110,8 +112,8 @@ def whole_segments(offsets: NDArray[np.int64], decided: Sequence[int], start_of_
     >>> whole_segments(np.array([[0, 4], [4, 10], [10, 14], [14, 18], [18, 24]]), [16, 25])
     array([0, 0, 0, 0, 1])
     """
-    known = np.asarray(decided, dtype=np.int64) + start_of_span
-    return np.searchsorted(known, offsets[:, 0], side="right").astype(np.int64)
+    points = np.asarray(decision_points, dtype=np.int64) + start_of_span
+    return np.searchsorted(points, offsets[:, 0], side="right").astype(np.int64)
 
 
 def _prefix_lengths(tokenizer: Any, ids: list[int], text: str) -> NDArray[np.int64]:

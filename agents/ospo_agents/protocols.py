@@ -10,7 +10,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Coalitions", "Policy", "Spans", "Task"]
+__all__ = ["CoalitionTask", "Coalitions", "Policy", "Spans", "Task"]
 
 Spans: TypeAlias = Sequence[tuple[int, int]]
 """Segments of one text as character spans ``[start, end)`` that tile it, in order; length N."""
@@ -19,8 +19,22 @@ Coalitions: TypeAlias = NDArray[np.bool_]
 """Subsets of N players, one a row: bool (C, N)."""
 
 
+class CoalitionTask(Protocol):
+    """The part of a task that credit needs."""
+
+    def coalition_values(
+        self,
+        prompt_ids: Sequence[str],
+        texts: Sequence[str],
+        spans: Sequence[Spans],
+        coalitions: Sequence[Coalitions],
+    ) -> list[NDArray[np.float64]]:
+        """The worth of each coalition of each text's segments: B arrays of shape (C_b,)."""
+        ...
+
+
 @runtime_checkable
-class Task(Protocol):
+class Task(CoalitionTask, Protocol):
     """A task as a learner sees it: prompts out, rewards and coalition values back. All calls are batched."""
 
     def prompts(self, split: str) -> tuple[list[str], list[str]]:
@@ -37,16 +51,6 @@ class Task(Protocol):
 
     def rewards(self, prompt_ids: Sequence[str], texts: Sequence[str]) -> NDArray[np.float64]:
         """What ``env.step`` would return for each text: float64 (B,), in [0, 1]."""
-        ...
-
-    def coalition_values(
-        self,
-        prompt_ids: Sequence[str],
-        texts: Sequence[str],
-        spans: Sequence[Spans],
-        coalitions: Sequence[Coalitions],
-    ) -> list[NDArray[np.float64]]:
-        """The worth of each coalition of each text's segments: B arrays of shape (C_b,)."""
         ...
 
     @property

@@ -12,12 +12,25 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping
 from itertools import pairwise
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
-from ospo_agents.errors import AgentError
+from ospo_agents.errors import AgentError, unknown
 from ospo_agents.protocols import Spans
 
-__all__ = ["SEGMENTERS", "STOP_WORDS", "decided", "phrases", "sentences", "unions", "words"]
+__all__ = [
+    "SEGMENTERS",
+    "STOP_WORDS",
+    "Segmenter",
+    "decision_points",
+    "make_segmenter",
+    "phrases",
+    "sentences",
+    "unions",
+    "words",
+]
+
+Segmenter: TypeAlias = Callable[[str], Spans]
+"""A text to its segments: character spans that tile it, in order."""
 
 STOP_WORDS = frozenset(
     "a an and are as at be but by for from has have in into is it its no not of off on or over per plus so than that "
@@ -127,6 +140,17 @@ SEGMENTERS: Mapping[str, Callable[[str], list[tuple[int, int]]]] = MappingProxyT
 """Ways to cut a text, by name, at their defaults."""
 
 
+def make_segmenter(name: str) -> Segmenter:
+    """A segmenter by name.
+
+    Raises:
+        AgentError: The name is not in :data:`SEGMENTERS`.
+    """
+    if name not in SEGMENTERS:
+        raise unknown("segmenter", name, SEGMENTERS)
+    return SEGMENTERS[name]
+
+
 def unions(fine: Spans, coarse: Spans) -> list[list[int]]:
     """The coalition structure of finer segments in coarser ones, for example of phrases in sentences.
 
@@ -156,7 +180,7 @@ def unions(fine: Spans, coarse: Spans) -> list[list[int]]:
     return [block for block in blocks if block]
 
 
-def decided(text: str, spans: Spans) -> list[int]:
+def decision_points(text: str, spans: Spans) -> list[int]:
     """How much of a text must be read before the end of each of its segments is certain.
 
     Whether a word opens a new phrase shows when the next one has begun (``for`` may become ``formal``). Credit that
@@ -170,7 +194,7 @@ def decided(text: str, spans: Spans) -> list[int]:
         For each segment a number of characters p: whatever follows ``text[:p]``, the segmenter cuts the same
         segments up to this one. ``len(text) + 1`` where even the whole text does not decide it, as for the last.
 
-    >>> decided("red shoes, for the beach", [(0, 10), (10, 24)])
+    >>> decision_points("red shoes, for the beach", [(0, 10), (10, 24)])
     [16, 25]
     """
     starts = [word.start for word in _words(text, len(text))]

@@ -21,8 +21,7 @@ DeepSpeed, FSDP, 4-bit weights and GPUs have not been run.
 """
 
 import contextlib
-import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,13 +33,14 @@ from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl import GRPOConfig, GRPOTrainer
 
-from ospo_agents import segments
 from ospo_agents.advantages import CreditedRollouts, make_redistribution
-from ospo_agents.alignment import segment_of_tokens, separators, token_offsets, whole_segments
+from ospo_agents.answers import TokenMap, find_answer, map_tokens
+from ospo_agents.assignment import assign_credit
 from ospo_agents.credit import make_solution
-from ospo_agents.errors import AgentError, unknown
+from ospo_agents.errors import AgentError
 from ospo_agents.policies.prompt_format import PromptFormat
-from ospo_agents.protocols import Task
+from ospo_agents.protocols import CoalitionTask, Task
+from ospo_agents.segments import make_segmenter
 from ospo_agents.stopwatch import Stopwatch
 from ospo_agents.trl_task import TaskReward, prompt_dataset
 
@@ -72,20 +72,30 @@ class OSPOConfig(GRPOConfig):  # type: ignore[misc]  # TRL ships no types
 
 
 @dataclass(frozen=True)
-class _Credited:
-    """One rollout after scoring.
+class _Rollout:
+    """One completion after scoring: what processes exchange.
 
     Attributes:
         reward: Worth of the whole rewrite; 0 for a malformed completion.
         credit: float64 (N,), one a segment.
-        segment: int (T,), the segment of each completion token, -1 outside the scored span and for separators.
-        whole: int (T,), how many segments were known to be whole before each token was chosen.
+        tokens: The segment of each completion token.
     """
 
     reward: float
     credit: NDArray[np.float64]
-    segment: NDArray[np.int64]
-    whole: NDArray[np.int64]
+    tokens: TokenMap
+
+
+@dataclass(frozen=True)
+class _TimedTask:
+    """The coalition values of a task, whose time counts as scoring."""
+
+    task: CoalitionTask
+    timed: Callable[[str], contextlib.AbstractContextManager[None]]
+
+    def coalition_values(self, *arguments: Any) -> list[NDArray[np.float64]]:
+        with self.timed("scoring"):
+            return self.task.coalition_values(*arguments)
 
 
 class OSPOTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL ships no types
@@ -120,8 +130,7 @@ class OSPOTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL ships no types
         processing_class: PreTrainedTokenizerBase,
         **trainer_arguments: Any,
     ) -> None:
-        if args.segmenter not in segments.SEGMENTERS:
-            raise unknown("segmenter", args.segmenter, segments.SEGMENTERS)
+        segmenter = make_segmenter(args.segmenter)
         if args.importance_sampling_level != "token":
             raise AgentError(
                 f"expected importance_sampling_level 'token', but got {args.importance_sampling_level!r}: "
@@ -135,10 +144,10 @@ class OSPOTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL ships no types
             )
         self.task = task
         self.prompt_format = prompt_format
-        self._segment = segments.SEGMENTERS[args.segmenter]
+        self._segmenter = segmenter
         self._solution = make_solution(args.solution, **args.solution_settings)
         self._redistribute = make_redistribution(args.redistribution, **args.redistribution_settings)
-        self._credited: list[_Credited] = []
+        self._rollouts: list[_Rollout] = []
         # Work still queued on a device would otherwise count in a later stage.
         settle = torch.accelerator.synchronize if args.device.type != "cpu" else (lambda: None)
         self._watch = Stopwatch(("generation", "scoring", "credit", "update"), settle)
@@ -175,7 +184,7 @@ class OSPOTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL ships no types
             rewards: torch.Tensor = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
         if self.model.training:
             with self._timed("credit"):
-                self._credited = self._assign_credit([row["prompt_id"] for row in inputs], completion_ids_list)
+                self._rollouts = self._credit([row["prompt_id"] for row in inputs], completion_ids_list)
         return rewards
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -189,43 +198,35 @@ class OSPOTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL ships no types
         """Counts the time of a stage of training; evaluation is not counted."""
         return self._watch(stage) if self.model.training else contextlib.nullcontext()
 
-    def _assign_credit(self, prompt_ids: Sequence[str], completion_ids: Sequence[list[int]]) -> list[_Credited]:
-        """Credit and token segments of this process's rollouts; their coalitions are valued in one call."""
-        rewrites, formed, spans, unions, plans, tokens = [], [], [], [], [], []
-        for prompt_id, ids in zip(prompt_ids, completion_ids, strict=True):
-            completion, offsets = token_offsets(self.processing_class, ids)
-            span = self.prompt_format.answer_span(completion)
-            formed.append(span is not None)
-            start, end = span or (0, 0)  # a malformed completion is no text, so it has no segments
-            rewrite = completion[start:end]
-            tiles = self._segment(rewrite)
-            rewrites.append(rewrite)
-            spans.append(tiles)
-            unions.append(segments.unions(tiles, segments.sentences(rewrite)))
-            plans.append(self._solution.plan(len(tiles), unions[-1], _content_seed(prompt_id, rewrite)))
-            decided = segments.decided(rewrite, tiles)
-            segment = segment_of_tokens(offsets, tiles, start)
-            if not self.args.credit_separators:
-                segment[separators(completion, offsets)] = -1
-            tokens.append((segment, whole_segments(offsets, decided, start)))
-        # The grand coalition comes last, whatever the solution's plan asks: its worth is the reward.
-        asked = [np.vstack([plan, np.ones((1, plan.shape[1]), dtype=bool)]) for plan in plans]
-        with self._timed("scoring"):
-            worths = self.task.coalition_values(prompt_ids, rewrites, spans, asked)
+    def _credit(self, prompt_ids: Sequence[str], completion_ids: Sequence[list[int]]) -> list[_Rollout]:
+        """This process's rollouts with the credit of their segments."""
+        answers = [
+            find_answer(self.processing_class, token_ids, self.prompt_format.answer_span)
+            for token_ids in completion_ids
+        ]
+        credited = assign_credit(
+            _TimedTask(self.task, self._timed),
+            prompt_ids,
+            [answer.rewrite for answer in answers],
+            segmenter=self._segmenter,
+            solution=self._solution,
+        )
+        separators = self.args.credit_separators
         return [
-            _Credited(float(worth[-1]) if well else 0.0, self._solution.solve(plan, worth[:-1], blocks), *laid)
-            for well, plan, worth, blocks, laid in zip(formed, plans, worths, unions, tokens, strict=True)
+            _Rollout(text.worth, text.credit, map_tokens(answer, text.spans, credit_separators=separators))
+            for answer, text in zip(answers, credited, strict=True)
         ]
 
     def _token_advantages(self, advantages: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Advantages (B, T) of this process's rollouts, from statistics over the rollouts of all processes."""
-        first = self.accelerator.process_index * len(self._credited)
-        everyone: list[_Credited] = gather_object(self._credited)
+        first = self.accelerator.process_index * len(self._rollouts)
+        everyone: list[_Rollout] = gather_object(self._rollouts)
         gathered = self.accelerator.gather(advantages).cpu().numpy().astype(np.float64)
-        segment = _stack([rollout.segment for rollout in everyone], padding=-1, width=mask.shape[1])
-        lengths = np.array([len(rollout.segment) for rollout in everyone])
+        width = mask.shape[1]
+        segment = _stack([rollout.tokens.segment for rollout in everyone], padding=-1, width=width)
+        lengths = np.array([len(rollout.tokens.segment) for rollout in everyone])
         credit = _stack([rollout.credit for rollout in everyone], padding=np.nan)
-        laid = self._redistribute(
+        token_advantages = self._redistribute(
             CreditedRollouts(
                 advantages=gathered,
                 rewards=np.array([rollout.reward for rollout in everyone]),
@@ -233,11 +234,11 @@ class OSPOTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL ships no types
                 segment=segment,
                 mask=np.arange(segment.shape[1]) < lengths[:, None],
                 group_size=self.num_generations,
-                whole=_stack([rollout.whole for rollout in everyone], padding=0, width=mask.shape[1]),
+                whole=_stack([rollout.tokens.whole for rollout in everyone], padding=0, width=width),
             )
         )
         self._log(credit)
-        local = laid[first : first + len(self._credited), : mask.shape[1]]
+        local = token_advantages[first : first + len(self._rollouts), :width]
         return torch.from_numpy(local).to(advantages) * mask
 
     def _log(self, credit: NDArray[np.float64]) -> None:
@@ -257,8 +258,3 @@ def _stack(rows: Sequence[NDArray[Any]], *, padding: float, width: int = 0) -> N
     for place, row in zip(stacked, rows, strict=True):
         place[: len(row)] = row
     return stacked
-
-
-def _content_seed(prompt_id: str, rewrite: str) -> int:
-    """Seed of a sampled plan: decided by what is scored, not by which process scores it."""
-    return zlib.crc32(f"{prompt_id}\0{rewrite}".encode(errors="surrogatepass"))

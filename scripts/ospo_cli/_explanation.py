@@ -7,17 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from ospo_agents.credit import make_solution
-from ospo_agents.errors import unknown
-from ospo_agents.segments import SEGMENTERS, sentences, unions
+from ospo_agents.assignment import CreditedText, assign_credit
 from ospo_env.metrics import FULL_GAIN
 from ospo_env.rendering import describe
 from ospo_env.text import clean_text
 
-__all__ = ["EXACT_SEGMENTS", "Explanation", "Row", "Segment", "credit_colour", "explain"]
-
-EXACT_SEGMENTS = 12
-"""Segments up to which credit is exact unless a solution is named: 4,096 coalitions."""
+__all__ = ["Explanation", "Row", "Segment", "credit_colour", "explain"]
 
 _SEED = 0  # of sampled coalitions
 _NEUTRAL, _POSITIVE, _NEGATIVE = (247, 247, 247), (92, 165, 226), (243, 156, 62)  # told apart by the colour-blind
@@ -150,8 +145,9 @@ def explain(
         prompt_id: The prompt.
         text: The rewrite, any string; lone surrogates become U+FFFD.
         segmenter: A name in ``ospo_agents.segments.SEGMENTERS``.
-        solution: A name in ``ospo_agents.credit.SOLUTIONS``; None takes ``shapley`` up to :data:`EXACT_SEGMENTS`
-            segments and ``sampled_shapley`` beyond. The explanation says which.
+        solution: A name in ``ospo_agents.credit.SOLUTIONS``; None takes ``shapley`` up to
+            :data:`ospo_agents.assignment.EXACT_SEGMENTS` segments and ``sampled_shapley`` beyond. The explanation says
+            which.
         top: Documents of each ranking to keep.
 
     Raises:
@@ -159,19 +155,9 @@ def explain(
         TaskError: The prompt is unknown.
         RetrieverError: The retriever failed.
     """
-    if segmenter not in SEGMENTERS:
-        raise unknown("segmenter", segmenter, SEGMENTERS)
     text = clean_text(text)
     about = task.query(prompt_id)
-    tiles = SEGMENTERS[segmenter](text)
-    chosen = make_solution(solution or ("shapley" if len(tiles) <= EXACT_SEGMENTS else "sampled_shapley"))
-    blocks = unions(tiles, sentences(text))
-    plan = chosen.plan(len(tiles), blocks, _SEED)
-    (worths,) = task.coalition_values([prompt_id], [text], [tiles], [plan])
-    if chosen.solve_with_error is None:
-        credit, errors = chosen.solve(plan, worths, blocks), np.full(len(tiles), np.nan)
-    else:
-        credit, errors = chosen.solve_with_error(plan, worths, blocks)
+    (credited,) = assign_credit(task, [prompt_id], [text], segmenter=segmenter, solution=solution, seeds=[_SEED])
     of_query, of_text = task.outcomes([prompt_id, prompt_id], [about.query, text])
     before, after = of_query.ranking, of_text.ranking
     return Explanation(
@@ -181,12 +167,9 @@ def explain(
         text=text,
         metric=task.metric,
         segmenter=segmenter,
-        solution=chosen.name,
-        coalitions=len(np.unique(plan, axis=0)),
-        segments=tuple(
-            Segment(start, end, text[start:end], value, None if math.isnan(error) else error)
-            for (start, end), value, error in zip(tiles, credit.tolist(), errors.tolist(), strict=True)
-        ),
+        solution=credited.solution,
+        coalitions=credited.distinct_coalitions,
+        segments=_segments(credited),
         worth=of_text.reward,
         query_worth=of_query.reward,
         words_beyond_cap=of_text.words_beyond_cap,
@@ -212,6 +195,14 @@ def credit_colour(credit: float, largest: float) -> tuple[int, int, int]:
     end = _POSITIVE if credit > 0 else _NEGATIVE
     red, green, blue = (round(low + share * (high - low)) for low, high in zip(_NEUTRAL, end, strict=True))
     return red, green, blue
+
+
+def _segments(credited: CreditedText) -> tuple[Segment, ...]:
+    errors = np.full(len(credited.spans), np.nan) if credited.standard_error is None else credited.standard_error
+    return tuple(
+        Segment(start, end, credited.text[start:end], credit, None if math.isnan(error) else error)
+        for (start, end), credit, error in zip(credited.spans, credited.credit.tolist(), errors.tolist(), strict=True)
+    )
 
 
 def _rows(task: Any, prompt_id: str, ranking: Sequence[str], other: Sequence[str], top: int) -> tuple[Row, ...]:

@@ -8,7 +8,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, 
 from transformers import PreTrainedTokenizerFast
 
 from ospo_agents.alignment import segment_of_tokens, separators, token_offsets, whole_segments
-from ospo_agents.segments import decided, phrases, sentences
+from ospo_agents.segments import decision_points, phrases, sentences
 
 TEXTS = [
     "red running shoes, für Größe 42 and crème brûlée colours",
@@ -233,7 +233,7 @@ def test_whole_segments_are_known_from_the_text_before(tokenizer):
     completion, offsets = token_offsets(tokenizer, ids)
     answer, start = completion[3:], 3
     spans = phrases(answer)
-    whole = whole_segments(offsets, decided(answer, spans), start)
+    whole = whole_segments(offsets, decision_points(answer, spans), start)
     assert whole[0] == 0
     assert whole[-1] >= len(spans) - 3
     assert (np.diff(whole) >= 0).all()

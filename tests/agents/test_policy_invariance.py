@@ -20,7 +20,7 @@ import pytest
 from ospo_agents.advantages import REDISTRIBUTIONS, CreditedRollouts, potential
 from ospo_agents.alignment import segment_of_tokens, whole_segments
 from ospo_agents.credit import SOLUTIONS
-from ospo_agents.segments import decided, phrases
+from ospo_agents.segments import decision_points, phrases
 
 EXACT, WRONG = 1e-6, 0.02
 THOUGHTS, END = ("so: ", "well: "), ""
@@ -82,7 +82,7 @@ def credited(completions, solution):
                 worth(text),
                 SOLUTIONS[solution].solve(plan, np.array(worths)),
                 segment_of_tokens(offsets, spans, start),
-                whole_segments(offsets, decided(text, spans), start),
+                whole_segments(offsets, decision_points(text, spans), start),
             )
         )
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ospo_agents.errors import AgentError
-from ospo_agents.segments import SEGMENTERS, STOP_WORDS, decided, phrases, sentences, unions
+from ospo_agents.segments import SEGMENTERS, STOP_WORDS, decision_points, phrases, sentences, unions
 from ospo_env.text import cuts_between_words
 
 ALPHABET = list("aab bfor the,.!?;|-'’&%3 \n\t()\"é\u0301ü靴赤い。、！「」ﾊﾞ한국हिन्दी😀👩🏽\u200d\ud83d\ufffd")
@@ -172,7 +172,7 @@ def test_max_words_below_one_is_refused():
 def test_what_is_decided_stays_whatever_follows(name, text, more):
     """For every prefix and another continuation, the segments decided by the prefix are cut again."""
     spans = SEGMENTERS[name](text)
-    for index, known in enumerate(decided(text, spans)):
+    for index, known in enumerate(decision_points(text, spans)):
         if known <= len(text):
             other = SEGMENTERS[name](text[:known] + more)
             assert other[: index + 1] == spans[: index + 1]
@@ -183,13 +183,13 @@ def test_the_next_word_alone_does_not_decide():
     """The negative control: a phrase ends before ``for``, but not before ``formal``."""
     assert cut(phrases, "red shoes for") == ["red shoes", " for"]
     assert cut(phrases, "red shoes formal") == ["red shoes formal"]
-    assert decided("red shoes for", phrases("red shoes for")) == [14, 14]
-    assert decided("red shoes for h", phrases("red shoes for h")) == [15, 16]
-    assert decided("", []) == []
+    assert decision_points("red shoes for", phrases("red shoes for")) == [14, 14]
+    assert decision_points("red shoes for h", phrases("red shoes for h")) == [15, 16]
+    assert decision_points("", []) == []
 
 
 def test_long_texts_take_linear_time():
     for text in ("red " * 5000, "?! " * 5000, " " * 20000, "((((" + " " * 20000 + "x", "a-" * 10000, "靴" * 20000):
         assert phrases(text)[-1][1] == len(text)
         assert sentences(text)[-1][1] == len(text)
-        decided(text, phrases(text))
+        decision_points(text, phrases(text))

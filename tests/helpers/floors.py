@@ -65,8 +65,8 @@ FLOORS = {
     "ospo_agents": [
         "errors files protocols",
         "alignment rollouts segments",
-        "advantages credit",
-        "policies stopwatch",
+        "advantages answers credit",
+        "assignment policies stopwatch",
         "trl_task",
         "trainer",
         "training",
@@ -109,6 +109,17 @@ FLOORS = {
 """The floors of each package, the lowest first. Neighbours on a floor do not know each other."""
 CORE = [
     f"ospo_agents.{name}"
-    for name in ("advantages", "alignment", "credit", "errors", "files", "protocols", "rollouts", "segments")
+    for name in (
+        "advantages",
+        "alignment",
+        "answers",
+        "assignment",
+        "credit",
+        "errors",
+        "files",
+        "protocols",
+        "rollouts",
+        "segments",
+    )
 ]
 """The learner's core, which needs NumPy and the standard library only."""

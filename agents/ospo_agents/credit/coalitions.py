@@ -21,8 +21,8 @@ __all__ = [
     "check_players",
     "check_worths",
     "evaluate",
-    "given",
     "partition",
+    "require_unions",
 ]
 
 Worths: TypeAlias = NDArray[np.float64]
@@ -85,7 +85,7 @@ def partition(unions: Unions, n: int) -> list[NDArray[np.int64]]:
     return blocks
 
 
-def given(unions: Unions | None) -> Unions:
+def require_unions(unions: Unions | None) -> Unions:
     """The unions that an Owen form needs; :class:`AgentError` where there are none."""
     if unions is None:
         raise AgentError("expected unions (lists of players), but got none; choose a coarser segmenter for the unions")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from ospo_agents.credit.coalitions import EXACT_BUDGET, Credit, Unions, Worths, given
+from ospo_agents.credit.coalitions import EXACT_BUDGET, Credit, Unions, Worths, require_unions
 from ospo_agents.credit.marginals import (
     plan_leave_one_out,
     plan_prefix_potential,
@@ -97,8 +97,8 @@ def owen(budget: int = EXACT_BUDGET) -> Solution:
     _check_settings(budget)
     return Solution(
         "owen",
-        lambda n, unions=None, seed=0: plan_owen(n, given(unions), budget),
-        lambda coalitions, worths, unions=None: solve_owen(coalitions, worths, given(unions)),
+        lambda n, unions=None, seed=0: plan_owen(n, require_unions(unions), budget),
+        lambda coalitions, worths, unions=None: solve_owen(coalitions, worths, require_unions(unions)),
     )
 
 
@@ -138,9 +138,9 @@ def sampled_owen(budget: int = 512) -> Solution:
     _check_settings(budget)
     return Solution(
         "sampled_owen",
-        lambda n, unions=None, seed=0: plan_sampled(n, budget, seed, given(unions)),
-        lambda coalitions, worths, unions=None: solve_sampled(coalitions, worths, given(unions))[0],
-        lambda coalitions, worths, unions=None: solve_sampled(coalitions, worths, given(unions)),
+        lambda n, unions=None, seed=0: plan_sampled(n, budget, seed, require_unions(unions)),
+        lambda coalitions, worths, unions=None: solve_sampled(coalitions, worths, require_unions(unions))[0],
+        lambda coalitions, worths, unions=None: solve_sampled(coalitions, worths, require_unions(unions)),
     )
 
 

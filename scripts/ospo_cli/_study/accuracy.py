@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 from envs_data.files import write_atomically
 from ospo_agents.advantages import CreditedRollouts, group_relative, make_redistribution
-from ospo_agents.alignment import segment_of_tokens, separators, token_offsets, whole_segments
-from ospo_agents.credit import make_solution
+from ospo_agents.answers import TokenMap, find_answer, map_tokens
+from ospo_agents.assignment import assign_credit
+from ospo_agents.credit import Solution, make_solution
 from ospo_agents.policies.language_model import LanguageModelPolicy, load_policy
-from ospo_agents.segments import decided, phrases, sentences, unions
+from ospo_agents.segments import phrases
 from ospo_agents.training.progress import quiet
 from ospo_cli._study.cells import open_cell
 from ospo_cli._study.numbers import area_under_roc, area_within_groups
@@ -89,11 +90,11 @@ def measure_accuracy(cell: Cell, warm: Path, path: Path) -> None:
         "credit": {},
     }
     for name, (solution, settings) in SOLVED.items():
-        credit[name], evaluations = _solve(task, ids, texts, spans, make_solution(solution, **settings))
+        credit[name], evaluations = _solve(task, ids, texts, make_solution(solution, **settings))
         values = np.concatenate(credit[name])
         report["credit"][name] = {**_areas(values, flat, queries), "evaluations": evaluations}
     rewards = task.rewards(ids, texts)
-    tokens = [_tokens(tokenizer, text, tiles) for text, tiles in zip(texts, spans, strict=True)]
+    tokens = [_token_map(tokenizer, text, tiles) for text, tiles in zip(texts, spans, strict=True)]
     report["advantages"] = {
         name: _token_areas(tokens, labels, rewards, credit[solved], make_redistribution(laid, **settings))
         for name, (solved, laid, settings) in LAID.items()
@@ -126,58 +127,57 @@ def _bare(phrase: str) -> str:
 
 
 def _solve(
-    task: Any, ids: Sequence[str], texts: Sequence[str], spans: Sequence[Any], solution: Any
+    task: Any, ids: Sequence[str], texts: Sequence[str], solution: Solution
 ) -> tuple[list[NDArray[np.float64]], float]:
     """Credit of each rollout's segments, and the mean number of distinct coalitions a rollout."""
-    blocks = [unions(tiles, sentences(text)) for text, tiles in zip(texts, spans, strict=True)]
     credit: list[NDArray[np.float64]] = []
     evaluations = 0
     for first in range(0, len(texts), _SOLVED_AT_ONCE):
         some = slice(first, first + _SOLVED_AT_ONCE)
-        players = list(zip(spans[some], blocks[some], strict=True))
-        plans = [solution.plan(len(tiles), block, first + n) for n, (tiles, block) in enumerate(players)]
-        worths = task.coalition_values(ids[some], texts[some], spans[some], plans)
-        credit += [solution.solve(*game) for game in zip(plans, worths, blocks[some], strict=True)]
-        evaluations += sum(len(np.unique(plan, axis=0)) for plan in plans)
+        seeds = range(first, first + len(texts[some]))
+        credited = assign_credit(task, ids[some], texts[some], segmenter=phrases, solution=solution, seeds=seeds)
+        credit += [text.credit for text in credited]
+        evaluations += sum(text.distinct_coalitions for text in credited)
     return credit, evaluations / len(texts)
 
 
-def _tokens(tokenizer: Any, text: str, spans: Sequence[tuple[int, int]]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """The segment of each token, -1 for separators as in training, and how many segments were whole before it."""
-    _, offsets = token_offsets(tokenizer, tokenizer(text, add_special_tokens=False)["input_ids"])
-    segment = segment_of_tokens(offsets, spans)
-    segment[separators(text, offsets)] = -1
-    return segment, whole_segments(offsets, decided(text, spans))
+def _token_map(tokenizer: Any, text: str, spans: Sequence[tuple[int, int]]) -> TokenMap:
+    """The segment of each token of a rewrite, as in training."""
+    token_ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    return map_tokens(find_answer(tokenizer, token_ids, lambda completion: (0, len(completion))), spans)
 
 
 def _token_areas(
-    tokens: Sequence[tuple[NDArray[Any], NDArray[Any]]],
+    tokens: Sequence[TokenMap],
     labels: Sequence[NDArray[np.bool_]],
     rewards: NDArray[np.float64],
     credit: Sequence[NDArray[np.float64]],
     redistribute: Any,
 ) -> dict[str, float]:
     """How well the advantages of tokens tell those of right segments from those of wrong ones."""
-    width = max(len(segment) for segment, _ in tokens)
-    segment = np.stack([np.pad(row, (0, width - len(row)), constant_values=-1) for row, _ in tokens])
-    laid = redistribute(
+    lengths = np.array([len(rollout.segment) for rollout in tokens])
+    width = max(lengths)
+    segment = np.stack([_wide(rollout.segment, width, -1) for rollout in tokens])
+    advantages = redistribute(
         CreditedRollouts(
             advantages=group_relative(rewards, GROUP),
             rewards=rewards,
             credit=_padded(credit),
             segment=segment,
-            mask=np.arange(width) < np.array([[len(row)] for row, _ in tokens]),
+            mask=np.arange(width) < lengths[:, None],
             group_size=GROUP,
-            whole=np.stack(
-                [np.pad(row, (0, width - len(row)), constant_values=row.max(initial=0)) for _, row in tokens]
-            ),
+            whole=np.stack([_wide(rollout.whole, width, rollout.whole.max(initial=0)) for rollout in tokens]),
         )
     )
     row, column = np.nonzero(segment >= 0)
     right = np.array(
         [labels[r][segment[r, c]] for r, c in zip(row.tolist(), column.tolist(), strict=True)], dtype=np.bool_
     )
-    return _areas(laid[row, column], right, row // GROUP)
+    return _areas(advantages[row, column], right, row // GROUP)
+
+
+def _wide(row: NDArray[np.int64], width: int, padding: int) -> NDArray[np.int64]:
+    return np.pad(row, (0, width - len(row)), constant_values=padding)
 
 
 def _group_advantages(rollouts: CreditedRollouts) -> NDArray[np.float64]:

@@ -1,0 +1,178 @@
+"""Credit of the segments of a batch of texts: the project's one verb.
+
+A text is cut into segments, the players of a cooperative game. A task values subsets of them, and a solution of the
+game divides the reward among them. Nothing here needs more than NumPy and a task: a trainer, a report or an adapter of
+another library calls :func:`assign_credit` and does with the credit what it likes.
+"""
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ospo_agents.credit import Solution, make_solution
+from ospo_agents.errors import AgentError
+from ospo_agents.protocols import Coalitions, CoalitionTask
+from ospo_agents.segments import Segmenter, make_segmenter, sentences, unions
+
+__all__ = ["EXACT_SEGMENTS", "CreditedText", "assign_credit", "content_seed"]
+
+EXACT_SEGMENTS = 12
+"""Segments up to which credit is exact unless a solution is named: 4,096 coalitions."""
+
+
+@dataclass(frozen=True, eq=False)
+class CreditedText:
+    """A text, its segments and what each earned.
+
+    Attributes:
+        text: The text that was valued; empty where there was none.
+        spans: Its N segments as character spans ``[start, end)`` that tile it.
+        unions: The coalition structure, a partition of ``range(N)``: the segments of each sentence.
+        worth: Worth of the whole text, equal to its reward bit for bit; 0 where there was no text.
+        credit: float64 (N,), in the unit of the reward. Credit of an efficient solution sums to the worth less that
+            of the empty coalition.
+        standard_error: float64 (N,), of credit that is estimated, nan where a single pair of orders was drawn; None
+            where credit is exact.
+        solution: Name of the solution of the game.
+        coalitions: bool (C, N), the subsets that the solution asked for; a row may stand twice.
+        worths: float64 (C,), what each is worth.
+    """
+
+    text: str
+    spans: list[tuple[int, int]]
+    unions: list[list[int]]
+    worth: float
+    credit: NDArray[np.float64]
+    standard_error: NDArray[np.float64] | None
+    solution: str
+    coalitions: Coalitions
+    worths: NDArray[np.float64]
+
+    @property
+    def distinct_coalitions(self) -> int:
+        """How many different subsets of the segments credit was computed from."""
+        return len(np.unique(self.coalitions, axis=0))
+
+
+def assign_credit(
+    task: CoalitionTask,
+    prompt_ids: Sequence[str],
+    texts: Sequence[str | None],
+    *,
+    segmenter: str | Segmenter = "phrases",
+    solution: str | Solution | None = None,
+    seeds: Sequence[int] | None = None,
+) -> list[CreditedText]:
+    """Divide the reward of each text among its segments; the task is called once for the whole batch.
+
+    Texts may be of any prompts, in any order; each is credited by itself. With the default seeds its credit does not
+    depend on its neighbours, so that a batch may be split among processes.
+
+    Args:
+        task: Values subsets of a text's segments: any task of ``ospo_env`` (``env.unwrapped.task``), or an object of
+            your own with that one method.
+        prompt_ids: The prompt that each text answers, length B.
+        texts: What a policy wrote, length B, without reasoning or tags around it. None where a completion holds no
+            text: it has no segments and is worth 0, whatever the task says of the empty text.
+        segmenter: What cuts a text: a name in :data:`ospo_agents.segments.SEGMENTERS`, or a function of a text to
+            character spans that tile it.
+        solution: What divides the worth: a name in :data:`ospo_agents.credit.SOLUTIONS`, or what
+            :func:`ospo_agents.credit.make_solution` gives. None takes ``shapley`` up to :data:`EXACT_SEGMENTS`
+            segments and ``sampled_shapley`` beyond; the result says which.
+        seeds: Seed of each text's coalitions where they are sampled, length B; None for :func:`content_seed`.
+
+    Returns:
+        One result for each text, in order.
+
+    Raises:
+        AgentError: Lengths differ, a name is unknown, spans do not tile their text, an exact solution needs more
+            coalitions than its budget, or the task's worths are not finite or not one for each coalition.
+
+    >>> class Halves:  # each of two words is worth a half
+    ...     def coalition_values(self, prompt_ids, texts, spans, coalitions):
+    ...         return [rows.sum(axis=1) / 2 for rows in coalitions]
+    >>> (credited,) = assign_credit(Halves(), ["q1"], ["red shoes"], segmenter="words")
+    >>> credited.worth, credited.credit.tolist(), credited.solution
+    (1.0, [0.5, 0.5], 'shapley')
+    """
+    rewrites = [text or "" for text in texts]
+    if seeds is None:
+        seeds = [content_seed(prompt_id, text) for prompt_id, text in zip(prompt_ids, rewrites, strict=False)]
+    if not len(prompt_ids) == len(texts) == len(seeds):
+        raise AgentError(
+            f"expected one prompt id and one seed for each text, but got {len(prompt_ids)} prompt ids, {len(texts)} "
+            f"texts and {len(seeds)} seeds"
+        )
+    if not rewrites:
+        return []
+    cut = make_segmenter(segmenter) if isinstance(segmenter, str) else segmenter
+    spans = [list(cut(text)) for text in rewrites]
+    structures = [unions(tiles, sentences(text)) for tiles, text in zip(spans, rewrites, strict=True)]
+    solutions = [_solution_for(len(tiles), solution) for tiles in spans]
+    plans = [
+        chosen.plan(len(tiles), structure, seed)
+        for chosen, tiles, structure, seed in zip(solutions, spans, structures, seeds, strict=True)
+    ]
+    # The grand coalition comes last, whatever the plan asks: its worth is the reward.
+    asked = [np.vstack([plan, np.ones((1, plan.shape[1]), dtype=bool)]) for plan in plans]
+    values = task.coalition_values(prompt_ids, rewrites, spans, asked)
+    _check_values(values, asked)
+    return [
+        _credited_text(text, *game)
+        for text, *game in zip(texts, spans, structures, solutions, plans, values, strict=True)
+    ]
+
+
+def content_seed(prompt_id: str, text: str) -> int:
+    """Seed of a sampled plan, in [0, 2^32): decided by what is credited, not by the batch or process that does it.
+
+    >>> content_seed("q1", "red shoes") == content_seed("q1", "red shoes") != content_seed("q2", "red shoes")
+    True
+    """
+    return zlib.crc32(f"{prompt_id}\0{text}".encode(errors="surrogatepass"))
+
+
+def _solution_for(n: int, solution: str | Solution | None) -> Solution:
+    """The solution to use for n segments."""
+    if isinstance(solution, Solution):
+        return solution
+    return make_solution(solution or ("shapley" if n <= EXACT_SEGMENTS else "sampled_shapley"))
+
+
+def _check_values(values: Sequence[NDArray[np.float64]], asked: Sequence[Coalitions]) -> None:
+    """Raise :class:`AgentError` unless each text has one worth for each of its coalitions."""
+    shapes, expected = [np.shape(worths) for worths in values], [rows.shape[:1] for rows in asked]
+    if shapes != expected:
+        raise AgentError(f"expected coalition_values of the shapes {expected}, but the task gave {shapes}")
+
+
+def _credited_text(
+    text: str | None,
+    spans: list[tuple[int, int]],
+    structure: list[list[int]],
+    solution: Solution,
+    plan: Coalitions,
+    values: NDArray[np.float64],
+) -> CreditedText:
+    """Credit of one text, from the worths of its plan and, last, of the whole text."""
+    worths, worth = values[:-1], float(values[-1])
+    if not np.isfinite(worth):
+        raise AgentError(f"expected finite worths, but the task gave {worth} for the whole text")
+    if solution.solve_with_error is None:
+        credit, standard_error = solution.solve(plan, worths, structure), None
+    else:
+        credit, standard_error = solution.solve_with_error(plan, worths, structure)
+    return CreditedText(
+        text=text or "",
+        spans=spans,
+        unions=structure,
+        worth=0.0 if text is None else worth,
+        credit=credit,
+        standard_error=standard_error,
+        solution=solution.name,
+        coalitions=plan,
+        worths=worths,
+    )
