@@ -1,20 +1,18 @@
-"""The task: what ``ospo_env`` offers through the door, and what its own rooms see behind it."""
+"""The task: rewards, coalition values and rankings of rewrites, in batches."""
 
-import difflib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from itertools import accumulate, pairwise
 from types import MappingProxyType
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
-from envs_data import SPLITS, PreparedData
+from envs_data import PreparedData
 from envs_data.errors import unknown_name
 from ospo_env.errors import TaskError
 from ospo_env.metrics import parse_metric
 from ospo_env.outcomes import Outcome
+from ospo_env.prompts import Prompts
 from ospo_env.retrievers.base import Retriever
 from ospo_env.retrievers.registry import RetrieverSpec, make_retriever
 from ospo_env.scoring.base import Scorer
@@ -24,48 +22,27 @@ from ospo_env.scoring.corpus_scorer import CorpusScorer
 from ospo_env.scoring.pool_scorer import PoolScorer
 from ospo_env.text import cap_words, clean_text
 
-__all__ = ["DEFAULT_METRICS", "Query", "RetrievalTask"]
+__all__ = ["DEFAULT_METRICS", "RetrievalTask"]
 
 DEFAULT_METRICS = ("nDCG@10", "RR", "R@10", "AP")
 """What ``evaluate`` computes besides the task's own metric."""
 
 _SCORERS: Mapping[str, type[Scorer]] = MappingProxyType({"pool": PoolScorer, "corpus": CorpusScorer})
-_TOKENIZER_DOCUMENTS = 20_000
 _MOST_WORDS = 2**16  # sums of integer term weights are exact far beyond
 
 
-@dataclass(frozen=True)
-class Query:
-    """A query as the data set has it.
+class RetrievalTask(Prompts):
+    """Rewriting of queries for a frozen retriever; a rewrite earns the metric of the ranking that it brings.
 
-    Attributes:
-        query_id: Its id, which is also the prompt's.
-        split: ``train``, ``validation`` or ``test``.
-        query: What the shopper typed.
-        history: Earlier purchases, oldest first, or none.
-        intent: The latent intent in catalogue phrases; known for synthetic data only.
-    """
-
-    query_id: str
-    split: str
-    query: str
-    history: tuple[str, ...]
-    intent: tuple[str, ...]
-
-
-class RetrievalTask:
-    """Rewrite a query so that a frozen retriever ranks its candidate pool well.
-
-    A prompt is named by the id of its query. Its text is the query; where there is a history,
-    ``query | purchase; purchase; ...``, oldest first. A text earns the metric of its ranking of the pool, read up to
-    the end of its ``max_words``-th word; one that matches nothing earns 0. Lone surrogates are read as U+FFFD.
+    Prompts are those of :class:`~ospo_env.prompts.Prompts`. A text is read up to the end of its ``max_words``-th word;
+    one that matches nothing earns 0. Lone surrogates are read as U+FFFD.
 
     Attributes:
         data: The data set.
-        retriever: What ranks.
+        retriever: The retriever that ranks.
         metric: The printed name of the metric.
         max_words: Words of a text that count.
-        candidates: What is ranked.
+        candidates: ``"pool"`` or ``"corpus"``.
 
     Args:
         data: A prepared data set.
@@ -87,48 +64,18 @@ class RetrievalTask:
         max_words: int = 16,
         candidates: str = "pool",
     ) -> None:
-        if not isinstance(data, PreparedData):
-            raise TypeError(f"expected PreparedData, as load_prepared returns it; got {type(data).__name__}")
+        super().__init__(data)
         if not isinstance(max_words, int) or isinstance(max_words, bool) or not 1 <= max_words <= _MOST_WORDS:
             raise TaskError(f"expected max_words as an integer in 1 .. {_MOST_WORDS}; got {max_words!r}")
         if candidates not in _SCORERS:
             raise TaskError(unknown_name("candidates", candidates, _SCORERS))
         parsed = parse_metric(metric)
-        self.data = data
         self.retriever: Retriever = make_retriever(retriever, data.documents.texts, data.documents.digest)
         self.metric = str(parsed)
         self.max_words = max_words
-        self._row_of = {query_id: row for row, query_id in enumerate(data.queries["query_id"])}
         self.candidates = candidates
         self._scorer = _SCORERS[candidates](self.retriever, CandidatePools(data), parsed)
         self._metrics = [parse_metric(name) for name in dict.fromkeys((self.metric, *DEFAULT_METRICS))]
-
-    def prompts(self, split: str) -> tuple[list[str], list[str]]:
-        """Ids and texts of a split's prompts, in stored order.
-
-        Raises:
-            TaskError: There is no such split.
-        """
-        if split not in SPLITS:
-            raise TaskError(unknown_name("split", split, SPLITS))
-        history = pl.col("history").list.join("; ")
-        text = pl.when(history == "").then("query").otherwise(pl.concat_str("query", history, separator=" | "))
-        queries = self.data.queries.filter(pl.col("split") == split).select("query_id", text=text)
-        return queries["query_id"].to_list(), queries["text"].to_list()
-
-    def demonstrations(self) -> list[tuple[str, str]]:
-        """Pairs of a training prompt's id and an example rewrite."""
-        return list(self.data.demonstrations.select("query_id", "text").iter_rows())
-
-    def texts(self) -> Iterator[str]:
-        """Texts for a tokenizer: training prompts, demonstrations, then the first 20,000 documents.
-
-        Documents are stored in random order, so that those are a fair sample; nothing of validation or test queries
-        is among the texts.
-        """
-        yield from self.prompts("train")[1]
-        yield from self.data.demonstrations["text"]
-        yield from self.data.documents.texts[:_TOKENIZER_DOCUMENTS]
 
     def rewards(self, prompt_ids: Sequence[str], texts: Sequence[str]) -> NDArray[np.float64]:
         """The metric of each text's ranking, as ``env.step`` returns it.
@@ -197,21 +144,6 @@ class RetrievalTask:
         """
         return self._scorer.counters
 
-    def query(self, prompt_id: str) -> Query:
-        """The query behind a prompt.
-
-        Raises:
-            TaskError: The id is unknown.
-        """
-        found = self.data.queries.row(self._row(prompt_id), named=True)
-        return Query(
-            query_id=found["query_id"],
-            split=found["split"],
-            query=found["query"],
-            history=tuple(found["history"] or ()),
-            intent=tuple(found["intent"] or ()),
-        )
-
     def evaluate(
         self, prompt_ids: Sequence[str], texts: Sequence[str], metrics: Sequence[str] | None = None
     ) -> dict[str, NDArray[np.float64]]:
@@ -262,17 +194,6 @@ class RetrievalTask:
             for of_text, doc_ids, words in zip(values.T.tolist(), self._named(ranked), beyond, strict=True)
         ]
 
-    def judgements(self, prompt_ids: Sequence[str]) -> list[tuple[str, str, float]]:
-        """Query id, document id and gain of all judged documents of some queries, in stored order.
-
-        Raises:
-            TaskError: An id is unknown.
-        """
-        asked = self.data.queries["query_id"].gather([self._row(prompt_id) for prompt_id in prompt_ids])
-        found = self.data.qrels.filter(pl.col("query_id").is_in(asked.implode()))
-        doc_ids = self.data.documents["doc_id"].gather(found["doc_row"])
-        return list(zip(found["query_id"], doc_ids, found["gain"], strict=True))
-
     def words_beyond_cap(self, text: str) -> int:
         """Words of a text that do not count, since they lie beyond the ``max_words``-th."""
         return cap_words(text, self.max_words)[1]
@@ -282,14 +203,6 @@ class RetrievalTask:
         doc_ids = self.data.documents["doc_id"][np.concatenate([*ranked, np.empty(0, np.int32)])].to_list()
         ends = accumulate(map(len, ranked), initial=0)
         return [tuple(doc_ids[first:end]) for first, end in pairwise(ends)]
-
-    def _row(self, prompt_id: str) -> int:
-        row = self._row_of.get(prompt_id)
-        if row is None:
-            near = difflib.get_close_matches(str(prompt_id), self._row_of, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ", such as " + repr(next(iter(self._row_of)))
-            raise TaskError(f"unknown prompt id {prompt_id!r}: expected a query id of the data set{hint}")
-        return row
 
     def _admit(self, prompt_ids: Sequence[str], texts: Sequence[str]) -> tuple[NDArray[np.int64], list[str], list[int]]:
         """Query rows (B,), texts as they count, clean and capped, and how many words of each lie beyond the cap."""
@@ -301,6 +214,6 @@ class RetrievalTask:
         for b, text in enumerate(texts):
             if not isinstance(text, str):
                 raise TypeError(f"expected text {b} to be a string; got {type(text).__name__}")
-        rows = np.array([self._row(prompt_id) for prompt_id in prompt_ids], dtype=np.int64)
+        rows = self._rows(prompt_ids)
         capped = [cap_words(clean_text(text), self.max_words) for text in texts]
         return rows, [text for text, _ in capped], [beyond for _, beyond in capped]

@@ -9,7 +9,7 @@ from gymnasium.spaces import Discrete, MultiBinary, MultiDiscrete, Space
 
 from envs_data.errors import one_line, unknown_name
 from ospo_env.errors import TaskError
-from ospo_env.task import Query
+from ospo_env.prompts import Query
 from ospo_env.wrappers.phrases import check_phrases, check_template, fill_template
 
 __all__ = ["KEYWORD_SPACES", "KeywordChoice", "TemplateChoice"]

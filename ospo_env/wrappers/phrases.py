@@ -8,7 +8,8 @@ from types import MappingProxyType
 
 from envs_data.errors import unknown_name
 from ospo_env.errors import TaskError
-from ospo_env.task import Query, RetrievalTask
+from ospo_env.prompts import Query
+from ospo_env.task import RetrievalTask
 from ospo_env.text import clean_text, token_spans
 
 __all__ = ["catalogue_phrases", "check_phrases", "check_template", "fill_template", "phrase_templates"]

@@ -35,7 +35,7 @@ FLOORS = {
     ],
     "ospo_env": [
         "errors outcomes registration text",
-        "data_access metrics spaces",
+        "data_access metrics prompts spaces",
         "rendering retrievers",
         "scoring",
         "task",

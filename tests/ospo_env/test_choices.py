@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from ospo_env import RewriteEnv, TaskError
+from ospo_env.prompts import Query
 from ospo_env.registration import ENVIRONMENTS
-from ospo_env.task import Query
 from ospo_env.wrappers import KeywordActions, TemplateActions
 from ospo_env.wrappers.choices import KeywordChoice, TemplateChoice
 from ospo_env.wrappers.phrases import catalogue_phrases, check_template, fill_template, phrase_templates
