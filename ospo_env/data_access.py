@@ -13,7 +13,7 @@ from ospo_env.registration import ENVIRONMENTS, Registration
 __all__ = ["open_data"]
 
 _SHARED_DATA_SETS = 4
-_HOW_TO_PREPARE = "make a directory with scripts/prepare.py"
+_HOW_TO_PREPARE = "make a directory with envs_data.prepare_tables(...), or the command ospo prepare"
 _opening_process: int | None = None  # id of the process that opened data first
 
 

@@ -1,4 +1,4 @@
-"""Whether a retriever or an environment keeps its contract, clause by clause; your own should pass before its use."""
+"""Checks of the contracts of retrievers and environments, clause by clause; run them on your own before use."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -36,17 +36,18 @@ def check_retriever(
 ) -> None:
     """Check a retriever against all clauses of its contract, in the order of :data:`CLAUSES`.
 
-    That is a search for a counter-example among some texts, pools and cuts, not a proof. It takes seconds, most of
-    them for another process, in which the retriever is made again.
+    The check searches for a counter-example among some texts, pools and cuts; it proves nothing. It takes seconds,
+    most of them for another process, in which the retriever is made again.
 
     Args:
         retriever: A name, ``module:attribute``, a factory, or a retriever.
-        documents: The texts to make it of, or those that it was made of; at least two. By default a few built-in ones.
-        texts: What to score; by default words of the documents in random order, and some odd ones.
+        documents: The documents to make it of, or those that it was made of; at least two. By default a few built-in
+            ones.
+        texts: The texts to score; by default words of the documents in random order, and some odd ones.
         unknown: Texts that have to match nothing, besides blank ones; none for a retriever that knows every character.
-        tolerance: By how much two scores that ought to be equal may differ: 0 for lexical retrievers, 1e-6 for cosines
-            of neural encoders. The linear claim is about exact sums, whatever this says.
-        seed: Of the drawn texts, pools and cuts.
+        tolerance: Largest difference of two scores that ought to be equal: 0 for lexical retrievers, 1e-6 for cosines
+            of neural encoders. The linear claim is about exact sums, whatever the tolerance.
+        seed: Seed of the sampled texts, pools and cuts.
 
     Raises:
         ConformanceError: A clause is broken; the message names it and gives the counter-example.
@@ -62,15 +63,16 @@ def check_retriever(
 def check_env(env: EnvLike, *, texts: Sequence[str] | None = None, seed: int = 0) -> None:
     """Check an environment of one step an episode against all clauses of its contract, in the order of ``ENV_CLAUSES``.
 
-    That is a search for a counter-example among some seeds and texts, not a proof. It takes seconds, most of them for
-    another process, in which the environment is made again. A retriever of your own is checked in its place with
+    The check searches for a counter-example among some seeds and texts; it proves nothing. It takes seconds, most of
+    them for another process, in which the environment is made again. Check a retriever
+    of your own inside an environment with
     ``check_env(functools.partial(gymnasium.make, "OSPO-ESCI-v0", retriever="module:attribute"))``.
 
     Args:
-        env: An id, a factory, or an environment. One that came made is made again from its ``spec``; without one the
-            clauses that need a second one in this process go without, and it goes to the other process pickled.
-        texts: What to step with; by default demonstrations, prompts and a few others.
-        seed: Of the seeds that episodes are drawn with.
+        env: An id, a factory, or an environment. An environment is made again from its ``spec``; without a spec it is
+            pickled for the other process, and clauses that need a second environment here check the one.
+        texts: Texts to step with; by default demonstrations, prompts and a few others.
+        seed: Seed of the episodes' seeds.
 
     Raises:
         ConformanceError: A clause is broken; the message names it and gives the counter-example.

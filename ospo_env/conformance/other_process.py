@@ -17,14 +17,14 @@ _Result = TypeVar("_Result")
 def run_elsewhere(
     function: Callable[_Arguments, _Result], *arguments: _Arguments.args, **named: _Arguments.kwargs
 ) -> _Result:
-    """What a function of a module returns, or raises, in a new process with another hash seed and number of threads."""
+    """A function's result, or its error, in a new process with another hash seed and number of threads."""
     with _other_environment(), ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:
         return executor.submit(function, *arguments, **named).result()
 
 
 @contextmanager
 def _other_environment() -> Iterator[None]:
-    """Processes started meanwhile have another hash seed and number of threads than this one."""
+    """Gives processes that are started inside the block another hash seed and number of threads."""
     changes = dict.fromkeys(_THREADS, "2" if os.environ.get("OMP_NUM_THREADS") == "1" else "1")
     changes["PYTHONHASHSEED"] = "78" if os.environ.get("PYTHONHASHSEED") == "77" else "77"
     before = {name: os.environ.get(name) for name in changes}

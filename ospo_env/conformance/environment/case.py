@@ -1,4 +1,4 @@
-"""What a check of an environment looks at: the environment, how it is made again, seeds, and texts to step with."""
+"""The case that the clauses check: an environment, how it is made again, seeds, and texts to step with."""
 
 import itertools
 import pickle
@@ -33,10 +33,10 @@ class Played(NamedTuple):
     """An episode of one step.
 
     Attributes:
-        observation: What ``reset`` showed.
-        opening: Its ``info``.
-        reward: What ``step`` returned.
-        ended: Whether it terminated and was not truncated.
+        observation: The observation of ``reset``.
+        opening: The ``info`` of ``reset``.
+        reward: The reward of ``step``.
+        ended: Whether the episode terminated and was not truncated.
         closing: The ``info`` of ``step``.
     """
 
@@ -54,14 +54,14 @@ class Played(NamedTuple):
 
 @dataclass(frozen=True)
 class EnvCase:
-    """What the clauses look at.
+    """An environment under test.
 
     Attributes:
-        env: Under test, with its wrappers.
-        factory: Makes it again, or ``None`` if it came made and has no spec.
-        portable: For another process, pickled: the factory, or the environment itself.
-        seeds: Of the episodes that are played.
-        texts: What they are stepped with.
+        env: The environment, with its wrappers.
+        factory: Makes it again, or ``None`` if it came as an object and has no spec.
+        portable: The factory, or the environment itself, pickled for another process.
+        seeds: Seeds of the episodes that are played.
+        texts: Actions of those episodes.
     """
 
     env: gym.Env[str, str]
@@ -72,7 +72,7 @@ class EnvCase:
 
     @property
     def name(self) -> str:
-        """The environment's, for messages."""
+        """The environment's name, for messages."""
         return self.env.spec.id if self.env.spec is not None else type(self.env.unwrapped).__name__
 
     @property
@@ -91,15 +91,15 @@ class EnvCase:
 
 
 def play(env: gym.Env[str, str], seed: int, text: str) -> Played:
-    """One episode: what ``reset(seed=seed)`` draws, stepped with a text."""
+    """One episode: ``reset(seed=seed)``, then ``step`` with a text."""
     observation, opening = env.reset(seed=seed)
     _, reward, terminated, truncated, closing = env.step(text)
     return Played(observation, opening, float(reward), bool(terminated and not truncated), closing)
 
 
-def difference(found: Played, expected: Played) -> str | None:
+def difference(played: Played, expected: Played) -> str | None:
     """The first thing in which two episodes differ, or ``None``."""
-    for field, one, two in zip(Played._fields, found, expected, strict=True):
+    for field, one, two in zip(Played._fields, played, expected, strict=True):
         if not data_equivalence(one, two, exact=True):
             return f"{field} is {one!r}, expected {two!r}"
     return None
@@ -111,7 +111,7 @@ def where(played: Played, text: str) -> str:
 
 
 def make_env_case(env: EnvLike, *, texts: Sequence[str] | None = None, seed: int = 0) -> EnvCase:
-    """What a check of these arguments looks at; those of :func:`~ospo_env.conformance.check_env`."""
+    """The case of the arguments of :func:`~ospo_env.conformance.check_env`."""
     factory = _factory(env)
     try:
         made: Any = env if factory is None or isinstance(env, gym.Env) else factory()
@@ -125,9 +125,9 @@ def make_env_case(env: EnvLike, *, texts: Sequence[str] | None = None, seed: int
         )
     seeds = tuple(np.random.default_rng(seed).integers(2**31, size=_SEEDS).tolist())
     if texts is None:
-        found = [text for _, text in task.demonstrations()[:_DEMONSTRATIONS]]
-        found += [made.reset(seed=each)[0] for each in seeds]
-        texts = [*found, *_PLAIN_TEXTS]
+        examples = [text for _, text in task.demonstrations()[:_DEMONSTRATIONS]]
+        examples += [made.reset(seed=each)[0] for each in seeds]
+        texts = [*examples, *_PLAIN_TEXTS]
     if not texts:
         raise TaskError("expected at least one text to step with; got none")
     return EnvCase(made, factory, _portable(factory, made), seeds, tuple(dict.fromkeys(texts)))

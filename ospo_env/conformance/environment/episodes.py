@@ -1,4 +1,4 @@
-"""The clauses on episodes and their order: each looks for a counter-example and tells it, or gives ``None``."""
+"""The clauses on episodes and their order."""
 
 import copy
 import pickle
@@ -32,12 +32,12 @@ _RESETS = 6  # of a stream
 def check_gymnasium(case: EnvCase) -> str | None:
     """Gymnasium's own ``check_env`` passes, and warns of nothing."""
     env = case.env.unwrapped
-    bare = env.spec is None  # it could not make it again
+    bare = env.spec is None  # the checker could not make it again
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         env_checker.check_env(env, skip_render_check=bare, skip_close_check=bare)
-    said = [str(warning.message) for warning in caught if "WARN:" in str(warning.message)]
-    return said[0].partition("WARN:")[2].removesuffix("\x1b[0m") if said else None  # which ends the colour
+    warned = [str(warning.message) for warning in caught if "WARN:" in str(warning.message)]
+    return warned[0].partition("WARN:")[2].removesuffix("\x1b[0m") if warned else None  # which ends the colour
 
 
 @clause("seeds")
@@ -67,14 +67,14 @@ def check_info(case: EnvCase) -> str | None:
     """Every ``info`` is the caller's own: later calls do not change it, and changing it changes no later call."""
     for seed, text in case.episodes:
         played = case.play(seed, text)
-        kept = copy.deepcopy(played)
+        snapshot = copy.deepcopy(played)
         for each in case.seeds:
             case.play(each, case.texts[0])
-        if other := difference(played, kept):
+        if other := difference(played, snapshot):
             return f"later episodes change an earlier info: {other}"
         _empty(played.opening)
         _empty(played.closing)
-        if other := difference(case.play(seed, text), kept):
+        if other := difference(case.play(seed, text), snapshot):
             return f"an emptied info comes back: {other}"
     return None
 
@@ -119,18 +119,18 @@ def check_options(case: EnvCase) -> str | None:
     """``reset(options={"query_id": ...})`` takes that query and draws nothing; a wrong option changes nothing."""
     env, text = case.env, case.texts[0]
     for seed in case.seeds:
-        wanted, opening = env.reset(seed=seed)
+        prompt, opening = env.reset(seed=seed)
         env.reset(seed=case.seeds[0])
         state = env.unwrapped.np_random.bit_generator.state
-        observation, found = env.reset(options={"query_id": opening["query_id"]})
-        if (found["query_id"], observation) != (opening["query_id"], wanted):
-            return f"asked for the query {opening['query_id']!r} it gives {found['query_id']!r}: {observation!r}"
+        observation, pinned = env.reset(options={"query_id": opening["query_id"]})
+        if (pinned["query_id"], observation) != (opening["query_id"], prompt):
+            return f"asked for the query {opening['query_id']!r} it gives {pinned['query_id']!r}: {observation!r}"
         if env.unwrapped.np_random.bit_generator.state != state:
             return "a query that options name costs a draw from np_random"
     expected = case.play(case.seeds[0], text)
     for wrong_options in ({"query_id": "no such \x00 query"}, {"queryid": expected.query_id}):
         observation, opening = env.reset(seed=case.seeds[0])
-        if wrong := _unless_raised(lambda given=wrong_options: env.reset(options=given), ValueError, LookupError):  # type: ignore[misc]
+        if wrong := _unless_raised(lambda refused=wrong_options: env.reset(options=refused), ValueError, LookupError):  # type: ignore[misc]
             return f"expected an error of reset(options={wrong_options!r}); {wrong}"
         if other := difference(_stepped(case, observation, opening, text), expected):
             return f"after reset(options={wrong_options!r}) was refused the episode is another: {other}"
@@ -144,7 +144,7 @@ def _stepped(case: EnvCase, observation: str, opening: dict[str, Any], text: str
 
 
 def _unless_raised(call: Callable[[], Any], *expected: type[Exception]) -> str | None:
-    """What happened instead of one of the expected errors."""
+    """What a call did instead of raising one of the expected errors, or ``None``."""
     try:
         returned = call()
     except expected:
@@ -159,13 +159,13 @@ def check_processes(case: EnvCase) -> str | None:
     """Another process, hash seed or number of threads changes nothing."""
     episodes = case.episodes
     there = run_elsewhere(_played, case.portable, episodes)
-    for (seed, text), found in zip(episodes, there, strict=True):
-        if other := difference(found, case.play(seed, text)):
+    for (seed, text), elsewhere in zip(episodes, there, strict=True):
+        if other := difference(elsewhere, case.play(seed, text)):
             return f"another process finds for {quoted(text)}: {other}"
     return None
 
 
 def _played(portable: bytes, episodes: list[tuple[int, str]]) -> list[Played]:
     env, factory = pickle.loads(portable)
-    made = factory() if env is None else env
-    return [play(made, seed, text) for seed, text in episodes]
+    tested = factory() if env is None else env
+    return [play(tested, seed, text) for seed, text in episodes]

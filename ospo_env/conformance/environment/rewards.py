@@ -1,4 +1,4 @@
-"""The clauses on what a step earns: each looks for a counter-example and tells it, or gives ``None``."""
+"""The clauses on rewards and coalition values."""
 
 import copy
 import itertools
@@ -34,12 +34,12 @@ def check_reward(case: EnvCase) -> str | None:
     for seed, text in case.episodes:
         played = case.play(seed, text)
         spans, everyone = _segments(text)
-        found = {
+        rewards = {
             "task.rewards": case.task.rewards([played.query_id], [text])[0],
             "the grand coalition": case.task.coalition_values([played.query_id], [text], [spans], [everyone])[0][0],
             "env.coalition_values": own.coalition_values(text, spans, everyone)[0],
         }
-        for name, value in found.items():
+        for name, value in rewards.items():
             if value != played.reward:
                 return f"step earns {played.reward!r} with {where(played, text)}; {name} gives {float(value)!r}"
     return None
@@ -64,13 +64,13 @@ def check_empty(case: EnvCase) -> str | None:
 @clause("batch")
 def check_batch(case: EnvCase) -> str | None:
     """A batch gives what its members give alone: ``task.rewards``, coalition values, the native vector environment."""
-    asked = [(case.play(seed, text), text) for seed, text in case.episodes]
-    ids, texts = [played.query_id for played, _ in asked], [text for _, text in asked]
+    episodes = [(case.play(seed, text), text) for seed, text in case.episodes]
+    ids, texts = [played.query_id for played, _ in episodes], [text for _, text in episodes]
     games = [_segments(text) for text in texts]
     spans, matrices = [span for span, _ in games], [np.tril(np.ones((row.shape[1],) * 2, bool)) for _, row in games]
     rewards = case.task.rewards(ids, texts)
     worths = case.task.coalition_values(ids, texts, spans, matrices)
-    for b, (played, text) in enumerate(asked):
+    for b, (played, text) in enumerate(episodes):
         alone = case.task.rewards(ids[b : b + 1], texts[b : b + 1])[0]
         if rewards[b] != alone:
             return f"{where(played, text)} earns {rewards[b]} in a batch and {alone} alone"
@@ -81,7 +81,7 @@ def check_batch(case: EnvCase) -> str | None:
 
 
 def _vector(case: EnvCase) -> str | None:
-    """What the native vector environment does otherwise, if there is one."""
+    """A counter-example of the native vector environment, if there is one."""
     spec = case.env.spec
     if spec is None or spec.vector_entry_point is None or spec.additional_wrappers:
         return None

@@ -1,4 +1,4 @@
-"""What a check looks at: a retriever, its documents, and texts to score."""
+"""The case that the clauses check: a retriever, its documents, and texts to score."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -49,21 +49,21 @@ _ODD_TEXTS = (
     "½-price; naïve\tcafe",
 )
 _GAPS = (" ", ", ", " - ", "\n")
-_DRAWN = 14
+_SAMPLED = 14
 _MOST_DOCUMENTS = 200  # in a pool
 
 
 @dataclass(frozen=True)
 class Case:
-    """What the clauses look at.
+    """A retriever under test.
 
     Attributes:
-        retriever: Under test.
-        documents: What it was made of.
-        factory: Makes it again, or ``None`` if it came made.
+        retriever: The retriever.
+        documents: The documents that it was made of.
+        factory: Makes it again, or ``None`` if it came as an object.
         texts: B texts that may match.
         unknown: Texts that must match nothing, besides blank ones.
-        tolerance: What scores that ought to be equal may differ by.
+        tolerance: Largest difference of two scores that ought to be equal.
     """
 
     retriever: Retriever
@@ -75,7 +75,7 @@ class Case:
 
     @property
     def name(self) -> str:
-        """The retriever's, for messages."""
+        """The retriever's name, for messages."""
         return str(getattr(self.retriever, "name", type(self.retriever).__name__))
 
     def scores(self, *texts: str) -> NDArray[np.float64]:
@@ -83,14 +83,14 @@ class Case:
         return pool_scores(self.retriever, self.documents, texts)
 
     def difference(
-        self, found: NDArray[np.float64], expected: NDArray[np.float64], here: str, there: str
+        self, scores: NDArray[np.float64], expected: NDArray[np.float64], here: str, there: str
     ) -> str | None:
         """A counter-example if two matrices of scores (B, D) of all texts differ by more than the tolerance."""
-        place = first_difference(found, expected, self.tolerance)
+        place = first_difference(scores, expected, self.tolerance)
         if place is None:
             return None
         text = quoted(self.texts[place[0]])
-        return f"{text} scores {found[place]} on document {place[1]} {here}, {expected[place]} {there}"
+        return f"{text} scores {scores[place]} on document {place[1]} {here}, {expected[place]} {there}"
 
 
 def make_case(
@@ -102,9 +102,9 @@ def make_case(
     tolerance: float = 0.0,
     seed: int = 0,
 ) -> Case:
-    """What a check of these arguments looks at; those of :func:`~ospo_env.conformance.check_retriever`."""
-    found = resolve_retriever(retriever)
-    factory = found if isinstance(found, type) or not isinstance(found, Retriever) else None
+    """The case of the arguments of :func:`~ospo_env.conformance.check_retriever`."""
+    named = resolve_retriever(retriever)
+    factory = named if isinstance(named, type) or not isinstance(named, Retriever) else None
     if factory is None and documents is None:
         raise TaskError("expected the documents of a retriever that is made already; got none; pass documents=...")
     content = _DOCUMENTS if documents is None else tuple(documents)
@@ -114,7 +114,7 @@ def make_case(
         retriever=make_retriever(retriever, content, corpus_digest(content)),
         documents=content,
         factory=factory,
-        texts=_drawn_texts(content, seed) if texts is None else tuple(texts),
+        texts=_sampled_texts(content, seed) if texts is None else tuple(texts),
         unknown=tuple(unknown),
         tolerance=tolerance,
     )
@@ -127,20 +127,20 @@ def pool_scores(retriever: Retriever, documents: Sequence[str], texts: Sequence[
 
 
 def first_difference(
-    found: NDArray[np.float64], expected: NDArray[np.float64], tolerance: float = 0.0
+    scores: NDArray[np.float64], expected: NDArray[np.float64], tolerance: float = 0.0
 ) -> tuple[int, ...] | None:
-    """Where two arrays of scores first differ by more than a tolerance, or ``None``; -inf equals only itself."""
-    finite = np.isfinite(found) & np.isfinite(expected)
-    distance = np.abs(np.subtract(found, expected, out=np.full(found.shape, np.inf), where=finite))
-    unequal = np.argwhere(~((found == expected) | (distance <= tolerance)))
+    """First place where two arrays of scores differ by more than a tolerance, or ``None``; -inf equals only itself."""
+    finite = np.isfinite(scores) & np.isfinite(expected)
+    distance = np.abs(np.subtract(scores, expected, out=np.full(scores.shape, np.inf), where=finite))
+    unequal = np.argwhere(~((scores == expected) | (distance <= tolerance)))
     return tuple(unequal[0].tolist()) if len(unequal) else None
 
 
-def _drawn_texts(documents: Sequence[str], seed: int) -> tuple[str, ...]:
+def _sampled_texts(documents: Sequence[str], seed: int) -> tuple[str, ...]:
     """Words of documents in random number and order, with gaps of several kinds, and odd texts."""
     rng = np.random.default_rng(seed)
     words = [word for document in documents[:_MOST_DOCUMENTS] for word in document.split()] or ["word"]
-    drawn = [
-        "".join(f"{rng.choice(words)}{rng.choice(_GAPS)}" for _ in range(1 + place % 7)) for place in range(_DRAWN)
+    samples = [
+        "".join(f"{rng.choice(words)}{rng.choice(_GAPS)}" for _ in range(1 + place % 7)) for place in range(_SAMPLED)
     ]
-    return tuple(dict.fromkeys([*(text.strip() for text in drawn), *_ODD_TEXTS]))
+    return tuple(dict.fromkeys([*(text.strip() for text in samples), *_ODD_TEXTS]))

@@ -1,4 +1,4 @@
-"""What another process finds of a retriever."""
+"""Fingerprint and scores of a retriever in another process."""
 
 import pickle
 
@@ -9,16 +9,16 @@ from ospo_env.conformance.other_process import run_elsewhere
 from ospo_env.conformance.retriever.case import Case, pool_scores
 from ospo_env.retrievers.registry import corpus_digest
 
-__all__ = ["seen_elsewhere"]
+__all__ = ["results_elsewhere"]
 
 
-def seen_elsewhere(case: Case) -> tuple[str, NDArray[np.float64]]:
-    """Fingerprint and scores (B, D) of all texts, as another process finds them.
+def results_elsewhere(case: Case) -> tuple[str, NDArray[np.float64]]:
+    """Fingerprint and scores (B, D) of all texts, computed in another process.
 
-    The retriever is made again there, of the same documents. One that came made, or whose factory no other process
-    can import, goes there pickled.
+    The retriever is made again there, of the same documents. A retriever that came as an object, or whose factory the
+    other process cannot import, is pickled instead.
     """
-    return run_elsewhere(_seen, _portable(case), case.documents, case.texts)
+    return run_elsewhere(_results, _portable(case), case.documents, case.texts)
 
 
 def _portable(case: Case) -> bytes:
@@ -31,7 +31,7 @@ def _portable(case: Case) -> bytes:
     return pickle.dumps((case.retriever, None))
 
 
-def _seen(content: bytes, documents: tuple[str, ...], texts: tuple[str, ...]) -> tuple[str, NDArray[np.float64]]:
+def _results(content: bytes, documents: tuple[str, ...], texts: tuple[str, ...]) -> tuple[str, NDArray[np.float64]]:
     retriever, factory = pickle.loads(content)
     if factory is not None:
         retriever = factory(documents, corpus_digest(documents))

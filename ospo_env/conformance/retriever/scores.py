@@ -39,14 +39,14 @@ def check_scores(case: Case, rng: np.random.Generator) -> str | None:
     """``score_pools`` gives float64 (B, P), finite or -inf, and (0, P) for no texts."""
     for texts in (case.texts, ()):
         pools = np.tile(np.arange(2, dtype=np.int32), (len(texts), 1))
-        found = case.retriever.score_pools(texts, pools)
-        if not isinstance(found, np.ndarray) or found.dtype != np.float64 or found.shape != pools.shape:
-            what = f"{found.dtype} {found.shape}" if isinstance(found, np.ndarray) else type(found).__name__
+        scores = case.retriever.score_pools(texts, pools)
+        if not isinstance(scores, np.ndarray) or scores.dtype != np.float64 or scores.shape != pools.shape:
+            what = f"{scores.dtype} {scores.shape}" if isinstance(scores, np.ndarray) else type(scores).__name__
             return f"expected float64 {pools.shape} for {len(texts)} texts; got {what}"
-        wrong = np.argwhere(np.isnan(found) | (found == np.inf))
+        wrong = np.argwhere(np.isnan(scores) | (scores == np.inf))
         if len(wrong):
             row, column = wrong[0]
-            return f"expected a finite score or -inf; got {found[row, column]} for {quoted(texts[row])}"
+            return f"expected a finite score or -inf; got {scores[row, column]} for {quoted(texts[row])}"
     return None
 
 
@@ -55,11 +55,11 @@ def check_padding(case: Case, rng: np.random.Generator) -> str | None:
     """The row -1 scores -inf, and changes no score beside it."""
     for text, pool in itertools.product(case.texts, ([1, 0], [1], [])):
         padded = np.array([pool + [-1] * (3 - len(pool))], dtype=np.int32)
-        found = case.retriever.score_pools([text], padded.copy())[0]
+        scores = case.retriever.score_pools([text], padded.copy())[0]
         alone = case.retriever.score_pools([text], np.array([pool], dtype=np.int32))[0]
         expected = np.concatenate([alone, np.full(3 - len(pool), -np.inf)])
-        if first_difference(found, expected, case.tolerance) is not None:
-            return f"{quoted(text)} scores {found.tolist()} on the pool {padded[0].tolist()}, {alone} on {pool}"
+        if first_difference(scores, expected, case.tolerance) is not None:
+            return f"{quoted(text)} scores {scores.tolist()} on the pool {padded[0].tolist()}, {alone} on {pool}"
     return None
 
 
@@ -82,16 +82,16 @@ def check_order(case: Case, rng: np.random.Generator) -> str | None:
     size = documents if getattr(case.retriever, "depends_on_pool", False) else max(2, documents // 2)
     kinds = [rng.permutation(documents)[:size] for _ in range(3)]
     pools = np.stack(kinds)[rng.integers(len(kinds), size=len(rows))].astype(np.int32)
-    given = pools.copy()
-    found = case.retriever.score_pools([case.texts[row] for row in rows], given)
-    if not np.array_equal(given, pools):
+    passed = pools.copy()
+    scores = case.retriever.score_pools([case.texts[row] for row in rows], passed)
+    if not np.array_equal(passed, pools):
         return "score_pools writes into the pools that it is given"
-    wanted = expected[rows[:, None], pools]
-    place = first_difference(found, wanted, case.tolerance)
+    earlier = expected[rows[:, None], pools]
+    place = first_difference(scores, earlier, case.tolerance)
     if place is None:
         return None
     text = quoted(case.texts[rows[place[0]]])
-    return f"{text} scores {found[place]} on document {pools[place]} in another order, {wanted[place]} before"
+    return f"{text} scores {scores[place]} on document {pools[place]} in another order, {earlier[place]} before"
 
 
 @clause("blank")
@@ -107,6 +107,7 @@ def check_unknown(case: Case, rng: np.random.Generator) -> str | None:
 
 
 def _unexpected_match(case: Case, texts: Sequence[str]) -> str | None:
+    """A counter-example to the claim that some texts match nothing."""
     for text in texts:
         row = case.scores(text)[0]
         if (row > -np.inf).any():
@@ -121,16 +122,16 @@ def _unexpected_match(case: Case, texts: Sequence[str]) -> str | None:
 @clause("twins")
 def check_twins(case: Case, rng: np.random.Generator) -> str | None:
     """Equal documents have equal scores, so that they tie."""
-    found = case.scores(*case.texts)
+    scores = case.scores(*case.texts)
     first: dict[str, int] = {}
-    for column, document in enumerate(case.documents[: found.shape[1]]):
+    for column, document in enumerate(case.documents[: scores.shape[1]]):
         twin = first.setdefault(document, column)
-        unequal = np.flatnonzero(found[:, column] != found[:, twin])
+        unequal = np.flatnonzero(scores[:, column] != scores[:, twin])
         if len(unequal):
             row = unequal[0]
             return (
-                f"{quoted(case.texts[row])} scores {found[row, twin]} and {found[row, column]} on the equal documents "
-                f"{twin} and {column}"
+                f"{quoted(case.texts[row])} scores {scores[row, twin]} and {scores[row, column]} on the equal "
+                f"documents {twin} and {column}"
             )
     return None
 
@@ -139,8 +140,8 @@ def check_twins(case: Case, rng: np.random.Generator) -> str | None:
 def check_ties(case: Case, rng: np.random.Generator) -> str | None:
     """``rank_corpus`` is in the order of (-score, row), and its best k are the first k of all."""
     for text in case.texts:
-        rows, found = case.retriever.rank_corpus(text, len(case.documents))
-        keys = list(zip((-found).tolist(), rows.tolist(), strict=True))
+        rows, scores = case.retriever.rank_corpus(text, len(case.documents))
+        keys = list(zip((-scores).tolist(), rows.tolist(), strict=True))
         wrong = next((place for place, (one, two) in enumerate(itertools.pairwise(keys)) if one >= two), None)
         if wrong is not None:
             (score, row), (next_score, next_row) = keys[wrong : wrong + 2]
@@ -161,14 +162,14 @@ def check_corpus(case: Case, rng: np.random.Generator) -> str | None:
     """``rank_corpus`` gives the best k by the scores of ``score_pools``, or as many as match."""
     everything = np.arange(len(case.documents), dtype=np.int32)[None]
     for text, k in itertools.product(case.texts, (1, 3, len(case.documents) + 1)):
-        scored = case.retriever.score_pools([text], everything)[0]
-        best = np.sort(scored[scored > -np.inf])[::-1][:k]
-        rows, found = case.retriever.rank_corpus(text, k)
-        asked = f"rank_corpus of {quoted(text)} with k = {k}"
-        if len(rows) != len(best) or len(found) != len(best) or rows.dtype != np.int32:
-            return f"expected {len(best)} int32 rows and as many scores from {asked}; got {rows!r} and {found!r}"
-        if first_difference(found, scored[rows], case.tolerance) is not None:
-            return f"{asked} scores the documents {rows.tolist()} {found.tolist()}; score_pools {scored[rows].tolist()}"
-        if first_difference(np.sort(found)[::-1], best, case.tolerance) is not None:
-            return f"the best scores from {asked} are {found.tolist()}; those from score_pools {best.tolist()}"
+        pooled = case.retriever.score_pools([text], everything)[0]
+        best = np.sort(pooled[pooled > -np.inf])[::-1][:k]
+        rows, scores = case.retriever.rank_corpus(text, k)
+        call = f"rank_corpus of {quoted(text)} with k = {k}"
+        if len(rows) != len(best) or len(scores) != len(best) or rows.dtype != np.int32:
+            return f"expected {len(best)} int32 rows and as many scores from {call}; got {rows!r} and {scores!r}"
+        if first_difference(scores, pooled[rows], case.tolerance) is not None:
+            return f"{call} scores the documents {rows.tolist()} {scores.tolist()}; score_pools {pooled[rows].tolist()}"
+        if first_difference(np.sort(scores)[::-1], best, case.tolerance) is not None:
+            return f"the best scores from {call} are {scores.tolist()}; those from score_pools {best.tolist()}"
     return None

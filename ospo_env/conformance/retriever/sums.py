@@ -48,13 +48,13 @@ def _unequal_sum(case: Case, rng: np.random.Generator, offsets: Callable[[str], 
         summands = np.where(matched, pieces, 0.0)
         for number in range(1, 2 ** len(spans)):
             mask = (number >> np.arange(len(spans)) & 1).astype(np.bool_)
-            kept = coalition_text(text, spans, mask)
-            found, expected = case.scores(kept)[0], np.where(mask @ matched, mask @ summands, -np.inf)
-            unequal = np.flatnonzero(found != expected)
+            coalition = coalition_text(text, spans, mask)
+            scores, expected = case.scores(coalition)[0], np.where(mask @ matched, mask @ summands, -np.inf)
+            unequal = np.flatnonzero(scores != expected)
             if len(unequal):
                 column = unequal[0]
                 return (
-                    f"{quoted(kept)} scores {found[column]} on document {column}, its pieces "
+                    f"{quoted(coalition)} scores {scores[column]} on document {column}, its pieces "
                     f"{[text[start:end] for (start, end), keep in zip(spans, mask, strict=True) if keep]} add up to "
                     f"{expected[column]}"
                 )
