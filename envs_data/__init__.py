@@ -1,4 +1,7 @@
-"""Data sets: official files, a user's own and synthetic ones as prepared directories. Knows no environment."""
+"""Data sets as prepared directories, made from official files, a user's own files or a generator.
+
+The package knows no environment.
+"""
 
 from envs_data.custom.prepare import prepare_beir, prepare_tables
 from envs_data.errors import DataError, FileFaults

@@ -1,4 +1,7 @@
-"""Where this project keeps what it can make again: the embedded sample, indexes, and what it found out about files."""
+"""The cache directory, and facts about files that are remembered there.
+
+The cache holds only what this project can make again: the embedded sample, indexes, and results of checks of files.
+"""
 
 import contextlib
 import hashlib
@@ -14,25 +17,25 @@ import platformdirs
 __all__ = ["CACHE_VARIABLE", "FileIdentity", "cache_directory", "recall", "remember"]
 
 CACHE_VARIABLE = "OSPO_CACHE_DIR"
-"""Environment variable that names another directory."""
+"""Environment variable that names the cache directory."""
 
-_SETTLED = 2 * 10**9  # ns without a change after which a file's identity tells its content
+_SETTLED = 2 * 10**9  # ns without a change after which equal identities mean equal content
 
 
 def cache_directory() -> Path:
-    """``$OSPO_CACHE_DIR``, or the user's cache directory of this platform; it need not exist yet."""
+    """Path of the cache directory: ``$OSPO_CACHE_DIR``, or this platform's for the user; it may not exist yet."""
     return Path(os.environ.get(CACHE_VARIABLE) or platformdirs.user_cache_dir("ospo"))
 
 
 @dataclass(frozen=True)
 class FileIdentity:
-    """What changes when a file is replaced or written to.
+    """Properties of a file that change when it is replaced or written to.
 
     Attributes:
-        size: In bytes.
-        changed: Time of the last change, in ns.
-        inode: Its number in the file system.
-        device: The file system.
+        size: Size in bytes.
+        changed: Time of the last change of the content, in ns.
+        inode: Number of the file in its file system.
+        device: Number of the file system.
     """
 
     size: int
@@ -42,44 +45,44 @@ class FileIdentity:
 
     @classmethod
     def of(cls, path: Path) -> "FileIdentity":
-        """The identity that a file has now.
+        """Current identity of a file.
 
         Raises:
-            OSError: It is not there.
+            OSError: The file does not exist or cannot be reached.
         """
-        said = path.stat()
-        return cls(said.st_size, said.st_mtime_ns, said.st_ino, said.st_dev)
+        status = path.stat()
+        return cls(status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev)
 
 
-def remember(about: str, files: Sequence[FileIdentity], said: str) -> None:
-    """Keep what was found out about files as they are now.
+def remember(subject: str, files: Sequence[FileIdentity], fact: str) -> None:
+    """Store a fact about files in the cache directory.
 
-    Nothing is kept of files that changed within the last two seconds, since another change might leave their time as
-    it is, nor where the cache directory cannot be written to: it is then found out again.
+    Files that changed within the last two seconds are skipped, since another change could leave their time as it is.
+    A cache directory that cannot be written to is no error: the fact is then worked out again.
 
     Args:
-        about: What was looked into, and by which version of the code.
-        files: Identities from before that was done.
-        said: What was found.
+        subject: What the fact is about, and the version of the code that worked it out.
+        files: Identities of the files, taken before they were read.
+        fact: The fact.
     """
     if max(file.changed for file in files) > time.time_ns() - _SETTLED:
         return
-    path = _note(about, files)
+    path = _fact_path(subject, files)
     partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(said, encoding="utf-8")
+        partial.write_text(fact, encoding="utf-8")
         partial.replace(path)
 
 
-def recall(about: str, files: Sequence[FileIdentity]) -> str | None:
-    """What :func:`remember` kept about files that are still the same, or ``None``."""
+def recall(subject: str, files: Sequence[FileIdentity]) -> str | None:
+    """The fact that :func:`remember` stored about files of the same identities, or ``None``."""
     try:
-        return _note(about, files).read_text(encoding="utf-8")
+        return _fact_path(subject, files).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return None
 
 
-def _note(about: str, files: Sequence[FileIdentity]) -> Path:
-    key = json.dumps([about, [astuple(file) for file in files]])
+def _fact_path(subject: str, files: Sequence[FileIdentity]) -> Path:
+    key = json.dumps([subject, [astuple(file) for file in files]])
     return cache_directory() / "found" / hashlib.sha256(key.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""The documents of a data set: small ones in memory, the texts of large ones left on disk until they are asked for."""
+"""Documents of a data set, in memory or, if the corpus is large, with their texts read from disk on demand."""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,12 +14,12 @@ from envs_data.layout import cast_table
 
 __all__ = ["Documents", "corpus_digest", "open_documents"]
 
-_IN_MEMORY = 64 * 2**20  # bytes of a documents file up to which it is read whole
-_BLOCK = 2**14  # texts read at once
+_IN_MEMORY = 64 * 2**20  # bytes: a documents file up to this size is read whole
+_BLOCK = 2**14  # texts in one read
 
 
 def corpus_digest(texts: Iterable[str]) -> str:
-    """Hex digest of texts and their order."""
+    """SHA-256 hex digest of texts in their order."""
     digest = hashlib.sha256()
     for text in texts:
         content = text.encode("utf-8", "surrogatepass")
@@ -28,12 +28,12 @@ def corpus_digest(texts: Iterable[str]) -> str:
 
 
 class Documents:
-    """D documents, named by their rows, with the columns ``doc_id``, ``title`` and ``text``.
+    """Table of D documents with the columns ``doc_id``, ``title`` and ``text``; other tables refer to rows.
 
     Args:
-        frame: All columns; or, with a file, those that are in memory already, ``doc_id`` at least.
-        file: A Parquet file of all columns, in the same order.
-        digest: That of the texts, where it is known.
+        frame: All columns; with ``file``, the columns already in memory, at least ``doc_id``.
+        file: Parquet file of all columns, its rows in the same order.
+        digest: :func:`corpus_digest` of the texts, if it is known.
     """
 
     def __init__(self, frame: pl.DataFrame, file: Path | None = None, digest: str | None = None) -> None:
@@ -45,7 +45,7 @@ class Documents:
 
     @property
     def height(self) -> int:
-        """D."""
+        """Number of documents, D."""
         return len(self._columns["doc_id"])
 
     @property
@@ -54,7 +54,7 @@ class Documents:
         return pl.DataFrame([self[name] for name in ("doc_id", "title", "text")])
 
     def lazy(self) -> pl.LazyFrame:
-        """All columns, read when collected."""
+        """All columns as a lazy frame; a file is read when the frame is collected."""
         return pl.LazyFrame(self._columns) if self._file is None else self._scan()
 
     @cached_property
@@ -63,7 +63,7 @@ class Documents:
         return self._digest or corpus_digest(self.texts)
 
     def __getitem__(self, column: str) -> pl.Series:
-        """A column in memory, read on first use; for passing through the texts :attr:`texts` takes less memory.
+        """A whole column, kept in memory from its first use on; iterating over :attr:`texts` takes less memory.
 
         Raises:
             DataError: The file has changed since it was opened.
@@ -73,7 +73,7 @@ class Documents:
         return self._columns[column]
 
     def rows(self, column: str, start: int, count: int) -> pl.Series:
-        """Some rows of a column, which stays on disk if it is there.
+        """Consecutive rows of a column, which is not kept in memory.
 
         Raises:
             DataError: The file has changed since it was opened.
@@ -97,11 +97,11 @@ class Documents:
 
 
 def open_documents(file: Path, digest: str | None = None) -> Documents:
-    """The documents of a Parquet file: a small one is read whole, of a large one only the ids.
+    """Open the documents of a Parquet file; of a file larger than 64 MiB only the ids are read.
 
     Args:
         file: The file.
-        digest: That of the texts, where it is known.
+        digest: :func:`corpus_digest` of the texts, if it is known.
 
     Raises:
         DataError: A column is missing or of another type.
@@ -114,7 +114,7 @@ def open_documents(file: Path, digest: str | None = None) -> Documents:
 
 
 class _Texts(Sequence[str]):
-    """The texts in row order, read in blocks; the last one is kept for those who ask for single texts."""
+    """Texts in row order, read in blocks; the latest block is kept, so that single texts are not read one by one."""
 
     def __init__(self, documents: Documents) -> None:
         self._documents = documents
@@ -134,13 +134,13 @@ class _Texts(Sequence[str]):
     def __getitem__(self, rows: slice) -> list[str]: ...
 
     def __getitem__(self, rows: int | slice) -> str | list[str]:
-        asked = range(len(self))[rows]
-        if isinstance(asked, int):
+        selection = range(len(self))[rows]
+        if isinstance(selection, int):
             start, block = self._block
-            if not start <= asked < start + len(block):
-                start = asked - asked % _BLOCK
+            if not start <= selection < start + len(block):
+                start = selection - selection % _BLOCK
                 self._block = start, block = start, self._documents.rows("text", start, _BLOCK).to_list()
-            return block[asked - start]
-        if asked.step == 1:
-            return self._documents.rows("text", asked.start, len(asked)).to_list()
-        return [self[row] for row in asked]
+            return block[selection - start]
+        if selection.step == 1:
+            return self._documents.rows("text", selection.start, len(selection)).to_list()
+        return [self[row] for row in selection]

@@ -11,13 +11,13 @@ SYNTHETIC_MARK = "SYNTHETIC.json"
 
 
 def file_sha256(path: Path) -> str:
-    """Hex digest of a file's bytes, read in blocks."""
+    """SHA-256 hex digest of a file's bytes; the file is read in blocks."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name beside it, then rename it: readers see all of it or nothing."""
+    """Write a file under a temporary name in its directory, then rename it: readers see the old content or the new."""
     partial = path.parent / f".{path.name}.partial-{os.getpid()}"
     try:
         partial.write_bytes(content)

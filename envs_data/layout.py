@@ -1,4 +1,4 @@
-"""The five tables of a prepared directory: their columns, and what must hold in them and between them."""
+"""The five tables of a prepared directory: their columns, and the conditions that they must meet."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -24,17 +24,17 @@ TABLES: Mapping[str, Mapping[str, Any]] = {
     "qrels": {"query_id": pl.String, "doc_row": pl.UInt32, "gain": pl.Float64},
     "demonstrations": {"query_id": pl.String, "text": pl.String},
 }
-"""Each table's columns and their types; ``envs_data.prepared`` says what they mean."""
+"""Columns of each table and their types; ``envs_data.prepared`` describes their meaning."""
 
 
 _Frame = TypeVar("_Frame", pl.DataFrame, pl.LazyFrame)
 
 
 def cast_table(name: str, frame: _Frame) -> _Frame:
-    """The columns of a table, in order and of their types; others are dropped.
+    """Select the columns of a table in their order and cast them to their types; other columns are dropped.
 
     Raises:
-        DataError: A column is missing or holds what its type cannot; a lazy frame says the latter when collected.
+        DataError: A column is missing, or a value does not fit its type; of a lazy frame only the first is found here.
     """
     schema = TABLES[name]
     present = frame.collect_schema().names()
@@ -48,29 +48,29 @@ def cast_table(name: str, frame: _Frame) -> _Frame:
 
 
 def check_tables(documents: pl.LazyFrame, tables: Mapping[str, pl.DataFrame]) -> None:
-    """Check what a task relies on, at about 20 ns a pooled document; of the documents only the ids are held.
+    """Check every condition that a task relies on, in about 20 ns a pooled document; only documents' ids are held.
 
     Args:
-        documents: The documents, as ``cast_table`` returns them.
-        tables: The other four, likewise.
+        documents: The documents' table, as ``cast_table`` returns it.
+        tables: The other four tables, likewise.
 
     Raises:
         DataError: A value is missing, an id comes twice or names nothing, or a query cannot be answered in its pool.
     """
     queries, pools, qrels = (tables[name] for name in ("queries", "pools", "qrels"))
-    found = documents.select(
+    summary = documents.select(
         pl.len().alias("rows"), pl.col("doc_id").n_unique().alias("ids"), pl.all().null_count().name.suffix(" null")
     )
-    about = found.collect(engine="streaming").row(0, named=True)
-    n_documents = about["rows"]
+    totals = summary.collect(engine="streaming").row(0, named=True)
+    n_documents = totals["rows"]
     for name, height in (("documents", n_documents), ("queries", queries.height)):
         if not height:
             raise DataError(f"no {name} are left after filtering; check the source and the filters")
     for column in TABLES["documents"]:
-        _check_count("documents", column, about[f"{column} null"])
+        _check_count("documents", column, totals[f"{column} null"])
     for name, frame in tables.items():
         _check_nulls(name, frame)
-    if about["ids"] != n_documents:
+    if totals["ids"] != n_documents:
         raise DataError("doc_id must be unique among the documents")
     if queries["query_id"].n_unique() != queries.height:
         raise DataError("query_id must be unique among the queries, over all splits")
@@ -99,7 +99,7 @@ def _check_count(name: str, column: str, nulls: int) -> None:
 
 
 def _check_pools(pools: pl.DataFrame, n_documents: int) -> None:
-    """Checks on numbered pools: comparing ids row by row would take twenty times as long."""
+    """Check pools by their numbers; comparing ids row by row would take twenty times as long."""
     numbered = pools.select("doc_rows", pool=pl.int_range(pl.len(), dtype=pl.UInt32)).explode("doc_rows")
     pool, row = pl.col("pool"), pl.col("doc_rows")
     if (pools["doc_rows"].list.len() == 0).any() or numbered.filter(row >= n_documents).height:

@@ -1,4 +1,4 @@
-"""Seeded random streams, splits and shuffles, the same for every data set."""
+"""Seeded random streams, splits and shuffles of all data sets."""
 
 import zlib
 from collections.abc import Mapping
@@ -18,8 +18,8 @@ def check_whole_number(name: str, value: int, low: int, high: int) -> int:
     """Check an argument that has to be a whole number of a range.
 
     Args:
-        name: What to call it in the error.
-        value: What came.
+        name: Name of the argument, for the error.
+        value: The value that came.
         low: Smallest value accepted.
         high: Largest value accepted.
 
@@ -27,7 +27,7 @@ def check_whole_number(name: str, value: int, low: int, high: int) -> int:
         The value.
 
     Raises:
-        DataError: It is not an ``int``, or lies outside ``[low, high]``.
+        DataError: The value is not an ``int``, or lies outside ``[low, high]``.
     """
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise DataError(f"{name} must be a whole number from {low} to {high}; got {value!r}")
@@ -35,16 +35,16 @@ def check_whole_number(name: str, value: int, low: int, high: int) -> int:
 
 
 def random_stream(seed: int, purpose: str) -> np.random.Generator:
-    """Generator for one purpose, independent of those for other purposes of the same seed.
+    """Random generator of one purpose, independent of those of other purposes of the same seed.
 
-    With a stream for each purpose, drawing more numbers for one (say, pools) changes nothing of another (splits).
+    So drawing more numbers for one purpose (say, pools) changes nothing of another (splits).
 
     Args:
         seed: From 0 to 2**63 - 1.
         purpose: Any name, for example ``"splits"``.
 
     Returns:
-        The same generator for the same two arguments, in every process.
+        A generator of the same numbers for the same two arguments, in every process.
 
     Raises:
         DataError: The seed is out of range.
@@ -57,17 +57,17 @@ def random_stream(seed: int, purpose: str) -> np.random.Generator:
 
 
 def split_labels(n: int, shares: Mapping[str, float], rng: np.random.Generator) -> NDArray[np.str_]:
-    """Split names for ``n`` things, drawn at random with sizes as near to the shares as whole numbers allow.
+    """Draw split names for ``n`` rows at random, with sizes as near to the shares as whole numbers allow.
 
-    The first split takes what rounding leaves over. Every split gets at least one thing where there are enough.
+    The first split takes the rest that rounding leaves. Every split gets at least one row if there are enough.
 
     Args:
-        n: How many things, at least 0.
+        n: Number of rows, at least 0.
         shares: Share of each split in (0, 1], summing to 1.
         rng: Source of randomness.
 
     Returns:
-        str (n,), the split of each thing.
+        str (n,), the split of each row.
 
     >>> labels = split_labels(10, {"train": 0.8, "validation": 0.1, "test": 0.1}, np.random.default_rng(0))
     >>> sorted(labels.tolist()).count("train")
@@ -85,14 +85,14 @@ def split_labels(n: int, shares: Mapping[str, float], rng: np.random.Generator) 
 
 
 def shuffle_within_splits(labels: NDArray[np.str_], rng: np.random.Generator) -> NDArray[np.int64]:
-    """Order of queries: train, then validation, then test, each in random order.
+    """Random order of queries in which train comes first, then validation, then test.
 
     Args:
         labels: str (Q,), the split of each query.
         rng: Source of randomness.
 
     Returns:
-        int64 (Q,), a permutation: position i of the order holds query ``order[i]``.
+        int64 (Q,), a permutation: position i holds the number of the query that comes i-th.
 
     >>> shuffle_within_splits(np.array(["test", "train"]), np.random.default_rng(0)).tolist()
     [1, 0]

@@ -1,4 +1,4 @@
-"""Writing a prepared directory: all of it or nothing, and nothing of anybody else's is replaced."""
+"""Writing of prepared directories: completely or not at all, and over nothing but an earlier prepared one."""
 
 import contextlib
 import json
@@ -32,24 +32,24 @@ def write_prepared(
 ) -> PreparedData:
     """Write a prepared directory under a temporary name, then rename it to ``out``.
 
-    The same tables and arguments give the same bytes: nothing of the clock or the machine is stored. An
-    earlier prepared directory at ``out`` is replaced, anything else there is an error.
+    The same tables and arguments give the same bytes: neither time nor machine is stored. An earlier prepared
+    directory at ``out`` is replaced; anything else there is an error.
 
     Args:
-        out: The directory to make.
-        tables: The five tables by name, in the columns and types of the module's docstring; the documents also as a
-            ``PreparedData`` holds them.
+        out: Directory to make.
+        tables: The five tables by name, with the columns and types of ``envs_data.prepared``; the documents also as
+            the ``Documents`` of a ``PreparedData``.
         dataset: Short name of the data set, for example ``"esci"``.
         synthetic: Whether this project generated the data.
-        arguments: What shaped the data (seed, filters), JSON-able.
+        arguments: Arguments that shaped the data (seed, filters), JSON-able.
         sources: Digest of each source file by its name.
-        counts: What was kept, left out and filled up.
+        counts: Numbers of rows kept, left out and filled up.
 
     Returns:
-        The data set as ``load_prepared`` would read it.
+        The data set, equal to what ``load_prepared`` reads from ``out``.
 
     Raises:
-        DataError: ``out`` holds something else or cannot be written to, or a table breaks the layout.
+        DataError: Something else is at ``out``, it cannot be written to, or a table breaks the layout.
     """
     check_replaceable(out)
     frames = {name: table.frame if isinstance(table, Documents) else table for name, table in tables.items()}
@@ -74,7 +74,7 @@ def write_prepared(
                 "files": {file: file_sha256(partial / file) for file in FILES},
             }
             (partial / MANIFEST).write_bytes(manifest_bytes(manifest))
-            _put(partial, out)
+            _replace_directory(partial, out)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     return PreparedData(Documents(checked.pop("documents")), **checked, manifest=manifest)
@@ -84,12 +84,12 @@ def check_replaceable(out: Path, source: Path | None = None) -> None:
     """Check, before long work starts, that ``write_prepared`` may write to ``out``.
 
     Args:
-        out: Where to write. What may be replaced there is an empty directory, or one that holds nothing but the
-            files of a prepared one.
-        source: The directory that will be read, if there is one; it must not be ``out`` or lie inside.
+        out: Directory to make. An empty directory there may be replaced, and one that holds nothing but the files of
+            a prepared directory.
+        source: File or directory that will be read, if there is one; it must not be ``out`` or lie inside it.
 
     Raises:
-        DataError: Something else is there, the source would be replaced, or no directory can be made there.
+        DataError: Something else is at ``out``, the source would be replaced, or no directory can be made there.
     """
     with _writing_to(out):
         if source is not None and source.resolve().is_relative_to(out.resolve()):
@@ -106,17 +106,17 @@ def check_replaceable(out: Path, source: Path | None = None) -> None:
 
 
 def _is_prepared(path: Path) -> bool:
-    """Whether a directory holds a manifest of ours, of any version, and nothing that ``write_prepared`` did not put."""
+    """Whether a directory holds a manifest of ours, of any version, and nothing but the files of a prepared one."""
     try:
         manifest = json.loads((path / MANIFEST).read_bytes())
     except (OSError, ValueError):
         return False
-    said = isinstance(manifest, dict) and {"format_version", "dataset", "files"} <= manifest.keys()
-    return said and all(entry.is_file() and entry.name in {MANIFEST, *FILES} for entry in path.iterdir())
+    is_manifest = isinstance(manifest, dict) and {"format_version", "dataset", "files"} <= manifest.keys()
+    return is_manifest and all(entry.is_file() and entry.name in {MANIFEST, *FILES} for entry in path.iterdir())
 
 
-def _put(partial: Path, out: Path) -> None:
-    """Rename a directory to ``out``; what stood there goes if that succeeds, and else comes back."""
+def _replace_directory(partial: Path, out: Path) -> None:
+    """Rename a directory to ``out``; an earlier one is removed if that succeeds, and put back otherwise."""
     if not out.exists():
         partial.rename(out)
         return

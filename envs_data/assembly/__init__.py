@@ -1,1 +1,1 @@
-"""Pools, demonstrations and the words they are drawn by, for every data set."""
+"""Candidate pools and demonstrations of all data sets, and the words from which they are drawn."""

@@ -1,7 +1,7 @@
-"""Example rewrites from noisy phrases: good enough to warm a policy, with room left for reinforcement learning.
+"""Example rewrites made of noisy phrases: good enough for a warm start, with room left for reinforcement learning.
 
-A rewrite is a list of short phrases separated by commas, so that it has segments. Everything here works on whole
-columns; null is "no phrase".
+A rewrite is a list of short phrases separated by commas, so that it has segments. All functions work on whole columns;
+null means "no phrase".
 """
 
 from collections.abc import Sequence
@@ -22,37 +22,37 @@ Ints = NDArray[np.int64]
 def draw_targets(
     queries: pl.DataFrame, full: pl.DataFrame, per_query: int, rng: np.random.Generator
 ) -> tuple[pl.DataFrame, pl.Series]:
-    """Documents of full gain for each training query, different ones where it has several.
+    """Draw documents of full gain for each training query, different ones if it has several.
 
     Args:
-        queries: ``number`` (ascending) and ``split``, and whatever else.
-        full: Judgements of full gain: ``number`` and ``doc_row``; every training query has one.
-        per_query: Documents a query, R in all.
+        queries: ``number`` (ascending), ``split`` and any other columns.
+        full: Judgements of full gain: ``number`` and ``doc_row``; at least one of every training query.
+        per_query: Documents for each query, R in all.
         rng: Source of randomness.
 
     Returns:
-        The query of each document, a row of ``queries`` each (R,), and the document's row (R,).
+        The query of each document, as a row of ``queries`` (R,), and the document's row (R,).
     """
     training = queries.filter(pl.col("split") == "train")
     targets = full.join(training.select("number"), on="number", how="semi").sort("number", "doc_row")
     shuffled = targets[np.lexsort((rng.random(targets.height), targets["number"].to_numpy()))]
     count = shuffled.group_by("number", maintain_order=True).len()["len"].to_numpy().astype(np.int64)
     start = np.cumsum(count) - count
-    pick = start[:, None] + np.arange(per_query) % count[:, None]
-    return training[np.repeat(np.arange(training.height), per_query)], shuffled["doc_row"].gather(pick.ravel())
+    places = start[:, None] + np.arange(per_query) % count[:, None]
+    return training[np.repeat(np.arange(training.height), per_query)], shuffled["doc_row"].gather(places.ravel())
 
 
 def word_runs(words: pl.Series, shortest: int | Ints, longest: int | Ints, rng: np.random.Generator) -> pl.Series:
-    """A random run of consecutive words of each list.
+    """Draw a random run of consecutive words from each list.
 
     Args:
         words: list[str] (R,); null counts as empty.
-        shortest: Fewest words of a run, at least 1; one for all, or (R,).
-        longest: Most words, at least ``shortest``; a list with fewer gives all it has.
+        shortest: Smallest number of words of a run, at least 1; one for all, or (R,).
+        longest: Largest number of words, at least ``shortest``; a shorter list is taken whole.
         rng: Source of randomness.
 
     Returns:
-        str (R,), null for an empty list.
+        str (R,); null for an empty list.
 
     >>> word_runs(pl.Series([["red", "dress"], []]), 2, 3, np.random.default_rng(0)).to_list()
     ['red dress', None]
@@ -66,31 +66,31 @@ def word_runs(words: pl.Series, shortest: int | Ints, longest: int | Ints, rng: 
 
 
 def keep_some(phrases: pl.Series, share: float, rng: np.random.Generator) -> pl.Series:
-    """Each phrase with probability ``share``, else null; str (R,)."""
+    """Keep each phrase with probability ``share``, otherwise make it null; str (R,)."""
     return _nulls_where(phrases, rng.random(len(phrases)) >= share)
 
 
 def swap_some(phrases: pl.Series, share: float, others: pl.Series, rng: np.random.Generator) -> pl.Series:
-    """Each phrase, but with probability ``share`` one drawn from ``others`` in its place; str (R,)."""
-    drawn = others.gather(rng.integers(0, len(others), len(phrases)))
-    return drawn.zip_with(pl.Series(rng.random(len(phrases)) < share), phrases)
+    """Replace each phrase, with probability ``share``, by one drawn from ``others``; str (R,)."""
+    replacements = others.gather(rng.integers(0, len(others), len(phrases)))
+    return replacements.zip_with(pl.Series(rng.random(len(phrases)) < share), phrases)
 
 
 def join_phrases(
     query_ids: pl.Series, lead: pl.Series, others: Sequence[pl.Series], rng: np.random.Generator
 ) -> pl.DataFrame:
-    """Rewrites: the lead phrase, then the others in random order, separated by commas; a phrase stands once.
+    """Join phrases to rewrites: the lead phrase, then the others in random order, separated by commas, none twice.
 
-    From the phrase on that would pass 16 words in all, the others are left out; the lead is kept whatever its length.
+    The phrase that would exceed 16 words in all is left out, and so are those after it; the lead is always kept.
 
     Args:
         query_ids: The query of each rewrite, str (R,).
-        lead: The phrase that stands first, str (R,).
+        lead: First phrase, str (R,).
         others: Further phrases, each str (R,).
         rng: Source of randomness.
 
     Returns:
-        Columns ``query_id`` and ``text`` in the order given; a rewrite without any phrase is left out.
+        Columns ``query_id`` and ``text``, in the order of ``query_ids``; a rewrite without a phrase is left out.
 
     >>> phrases = [pl.Series(["mini", None])]
     >>> join_phrases(pl.Series(["a", "b"]), pl.Series(["skirt", "hat"]), phrases, np.random.default_rng(0))["text"].to_list()

@@ -1,7 +1,7 @@
-"""What preparation takes for a word, and how markup leaves a text; as polars expressions.
+"""Words of texts, and texts without markup, as polars expressions.
 
-Environments have an analyser of their own; this one only finds documents that share title words and cuts phrases for
-demonstrations.
+These words serve to find documents that share title words and to cut phrases for demonstrations. Retrievers have an
+analyser of their own.
 """
 
 import html.entities
@@ -18,10 +18,10 @@ _ENTITIES = {f"&{name};": chr(point) for name, point in html.entities.name2codep
 
 
 def words(text: pl.Expr) -> pl.Expr:
-    """Lower-case words of a text, as a list; null stays null.
+    """List of the lower-case words of a text; null stays null.
 
-    A word is a run of letters, digits and inner apostrophes; text of scripts written without spaces is cut where the
-    script changes, which in Japanese is near where words end.
+    A word is a run of letters, digits and inner apostrophes. Text in scripts without spaces is cut where the script
+    changes, which in Japanese is close to the ends of words.
 
     >>> pl.select(words(pl.lit("Women's ＴＯＰ, 2-pack スマホケース用"))).item().to_list()
     ["women's", 'top', '2', 'pack', 'スマホケース', '用']
@@ -30,7 +30,7 @@ def words(text: pl.Expr) -> pl.Expr:
 
 
 def count_words(text: pl.Expr) -> pl.Expr:
-    """How many words a retriever's analyser sees: runs of letters and digits, and single characters of CJK scripts.
+    """Number of words in the sense of a retriever's analyser: runs of letters and digits, and single CJK characters.
 
     >>> pl.select(count_words(pl.lit("two words, 用 ケース"))).item()
     6
@@ -39,9 +39,9 @@ def count_words(text: pl.Expr) -> pl.Expr:
 
 
 def plain_text(text: pl.Expr) -> pl.Expr:
-    """A text without HTML tags and with named entities written out; blank texts become null.
+    """Text without HTML tags and with named entities replaced by their characters; blank texts become null.
 
-    Numeric entities, in product texts nearly always emoji, become spaces.
+    Numeric entities, which in product texts are nearly always emoji, become spaces.
 
     >>> pl.select(plain_text(pl.lit("<b>Soft</b> &amp; warm<br>5 < 6"))).item()
     'Soft  & warm 5 < 6'

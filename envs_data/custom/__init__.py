@@ -1,1 +1,1 @@
-"""A user's own tables and BEIR directories, and the prepared form made of them."""
+"""A user's own data: tables, or the layout of BEIR, and the prepared directories made from them."""

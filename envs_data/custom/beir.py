@@ -1,4 +1,4 @@
-"""A data set in the layout of BEIR: ``corpus.jsonl``, ``queries.jsonl`` and ``qrels/train.tsv, dev.tsv, test.tsv``.
+"""Reader of the layout of BEIR: ``corpus.jsonl``, ``queries.jsonl`` and ``qrels/train.tsv, dev.tsv, test.tsv``.
 
 Source of the layout: Thakur et al. 2021, "BEIR: A Heterogenous Benchmark for Zero-shot Evaluation of Information
 Retrieval Models", arXiv 2104.08663.
@@ -16,7 +16,7 @@ from envs_data.errors import DataError
 __all__ = ["SPLIT_FILES", "read_beir"]
 
 SPLIT_FILES = {"train.tsv": "train", "dev.tsv": "validation", "test.tsv": "test"}
-"""What the queries of each file of judgements are for."""
+"""Split of the queries of each file of judgements."""
 
 _CORPUS = (
     Column("doc_id", "id", source="_id"),
@@ -34,73 +34,75 @@ _QRELS = (
 def read_beir(source: Path, *, skip_unknown: bool = False) -> OwnTables:
     """Read and check a directory.
 
-    A document of neither title nor text is kept, as several published data sets have some; it is never found.
+    A document without title and text is kept, since several published data sets have some; no query matches it.
 
     Args:
         source: The directory; each file may be gzipped (``.gz``).
         skip_unknown: Leave out judgements of unknown queries or documents, and count them; otherwise each is a fault.
 
     Returns:
-        The tables; a query's split is that of the file that judges it.
+        The tables; a query has the split of the file that judges it.
 
     Raises:
-        FileFaults: Something is wrong in the files; all of it is told, up to 20 faults.
-        DataError: A file is not there.
+        FileFaults: The files contain errors; up to 20 are listed.
+        DataError: A file does not exist.
     """
     source = Path(source)
     if not source.is_dir():
         what = "is a file" if source.exists() else "does not exist"
-        raise DataError(f"expected a directory in the layout of BEIR at {source}, but it {what}; check --source")
-    corpus_file, queries_file = _find(source, "corpus.jsonl"), _find(source, "queries.jsonl")
-    qrels_files = _find_qrels(source / "qrels")
+        raise DataError(
+            f"expected a directory in the layout of BEIR at {source}, but it {what}; check source (--source)"
+        )
+    corpus_path, queries_path = _find(source, "corpus.jsonl"), _find(source, "queries.jsonl")
+    qrels_paths = _find_qrels(source / "qrels")
     faults = Faults()
-    corpus = TableFile.read(corpus_file, _CORPUS, faults)
-    queries = TableFile.read(queries_file, _QUERIES, faults)
-    judged = {name: TableFile.read(path, _QRELS, faults) for name, path in qrels_files.items()}
-    check_ids(corpus, queries, list(judged.values()), [], faults, skip_unknown=skip_unknown)
-    _note_other_split(judged, faults)
+    corpus = TableFile.read(corpus_path, _CORPUS, faults)
+    queries = TableFile.read(queries_path, _QUERIES, faults)
+    qrels = {name: TableFile.read(path, _QRELS, faults) for name, path in qrels_paths.items()}
+    check_ids(corpus, queries, list(qrels.values()), [], faults, skip_unknown=skip_unknown)
+    _note_other_split(qrels, faults)
     faults.check()
-    rows = pl.concat(file.table().with_columns(split=pl.lit(SPLIT_FILES[name])) for name, file in judged.items())
-    kept, counts = join_judgements(rows, queries.table(), corpus.table())
+    rows = pl.concat(file.table().with_columns(split=pl.lit(SPLIT_FILES[name])) for name, file in qrels.items())
+    judgements, counts = join_judgements(rows, queries.table(), corpus.table())
     splits = rows.select("query_id", "split").unique("query_id", keep="first", maintain_order=True)
     documents = with_column(corpus.table("title", pl.lit("")), "text", pl.lit("")).select("doc_id", "title", "text")
     counts["documents_blank"] = documents.filter((pl.col("title") == "") & (pl.col("text") == "")).height
     history = pl.lit([], dtype=pl.List(pl.String))
-    files = {"corpus": corpus_file, "queries": queries_file}
-    files |= {f"qrels/{name}": path for name, path in qrels_files.items()}
+    files = {"corpus": corpus_path, "queries": queries_path}
+    files |= {f"qrels/{name}": path for name, path in qrels_paths.items()}
     return OwnTables(
         documents,
         queries.table().join(splits, on="query_id", how="left").select("query_id", "query", "split", history=history),
-        kept,
+        judgements,
         None,
         files,
         counts,
     )
 
 
-def _note_other_split(judged: dict[str, TableFile], faults: Faults) -> None:
+def _note_other_split(qrels: dict[str, TableFile], faults: Faults) -> None:
     """Note each query that an earlier file judges too, at its first row."""
-    seen = pl.DataFrame(schema={"query_id": pl.String, "also": pl.String})
-    for name, file in judged.items():
+    earlier = pl.DataFrame(schema={"query_id": pl.String, "also": pl.String})
+    for name, file in qrels.items():
         if file.frame is None:
             continue
         firsts = file.frame.drop_nulls("query_id").group_by("query_id").agg(pl.col("row").min())
-        again = firsts.join(seen, on="query_id").select("row", "also", got="query_id")
-        faults.add(file.path, "a query of one split", again, file.column("query_id").called)
+        repeats = firsts.join(earlier, on="query_id").select("row", "also", got="query_id")
+        faults.add(file.path, "a query of one split", repeats, file.column("query_id").file_name)
         also = pl.format(", which qrels/{} judges in row {}", pl.lit(name), "row").alias("also")
-        seen = pl.concat([seen, firsts.join(seen, on="query_id", how="anti").select("query_id", also)])
+        earlier = pl.concat([earlier, firsts.join(earlier, on="query_id", how="anti").select("query_id", also)])
 
 
 def _find(directory: Path, name: str) -> Path:
     for path in (directory / name, directory / f"{name}.gz"):
         if path.is_file():
             return path
-    raise DataError(f"expected the file {name} in {directory}; check --source")
+    raise DataError(f"expected the file {name} in {directory}; check source (--source)")
 
 
 def _find_qrels(directory: Path) -> dict[str, Path]:
     files = [(name, directory / (name + ending)) for name in SPLIT_FILES for ending in (".gz", "")]
-    found = {name: path for name, path in files if path.is_file()}
-    if not found:
+    paths = {name: path for name, path in files if path.is_file()}
+    if not paths:
         raise DataError(f"expected judgements in {directory}, named {', '.join(SPLIT_FILES)}; there are none of these")
-    return found
+    return paths

@@ -1,7 +1,7 @@
-"""A user's tables as Parquet, CSV, TSV or JSON Lines files: their columns as they stand, with the row of each value.
+"""Readers of Parquet, CSV, TSV and JSON Lines files: their columns unchanged, with the row number of each value.
 
-Faults of the form (a line that is no JSON object, a record with too many fields) are noted and their rows left out;
-faults of the values are for ``envs_data.custom.values``.
+Faults of form (a line that is no JSON object, a record with too many fields) are noted and their rows left out;
+``envs_data.custom.values`` checks the values.
 """
 
 import codecs
@@ -20,33 +20,33 @@ from envs_data.errors import DataError, one_line
 __all__ = ["FORMATS", "LIST", "NO_TEXT", "read_raw"]
 
 LIST = " is a list"
-"""What the column of a JSON Lines file has behind its name where it says which values are lists or objects."""
+"""Suffix of the boolean column that says which values of a JSON Lines column are lists or objects."""
 
 NO_TEXT = " is no text"
-"""Likewise where it says which values are ``true``, ``false`` or numbers other than whole ones, like 1.5 and 1e3."""
+"""Suffix of the boolean column that says which are ``true``, ``false`` or no whole numbers, like 1.5 and 1e3."""
 
 _QUOTES = 'quotes only around whole fields, closed, and doubled inside them as in "a ""b"" c"'
 
-_Found = tuple[pl.DataFrame, Sequence[str]]
-_Read = Callable[[Path, Sequence[str], Faults], _Found | None]
+_RawTable = tuple[pl.DataFrame, Sequence[str]]
+_Reader = Callable[[Path, Sequence[str], Faults], _RawTable | None]
 
 
-def read_raw(path: Path, columns: Sequence[str], faults: Faults) -> _Found | None:
-    """Some columns of a file, values as they stand.
+def read_raw(path: Path, columns: Sequence[str], faults: Faults) -> _RawTable | None:
+    """Read some columns of a file, values unchanged.
 
     Args:
         path: A file of one of :data:`FORMATS`; all but Parquet may be gzipped (``.gz``).
-        columns: Names wanted; those that the file lacks are absent from the result.
-        faults: Gets what is wrong with the form of the file.
+        columns: Names of the columns to read; a column that the file lacks is absent from the result.
+        faults: Collects faults in the form of the file.
 
     Returns:
-        ``row`` (int64, ascending) and the columns found, of CSV and JSON Lines as strings with null where there is
-        nothing (of JSON Lines boolean columns ``NAME is a list`` and ``NAME is no text`` stand beside each, and numbers
-        are as written), and the names of all columns of the file (of JSON Lines those of its first object); ``None`` if
-        the file cannot be read at all.
+        A table of ``row`` (int64, ascending) and the columns present, and the names of all columns of the file (of JSON
+        Lines, of its first object). Columns of CSV and JSON Lines are strings, null where there is no value; in JSON
+        Lines numbers are as written, and each column has two boolean ones beside it, ``NAME is a list`` and ``NAME is
+        no text``. ``None`` if the file cannot be read at all.
 
     Raises:
-        DataError: There is no such file, or its name ends in nothing known.
+        DataError: The file does not exist, or its name has an unknown ending.
     """
     if not path.is_file():
         what = "is a directory" if path.exists() else "does not exist"
@@ -62,18 +62,18 @@ def read_raw(path: Path, columns: Sequence[str], faults: Faults) -> _Found | Non
         return None
 
 
-def _read_parquet(path: Path, columns: Sequence[str], faults: Faults) -> _Found:
+def _read_parquet(path: Path, columns: Sequence[str], faults: Faults) -> _RawTable:
     scan = pl.scan_parquet(path, glob=False)
     present = scan.collect_schema().names()
     frame = scan.select(name for name in columns if name in present).collect()
     return frame.select(pl.int_range(1, frame.height + 1, dtype=pl.Int64).alias("row"), pl.all()), present
 
 
-def _read_separated(separator: str) -> _Read:
-    def read(path: Path, columns: Sequence[str], faults: Faults) -> _Found | None:
+def _read_separated(separator: str) -> _Reader:
+    def read(path: Path, columns: Sequence[str], faults: Faults) -> _RawTable | None:
         shape = csv_shape(path, separator)
         misquoted = shape.misquoted if shape.open_record is None else np.array([shape.open_record])
-        if len(misquoted):  # what follows a stray quote may be read as anything
+        if len(misquoted):  # values after a stray quote cannot be trusted
             faults.add(path, _QUOTES, pl.DataFrame({"row": misquoted + 1}).with_columns(got=pl.lit('"')))
             return None
         width = int(shape.fields[0]) if len(shape.fields) else 0
@@ -91,13 +91,13 @@ def _read_separated(separator: str) -> _Read:
             glob=False,
         )
         header = list(scan.head(1).collect().row(0))
-        twice = sorted({name for name in header if name is not None and header.count(name) > 1})
-        if twice:
-            faults.note(path, f"expected each column once, got several named {twice[0]!r}", row=1)
+        repeats = sorted({name for name in header if name is not None and header.count(name) > 1})
+        if repeats:
+            faults.note(path, f"expected each column once, got several named {repeats[0]!r}", row=1)
             return None
-        wanted = [pl.col(names[header.index(name)]).alias(name) for name in columns if name in header]
-        frame = scan.select(wanted).collect() if wanted else pl.DataFrame()
-        if wanted and frame.height != len(shape.fields):
+        present = [pl.col(names[header.index(name)]).alias(name) for name in columns if name in header]
+        frame = scan.select(present).collect() if present else pl.DataFrame()
+        if present and frame.height != len(shape.fields):
             raise OSError(f"{len(shape.fields)} records by its quotes, {frame.height} as read")  # our own invariant
         numbers = {"row": np.arange(1, len(shape.fields) + 1), "fields": shape.fields}
         table = pl.DataFrame(numbers).hstack(frame)[1:].filter(pl.col("fields") > 0)
@@ -108,9 +108,9 @@ def _read_separated(separator: str) -> _Read:
     return read
 
 
-def _read_json_lines(path: Path, columns: Sequence[str], faults: Faults) -> _Found:
+def _read_json_lines(path: Path, columns: Sequence[str], faults: Faults) -> _RawTable:
     line = pl.col("line")
-    # \x01 stands in no JSON text, so that a line is one field
+    # no JSON text contains \x01, so a line is one field
     scan = pl.scan_csv(
         path,
         has_header=False,
@@ -140,11 +140,11 @@ def _read_json_lines(path: Path, columns: Sequence[str], faults: Faults) -> _Fou
         token = pl.col("unquoted").struct[name]
         no_text = (~token.str.contains("^-?[0-9]+$")).fill_null(False)
         table = table.with_columns(pl.coalesce(token, name).alias(name), no_text.alias(name + NO_TEXT))
-    found = [name for name in columns if not table.height or table[name].null_count() < table.height]
+    present = [name for name in columns if not table.height or table[name].null_count() < table.height]
     keys: Sequence[str] = columns
-    if len(found) < len(columns):
+    if len(present) < len(columns):
         keys = list(json.loads(scan.filter(pl.col("row") == table["row"][0]).select("line").collect().item()))
-    return table.select("row", *(pl.col(name, name + LIST, name + NO_TEXT) for name in found)), keys
+    return table.select("row", *(pl.col(name, name + LIST, name + NO_TEXT) for name in present)), keys
 
 
 def _path(name: str) -> str:
@@ -152,7 +152,7 @@ def _path(name: str) -> str:
 
 
 def _is_list(name: str) -> pl.Expr:
-    """Whether a value is a list or an object: it has a first part, or nothing at all between its brackets."""
+    """Whether a value is a list or an object: it has a first member, or nothing between its brackets."""
     value = pl.col("line").str.json_path_match(_path(name))
     inner = pl.col("line").str.json_path_match(f"{_path(name)}.*")
     bracketed = value.str.contains(r"^[\[{]")
@@ -160,24 +160,28 @@ def _is_list(name: str) -> pl.Expr:
 
 
 def _unquoted(columns: Sequence[str], is_object: pl.Expr) -> pl.Expr:
-    """A struct of those values that are numbers, ``true`` or ``false``, as written; null elsewhere.
+    """Struct of the values that are numbers, ``true`` or ``false``, as written; null elsewhere.
 
-    A JSON path gives them by way of a float: of long numbers not all digits, of a fraction not always the nearest one.
+    A JSON path converts them to floats first, which loses digits of long numbers and rounds some fractions wrongly.
     """
     line = pl.col("line")
     names = "|".join(pl.escape_regex(name) for name in columns)
-    may = line.str.contains(rf'"(?:{names}|[^"]*\\[^"]*)"[ \t]*:[ \t]*[-0-9tf]')  # a key may have its letters escaped
+    candidates = line.str.contains(rf'"(?:{names}|[^"]*\\[^"]*)"[ \t]*:[ \t]*[-0-9tf]')  # keys may hold escapes
     fields = dict.fromkeys(columns, pl.String)
 
     def read(lines: pl.Series) -> pl.Series:
         rows = [{} if text is None else json.loads(text, parse_int=_Number, parse_float=_Number) for text in lines]
         return pl.DataFrame({name: [_token(row.get(name)) for row in rows] for name in columns}, fields).to_struct()
 
-    return pl.when(is_object & may).then(line).map_batches(read, return_dtype=pl.Struct(fields), is_elementwise=True)
+    return (
+        pl.when(is_object & candidates)
+        .then(line)
+        .map_batches(read, return_dtype=pl.Struct(fields), is_elementwise=True)
+    )
 
 
 class _Number(str):
-    """A number of a JSON text, as written."""
+    """Number of a JSON text, as written."""
 
 
 def _token(value: object) -> str | None:
@@ -187,7 +191,7 @@ def _token(value: object) -> str | None:
 
 
 def _why(path: Path, ending: str, error: Exception) -> str:
-    """What is wrong with a file that cannot be read; a byte that is not UTF-8 is told by its line."""
+    """Reason why a file cannot be read; for a byte that is not UTF-8, its line."""
     try:
         line = None if ending == "parquet" else _line_not_utf8(path)
     except (OSError, EOFError, zlib.error):
@@ -206,14 +210,14 @@ def _line_not_utf8(path: Path) -> int | None:
     return None
 
 
-FORMATS: dict[str, _Read] = {
+FORMATS: dict[str, _Reader] = {
     "parquet": _read_parquet,
     "csv": _read_separated(","),
     "tsv": _read_separated("\t"),
     "jsonl": _read_json_lines,
     "ndjson": _read_json_lines,
 }
-"""Reader of each ending of a file's name."""
+"""Reader of each ending of file names."""
 
 _NAMES = {
     "parquet": "a Parquet file",

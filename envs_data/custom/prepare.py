@@ -1,14 +1,15 @@
-"""A user's own corpus, queries and judgements to a prepared directory: from tables, or from the layout of BEIR.
+"""Preparation of a user's own corpus, queries and judgements, from tables or from the layout of BEIR.
 
-- **Documents**: a title and a text; both are indexed.
-- **Gains**: a judgement of at least the *full* level has gain 1, one below it the share of that level that it reaches.
-  So with labels 0 to 3 and full level 3 the gains are 0, 1/3, 2/3 and 1, with full level 1 they are 0 and 1. A query
-  that no document answers in full is left out and counted: mean reciprocal rank and recall count full gain only.
-- **Splits** as given by query; otherwise drawn by seed.
+- **Documents** have a title and a text; both are indexed.
+- **Gains**: a judgement of at least the *full* level has gain 1, a lower one its share of that level. So with labels
+  0 to 3 and full level 3 the gains are 0, 1/3, 2/3 and 1, and with full level 1 they are 0 and 1. A query without a
+  document of full gain is left out and counted: mean reciprocal rank and recall count full gain only.
+- **Splits** are those of the files, if these have any; otherwise they are drawn by seed.
 - **Negatives**: *hard* shares a rare word of the title with a document of full gain, *related* has a word of the query
-  in its title. Where there is no title, its place is taken by the text's first 200 characters.
-- **Demonstrations** as given, as far as they are of training queries; otherwise a run of the query's words, then
-  phrases from the title and the text of a full-gain document, some dropped, and at times one of another's title.
+  in its title. The first 200 characters of the text take the place of a missing title.
+- **Demonstrations** are those of the file, as far as they belong to training queries; without a file, each is a run
+  of the query's words, then phrases from the title and the text of a full-gain document, some dropped, and at times
+  one of another document's title.
 """
 
 import math
@@ -36,13 +37,13 @@ from envs_data.writing import write_prepared
 __all__ = ["prepare_beir", "prepare_tables"]
 
 DEMONSTRATIONS_PER_QUERY = 2
-QUOTED_CHARACTERS = 1_000  # of a document's text, for demonstrations
-_TITLE_CHARACTERS = 200  # of a text that stands for a missing title
+QUOTED_CHARACTERS = 1_000  # of a document's text that demonstrations may quote
+_TITLE_CHARACTERS = 200  # of a text that replaces a missing title
 
 
 @dataclass(frozen=True)
 class _Settings:
-    """What both kinds of source share; ``full_gain`` may be ``None`` for the largest level."""
+    """Arguments of both kinds of source; a ``full_gain`` of ``None`` is the largest level."""
 
     full_gain: float | None
     validation_share: float
@@ -51,9 +52,9 @@ class _Settings:
     seed: int
 
     def check(self) -> None:
-        """Raise ``DataError`` for what is out of range."""
+        """Raise ``DataError`` for an argument out of range."""
         check_pool_size(self.pool_size)
-        random_stream(self.seed, "documents")  # which checks the seed
+        random_stream(self.seed, "documents")  # checks the seed
         if self.full_gain is not None and not (math.isfinite(self.full_gain) and self.full_gain > 0):
             raise DataError(f"full gain must be a finite number above 0; got {self.full_gain!r}")
         for share, name in ((self.validation_share, "validation share"), (self.test_share, "test share")):
@@ -78,29 +79,30 @@ def prepare_tables(
     seed: int = 0,
     skip_unknown: bool = False,
 ) -> PreparedData:
-    """Prepare a corpus, queries and judgements from tables, whose columns ``envs_data.custom.tables`` lists.
+    """Make a prepared directory from tables, whose columns ``envs_data.custom.tables`` lists.
 
-    The same rows, arguments and seed give the same tables, in whichever format and order they come.
+    The same rows, arguments and seed give the same tables, whatever the format and the order of the rows.
 
     Args:
-        documents: The documents' file: Parquet, CSV, TSV or JSON Lines, as all of them.
-        queries: The queries' file. Without a column ``split``, splits are drawn.
-        qrels: The judgements' file.
+        documents: File of the documents; like the others Parquet, CSV, TSV or JSON Lines.
+        queries: File of the queries. Without a column ``split``, splits are drawn.
+        qrels: File of the judgements.
         out: Directory to write; an earlier prepared directory there is replaced.
-        demonstrations: The file of example rewrites, if there is one.
-        history_separator: Between the entries of a history that is written as a text.
+        demonstrations: File of example rewrites, if there is one.
+        history_separator: Text between the entries of a history that is written as one text.
         full_gain: Level of a judgement from which its gain is 1, above 0; ``None`` for the largest of the file.
-        validation_share: Share of the queries for validation, in [0, 1), where splits are drawn.
-        test_share: Share of the queries for testing, likewise.
-        pool_size: Documents in a query's pool, from 2 to 10,000; a query with more judged documents keeps them all.
-        seed: Of document order, splits, negatives and demonstrations, from 0 to 2**63 - 1.
-        skip_unknown: Leave out judgements of unknown queries or documents, and count them, instead of an error.
+        validation_share: Share of validation queries, in [0, 1), if splits are drawn.
+        test_share: Share of test queries, likewise.
+        pool_size: Number of documents in a query's pool, from 2 to 10,000; more judged documents are all kept.
+        seed: Seed of document order, splits, negatives and demonstrations, from 0 to 2**63 - 1.
+        skip_unknown: Whether judgements of unknown queries or documents are left out and counted; otherwise each is a
+            fault.
 
     Returns:
         The data set as written.
 
     Raises:
-        FileFaults: Something is wrong in the files; all of it is told, up to 20 faults.
+        FileFaults: The files contain errors; up to 20 are listed.
         DataError: A file is missing, an argument is out of range, or nothing is left.
     """
     settings = _Settings(full_gain, validation_share, test_share, pool_size, seed)
@@ -113,9 +115,9 @@ def prepare_tables(
         separator=history_separator,
         skip_unknown=skip_unknown,
     )
-    drawn = SPLITS if tables.queries["split"].null_count() else ()
-    said = {"history_separator": history_separator, "skip_unknown": skip_unknown}
-    return _prepare(tables, Path(out), "own", settings, drawn, said)
+    drawn_splits = SPLITS if tables.queries["split"].null_count() else ()
+    others = {"history_separator": history_separator, "skip_unknown": skip_unknown}
+    return _prepare(tables, Path(out), "own", settings, drawn_splits, others)
 
 
 def prepare_beir(
@@ -130,18 +132,18 @@ def prepare_beir(
     seed: int = 0,
     skip_unknown: bool = False,
 ) -> PreparedData:
-    """Prepare a directory in the layout of BEIR, which ``envs_data.custom.beir`` describes.
+    """Make a prepared directory from the layout of BEIR, which ``envs_data.custom.beir`` describes.
 
-    Splits are those of the files of judgements. Most such data sets have no ``train.tsv``, which leaves nothing to
-    train on: there all judged queries are drawn anew. Where there is one and no ``dev.tsv``, validation queries are
-    drawn from the training ones.
+    Splits are those of the files of judgements. Most such data sets have no ``train.tsv`` and so no training queries:
+    then splits are drawn from all judged queries. If there is a ``train.tsv`` and no ``dev.tsv``, validation queries
+    are drawn from the training ones.
 
     Args:
-        source: The directory.
+        source: Directory of the files.
         out: Directory to write; an earlier prepared directory there is replaced.
-        keep_splits: Draw nothing, even if no training or validation queries are the result.
-        full_gain: Level of a judgement from which its gain is 1, above 0. By default every positive judgement counts
-            in full, since few of these data sets have a document of their highest level for each query.
+        keep_splits: Whether no split is drawn, even if there are no training or validation queries then.
+        full_gain: Level of a judgement from which its gain is 1, above 0. By default every positive judgement has
+            gain 1, since few of these data sets have a document of their highest level for each query.
         validation_share: As in :func:`prepare_tables`.
         test_share: As in :func:`prepare_tables`.
         pool_size: As in :func:`prepare_tables`.
@@ -152,7 +154,7 @@ def prepare_beir(
         The data set as written.
 
     Raises:
-        FileFaults: Something is wrong in the files; all of it is told, up to 20 faults.
+        FileFaults: The files contain errors; up to 20 are listed.
         DataError: A file is missing, an argument is out of range, or nothing is left.
     """
     settings = _Settings(full_gain, validation_share, test_share, pool_size, seed)
@@ -160,17 +162,22 @@ def prepare_beir(
     tables = read_beir(Path(source), skip_unknown=skip_unknown)
     present = set(tables.queries["split"].drop_nulls())
     if keep_splits or {"train", "validation"} <= present:
-        drawn: tuple[str, ...] = ()
+        drawn_splits: tuple[str, ...] = ()
     else:
-        drawn = SPLITS[:2] if "train" in present else SPLITS
-    said = {"keep_splits": keep_splits, "skip_unknown": skip_unknown}
-    return _prepare(tables, Path(out), "beir", settings, drawn, said)
+        drawn_splits = SPLITS[:2] if "train" in present else SPLITS
+    others = {"keep_splits": keep_splits, "skip_unknown": skip_unknown}
+    return _prepare(tables, Path(out), "beir", settings, drawn_splits, others)
 
 
 def _prepare(
-    tables: OwnTables, out: Path, dataset: str, settings: _Settings, drawn: tuple[str, ...], said: Mapping[str, Any]
+    tables: OwnTables,
+    out: Path,
+    dataset: str,
+    settings: _Settings,
+    drawn_splits: tuple[str, ...],
+    others: Mapping[str, Any],
 ) -> PreparedData:
-    """Prepare from tables: queries of the ``drawn`` splits, or of none, are drawn anew among these."""
+    """Make a prepared directory; queries of ``drawn_splits`` are drawn anew, and the manifest holds ``others`` too."""
     documents = tables.documents.sort("doc_id")
     documents = documents[random_stream(settings.seed, "documents").permutation(documents.height)]
     documents = documents.with_columns(
@@ -178,8 +185,8 @@ def _prepare(
         lead=pl.when(pl.col("title") == "").then(pl.col("text").str.head(_TITLE_CHARACTERS)).otherwise("title"),
     )
     judgements, full_gain, left_out = _usable_judgements(tables, documents, settings.full_gain)
-    asked = tables.queries.join(judgements, on="query_id", how="semi")
-    queries = _ordered_queries(asked, drawn, settings, random_stream(settings.seed, "splits"))
+    judged_queries = tables.queries.join(judgements, on="query_id", how="semi")
+    queries = _ordered_queries(judged_queries, drawn_splits, settings, random_stream(settings.seed, "splits"))
     judgements = judgements.join(queries.select("query_id", "number"), on="query_id").sort("number", "doc_row")
     full = judgements.filter(pl.col("gain") == 1.0)
     pools, pool_counts = build_pools(
@@ -192,7 +199,7 @@ def _prepare(
         pool_size=settings.pool_size,
         rng=random_stream(settings.seed, "pools"),
     )
-    demonstrations, unused = _demonstrations(tables, queries, full, documents, settings.seed)
+    demonstrations, n_unused = _demonstrations(tables, queries, full, documents, settings.seed)
     return write_prepared(
         out,
         {
@@ -204,7 +211,7 @@ def _prepare(
         },
         dataset=dataset,
         synthetic=any(is_synthetic(path.parent) for path in tables.files.values()),
-        arguments={**asdict(settings), "full_gain": full_gain, "splits_drawn": list(drawn), **said},
+        arguments={**asdict(settings), "full_gain": full_gain, "splits_drawn": list(drawn_splits), **others},
         sources={name: file_sha256(path) for name, path in tables.files.items()},
         counts={
             "documents": documents.height,
@@ -213,7 +220,7 @@ def _prepare(
             **left_out,
             **pool_counts,
             "demonstrations": demonstrations.height,
-            "demonstrations_not_of_training": unused,
+            "demonstrations_not_of_training": n_unused,
         },
     )
 
@@ -221,7 +228,7 @@ def _prepare(
 def _usable_judgements(
     tables: OwnTables, documents: pl.DataFrame, full_gain: float | None
 ) -> tuple[pl.DataFrame, float, dict[str, int]]:
-    """Judgements with gains, of queries with a document of full gain; the full level; the queries left out."""
+    """Judgements with gains, of queries with a document of full gain; the full level; numbers of rows left out."""
     largest = float(np.max(tables.qrels["gain"].to_numpy(), initial=0.0))
     level = largest if full_gain is None else full_gain
     if level <= 0:
@@ -229,36 +236,36 @@ def _usable_judgements(
     rows = documents.select("doc_id", doc_row=pl.int_range(pl.len(), dtype=pl.Int64))
     shares = np.minimum(tables.qrels["gain"].to_numpy(), level) / level  # by NumPy: in Polars 49 / 49 is below 1
     gains = tables.qrels.with_columns(gain=pl.Series(shares)).join(rows, on="doc_id")
-    kept = gains.filter((pl.col("gain") == 1.0).any().over("query_id"))
-    judged = gains["query_id"].n_unique()
-    if kept.is_empty():
+    usable = gains.filter((pl.col("gain") == 1.0).any().over("query_id"))
+    n_judged = gains["query_id"].n_unique()
+    if usable.is_empty():
         raise DataError(
             f"expected queries with a judgement of at least {level:g}, which is full gain, but there are none among "
-            f"{judged} judged queries; the largest is {largest:g}: choose another full gain"
+            f"{n_judged} judged queries; the largest is {largest:g}: choose another full gain"
         )
     return (
-        kept,
+        usable,
         level,
         {
-            "queries_without_judgement": tables.queries.height - judged,
-            "queries_without_full_gain": judged - kept["query_id"].n_unique(),
-            "judgements_of_queries_left_out": gains.height - kept.height,
+            "queries_without_judgement": tables.queries.height - n_judged,
+            "queries_without_full_gain": n_judged - usable["query_id"].n_unique(),
+            "judgements_of_queries_left_out": gains.height - usable.height,
         },
     )
 
 
 def _ordered_queries(
-    asked: pl.DataFrame, drawn: tuple[str, ...], settings: _Settings, rng: np.random.Generator
+    judged_queries: pl.DataFrame, drawn_splits: tuple[str, ...], settings: _Settings, rng: np.random.Generator
 ) -> pl.DataFrame:
     """Queries in their final order: ``number``, ``query_id``, ``query``, ``split``, ``history``."""
-    queries = asked.sort("query_id")
+    queries = judged_queries.sort("query_id")
     labels = queries["split"].fill_null("").to_numpy().astype("<U10")
-    if drawn:
+    if drawn_splits:
         shares = {"validation": settings.validation_share, "test": settings.test_share}
-        shares = {name: share for name, share in shares.items() if name in drawn and share}
-        open_to = labels != "test" if "test" not in drawn else np.full(len(labels), True)
+        shares = {name: share for name, share in shares.items() if name in drawn_splits and share}
+        open_rows = labels != "test" if "test" not in drawn_splits else np.full(len(labels), True)
         shares = {"train": 1.0 - sum(shares.values()), **shares}
-        labels[open_to] = split_labels(int(open_to.sum()), shares, rng)
+        labels[open_rows] = split_labels(int(open_rows.sum()), shares, rng)
     ordered = queries.with_columns(split=pl.Series(labels.tolist(), dtype=pl.String))
     ordered = ordered[shuffle_within_splits(labels, rng)]
     return ordered.select(pl.int_range(pl.len(), dtype=pl.Int64).alias("number"), pl.all())
@@ -267,28 +274,28 @@ def _ordered_queries(
 def _demonstrations(
     tables: OwnTables, queries: pl.DataFrame, full: pl.DataFrame, documents: pl.DataFrame, seed: int
 ) -> tuple[pl.DataFrame, int]:
-    """The demonstrations given or made, and how many of those given are not of training queries."""
+    """Demonstrations of the file, or made if there is none; number of those left out as not of training queries."""
     if tables.demonstrations is None:
         return _demonstrate(queries, full, documents, random_stream(seed, "demonstrations")), 0
     training = queries.filter(pl.col("split") == "train").select("query_id", "number")
-    kept = tables.demonstrations.join(training, on="query_id").sort("number", "text").select("query_id", "text")
-    return kept, tables.demonstrations.height - kept.height
+    usable = tables.demonstrations.join(training, on="query_id").sort("number", "text").select("query_id", "text")
+    return usable, tables.demonstrations.height - usable.height
 
 
 def _demonstrate(
     queries: pl.DataFrame, full: pl.DataFrame, documents: pl.DataFrame, rng: np.random.Generator
 ) -> pl.DataFrame:
-    """Two rewrites for each training query, of different documents of full gain where it has several."""
-    asked, rows = draw_targets(queries, full, DEMONSTRATIONS_PER_QUERY, rng)
-    chosen = documents[rows]
-    query = asked.select(words(pl.col("query"))).to_series()
+    """Two rewrites for each training query, from different documents of full gain if it has several."""
+    training, rows = draw_targets(queries, full, DEMONSTRATIONS_PER_QUERY, rng)
+    targets = documents[rows]
+    query = training.select(words(pl.col("query"))).to_series()
     length = query.list.len().to_numpy().astype(np.int64)
-    lead = chosen.select(words(pl.col("lead"))).to_series()
+    lead = targets.select(words(pl.col("lead"))).to_series()
     quoted = pl.col("text").str.strip_prefix(pl.col("title")).str.head(QUOTED_CHARACTERS)
-    body = chosen.select(words(quoted)).to_series()
-    other = documents[rng.integers(0, documents.height, chosen.height)].select(words(pl.col("lead"))).to_series()
+    body = targets.select(words(quoted)).to_series()
+    other = documents[rng.integers(0, documents.height, targets.height)].select(words(pl.col("lead"))).to_series()
     return join_phrases(
-        asked["query_id"],
+        training["query_id"],
         word_runs(query, np.maximum((length + 1) // 2, 1), np.maximum(length, 1), rng),
         [
             keep_some(word_runs(lead, 1, 3, rng), 0.8, rng),

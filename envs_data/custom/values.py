@@ -1,16 +1,17 @@
-"""The values of a user's tables, checked: every fault is noted with its row and column, none stops the reading.
+"""Checked values of a user's tables: every fault is noted with its row and column, and none stops the reading.
 
-Whole columns are checked at once. What a value may be:
+Whole columns are checked at once. Valid values:
 
 | kind | value |
 |---|---|
-| ``id`` | a text that is not blank, or a whole number, which is taken as its digits |
-| ``text`` | likewise; ``maybe`` takes nothing and blanks too, as ``""`` |
+| ``id`` | a text that is not blank, or a whole number, which becomes its digits |
+| ``text`` | likewise |
+| ``maybe`` | likewise, or nothing or a blank text, which become ``""`` |
 | ``number`` | a finite number of at least 0 |
 | ``split`` | ``train``, ``validation`` or ``test`` |
-| ``list`` | a list of texts (Parquet, JSON Lines), or a text that a separator cuts; blank entries are dropped |
+| ``list`` | a list of texts (Parquet, JSON Lines), or a text that is cut at a separator; blank entries are dropped |
 
-So ``true`` and ``1.5`` are no ids and no texts, in JSON Lines as in Parquet, unless they are quoted.
+So ``true`` and ``1.5`` are neither ids nor texts, in JSON Lines as in Parquet, unless they are quoted.
 """
 
 from collections.abc import Sequence
@@ -50,10 +51,10 @@ class Column:
     """A column of a file.
 
     Attributes:
-        name: What it is called here.
-        kind: What its values may be, of the table above.
-        required: Whether the file must have it.
-        source: What the file calls it; ``None`` for ``name``.
+        name: Name used here.
+        kind: Kind of its values, of the table above.
+        required: Whether the file must have the column.
+        source: Name in the file; ``None`` for ``name``.
     """
 
     name: str
@@ -62,102 +63,104 @@ class Column:
     source: str | None = None
 
     @property
-    def called(self) -> str:
-        """What the file calls it."""
+    def file_name(self) -> str:
+        """Name in the file."""
         return self.source or self.name
 
 
 def read_table(path: Path, columns: Sequence[Column], faults: Faults, separator: str = "|") -> pl.DataFrame | None:
-    """A table, of which every value is checked.
+    """Read a table and check every value.
 
     Args:
         path: The file.
-        columns: What it should hold; it may hold more.
-        faults: Gets what is wrong.
-        separator: Between the entries of a list that is written as a text.
+        columns: Columns to read; the file may have more.
+        faults: Collects the faults.
+        separator: Text between the entries of a list that is written as one text.
 
     Returns:
-        ``row`` and the columns of the file, by the names used here; a wrong value is null. ``None`` if the file cannot
-        be read or lacks a required column.
+        ``row`` and the columns of the file, by the names used here, with null for a wrong value. ``None`` if the file
+        cannot be read or lacks a required column.
 
     Raises:
-        DataError: There is no such file, or its name ends in nothing known.
+        DataError: The file does not exist, or its name has an unknown ending.
     """
     before = faults.total
-    found = read_raw(path, [column.called for column in columns], faults)
-    if found is None:
+    raw_table = read_raw(path, [column.file_name for column in columns], faults)
+    if raw_table is None:
         return None
-    raw, names = found
-    missing = [column.called for column in columns if column.required and column.called not in raw.columns]
+    raw, names = raw_table
+    missing = [column.file_name for column in columns if column.required and column.file_name not in raw.columns]
     for name in missing:
         listed = one_line(", ".join(sorted(names)))
         faults.note(path, f"expected the column, got a file with the columns {listed}", column=name)
     if raw.is_empty() and faults.total == before:
         faults.note(path, "expected rows, got none")
-    checked = [_check(path, raw, column, faults, separator) for column in columns if column.called in raw.columns]
-    whole = [values for values in checked if values is not None]
-    return None if missing or len(whole) < len(checked) else pl.DataFrame([raw["row"], *whole])
+    series = [_check(path, raw, column, faults, separator) for column in columns if column.file_name in raw.columns]
+    usable = [values for values in series if values is not None]
+    return None if missing or len(usable) < len(series) else pl.DataFrame([raw["row"], *usable])
 
 
 def note_repeats(path: Path, frame: pl.DataFrame, column: Column, faults: Faults) -> None:
-    """Note each id that an earlier row has too."""
+    """Note each id that also comes in an earlier row."""
     first = frame.drop_nulls(column.name).with_columns(first=pl.col("row").min().over(column.name))
     also = pl.format(", which row {} has too", "first").alias("also")
-    again = first.filter(pl.col("row") != pl.col("first")).select("row", also, got=column.name)
-    faults.add(path, "each id once", again, column.called)
+    repeats = first.filter(pl.col("row") != pl.col("first")).select("row", also, got=column.name)
+    faults.add(path, "each id once", repeats, column.file_name)
 
 
 def note_unknown(
-    path: Path, frame: pl.DataFrame, column: Column, known: pl.DataFrame, where: str, faults: Faults
+    path: Path, frame: pl.DataFrame, column: Column, owners: pl.DataFrame, where: str, faults: Faults
 ) -> None:
-    """Note each id that the table of another file, of that name, does not have."""
-    unknown = frame.drop_nulls(column.name).join(known, on=column.name, how="anti")
-    faults.add(path, f"an id of {where}", unknown.select("row", got=column.name), column.called)
+    """Note each id that is missing in ``owners``, the table of the file called ``where``."""
+    unknown = frame.drop_nulls(column.name).join(owners, on=column.name, how="anti")
+    faults.add(path, f"an id of {where}", unknown.select("row", got=column.name), column.file_name)
 
 
 def _check(path: Path, raw: pl.DataFrame, column: Column, faults: Faults, separator: str) -> pl.Series | None:
-    """The values of a column, null where they are wrong; ``None`` if the column is of another type."""
-    came = raw[column.called].alias("came")
-    none = pl.repeat(False, len(came), eager=True)
-    nested = raw.get_column(column.called + LIST, default=none)
-    no_text = raw.get_column(column.called + NO_TEXT, default=none) if column.kind in ("id", "text", "maybe") else none
-    value = _lists(came.dtype, separator) if column.kind == "list" else _singles(came.dtype, column.kind)
+    """Values of a column, null where they are wrong; ``None`` if the column has another type."""
+    cells = raw[column.file_name].alias("cell")
+    none = pl.repeat(False, len(cells), eager=True)
+    nested = raw.get_column(column.file_name + LIST, default=none)
+    no_text = (
+        raw.get_column(column.file_name + NO_TEXT, default=none) if column.kind in ("id", "text", "maybe") else none
+    )
+    value = _lists(cells.dtype, separator) if column.kind == "list" else _singles(cells.dtype, column.kind)
     if value is None:
-        faults.note(path, f"expected {_TYPES[column.kind]}, got the type {came.dtype}", column=column.called)
+        faults.note(path, f"expected {_TYPES[column.kind]}, got the type {cells.dtype}", column=column.file_name)
         return None
     if column.kind != "list":
         value = pl.when(~pl.col("nested") & ~pl.col("no_text")).then(value)
-    table = pl.DataFrame([raw["row"], came, nested.alias("nested"), no_text.alias("no_text")])
+    table = pl.DataFrame([raw["row"], cells, nested.alias("nested"), no_text.alias("no_text")])
     table = table.with_columns(value.alias("value"))
-    wrong = table.filter(pl.col("value").is_null()).select("row", "no_text", got="came", also=pl.lit(" without quotes"))
-    faults.add(path, _EXPECTED[column.kind], wrong.filter(~pl.col("no_text")).drop("also"), column.called)
-    faults.add(path, "text or a whole number", wrong.filter("no_text"), column.called)
+    wrong = table.filter(pl.col("value").is_null()).select("row", "no_text", got="cell", also=pl.lit(" without quotes"))
+    faults.add(path, _EXPECTED[column.kind], wrong.filter(~pl.col("no_text")).drop("also"), column.file_name)
+    faults.add(path, "text or a whole number", wrong.filter("no_text"), column.file_name)
     return table["value"].alias(column.name)
 
 
-def _singles(came: pl.DataType, kind: str) -> pl.Expr | None:
-    """The value of one column as another, null where it is wrong; ``None`` for a type that cannot hold it."""
+def _singles(dtype: pl.DataType, kind: str) -> pl.Expr | None:
+    """Expression of the values of a kind, null where they are wrong; ``None`` for a type that cannot hold them."""
     if kind == "number":
-        if came != pl.String and not came.is_numeric() and came != pl.Null:
+        if dtype != pl.String and not dtype.is_numeric() and dtype != pl.Null:
             return None
-        text = pl.col("came").str.strip_chars() if came == pl.String else pl.col("came")
+        text = pl.col("cell").str.strip_chars() if dtype == pl.String else pl.col("cell")
         number = text.cast(pl.Float64, strict=False)
         return pl.when(number.is_finite() & (number >= 0)).then(number)
-    if not _is_text(came) and not came.is_integer():
+    if not _is_text(dtype) and not dtype.is_integer():
         return None
-    text = pl.col("came").cast(pl.String)
+    text = pl.col("cell").cast(pl.String)
     if kind == "split":
         return pl.when(text.is_in(SPLITS)).then(text)
-    told = pl.when(text.str.strip_chars() != "").then(text)
-    return told.fill_null("") if kind == "maybe" else told
+    present = pl.when(text.str.strip_chars() != "").then(text)
+    return present.fill_null("") if kind == "maybe" else present
 
 
-def _lists(came: pl.DataType, separator: str) -> pl.Expr | None:
+def _lists(dtype: pl.DataType, separator: str) -> pl.Expr | None:
     """Likewise for lists of texts."""
-    if isinstance(came, pl.List) and _is_text(came.inner):
-        entries = pl.col("came").cast(pl.List(pl.String))
-    elif _is_text(came):
-        text = pl.col("came").cast(pl.String)
+    if isinstance(dtype, pl.List) and _is_text(dtype.inner):
+        entries = pl.col("cell").cast(pl.List(pl.String))
+    elif _is_text(dtype):
+        text = pl.col("cell").cast(pl.String)
         listed = pl.when(pl.col("nested") & text.str.contains(_TEXT_LIST)).then(text)
         decoded = listed.str.json_decode(pl.List(pl.String))
         entries = pl.when(~pl.col("nested")).then(text.fill_null("").str.split(separator)).otherwise(decoded)
@@ -172,5 +175,5 @@ def _without_blanks(entries: pl.Expr) -> pl.Expr:
     return bare.list.eval(pl.element().filter(pl.element() != ""))
 
 
-def _is_text(came: object) -> bool:
-    return came in (pl.String, pl.Null) or isinstance(came, pl.Categorical | pl.Enum)
+def _is_text(dtype: object) -> bool:
+    return dtype in (pl.String, pl.Null) or isinstance(dtype, pl.Categorical | pl.Enum)

@@ -1,1 +1,1 @@
-"""Readers of the official ESCI and H&M files, and the prepared form made of them."""
+"""Official ESCI and H&M files: their readers, and the prepared directories made from them."""

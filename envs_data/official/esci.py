@@ -1,4 +1,4 @@
-"""Amazon Shopping Queries Dataset (ESCI): the official files to a prepared directory.
+"""Preparation of the Amazon Shopping Queries Dataset (ESCI) from its official files.
 
 Source: Reddy et al. 2022, "Shopping Queries Dataset: A Large-Scale ESCI Benchmark for Improving Product Search",
 arXiv 2206.06588, files ``shopping_queries_dataset_examples.parquet`` and ``..._products.parquet``.
@@ -6,7 +6,8 @@ arXiv 2206.06588, files ``shopping_queries_dataset_examples.parquet`` and ``..._
 - **Documents** are all products of the locale: title, brand, colour, bullet points and description.
 - **Gains** are the official ones: Exact 1, Substitute 0.1, Complement 0.01, Irrelevant 0. A query without an Exact
   product in the corpus is left out.
-- **Splits**: the official test queries; a tenth of the official training queries, drawn by seed, for validation.
+- **Splits**: test queries are the official ones; validation queries are a tenth of the official training queries,
+  drawn by seed.
 - **Negatives**: *hard* shares a rare title word with an Exact product (a word is rare in 2 to max(50, D / 1000) of the
   D titles; the rarest words first), *related* shares its brand.
 - **Demonstrations**: a run of the query's words, then phrases from the title, the text, the brand and the colour of an
@@ -34,7 +35,7 @@ from envs_data.writing import write_prepared
 __all__ = ["prepare_esci"]
 
 DEMONSTRATIONS_PER_QUERY = 2
-QUOTED_CHARACTERS = 1_000  # of a document's text, for demonstrations
+QUOTED_CHARACTERS = 1_000  # of a document's text that demonstrations may quote
 
 Ints = NDArray[np.int64]
 
@@ -42,17 +43,17 @@ Ints = NDArray[np.int64]
 def prepare_esci(
     source: Path, out: Path, *, locale: str = "us", version: str = "small", pool_size: int = 100, seed: int = 0
 ) -> PreparedData:
-    """Prepare one locale of ESCI.
+    """Make a prepared directory of one locale of ESCI.
 
     The same files, arguments and seed give the same bytes.
 
     Args:
-        source: Directory that holds the two official files.
+        source: Directory of the two official files.
         out: Directory to write; an earlier prepared directory there is replaced.
         locale: ``"us"``, ``"es"`` or ``"jp"``.
         version: ``"small"`` (the harder queries, the official ranking task) or ``"large"`` (all).
-        pool_size: Documents in a query's pool, from 2 to 10,000; a query with more judged documents keeps them all.
-        seed: Of document order, splits, negatives and demonstrations, from 0 to 2**63 - 1.
+        pool_size: Number of documents in a query's pool, from 2 to 10,000; more judged documents are all kept.
+        seed: Seed of document order, splits, negatives and demonstrations, from 0 to 2**63 - 1.
 
     Returns:
         The data set as written.
@@ -109,19 +110,19 @@ def prepare_esci(
 
 
 def _usable_judgements(examples: pl.DataFrame, documents: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, int]]:
-    """Judgements on documents of the corpus, of queries with text and an Exact one among them; what was left out."""
+    """Judgements of documents of the corpus, for queries with a text and an Exact one; numbers of rows left out."""
     rows = documents.select("doc_id", doc_row=pl.int_range(pl.len(), dtype=pl.Int64))
     once = examples.unique(["query_id", "product_id"], keep="first", maintain_order=True)
-    known = once.join(rows, left_on="product_id", right_on="doc_id")
-    spoken = known.filter(pl.col("query") != "")
-    kept = spoken.filter((pl.col("gain") == 1.0).any().over("query_id"))
-    blank = examples.filter(pl.col("query") == "")["query_id"].n_unique()
-    return kept, {
+    in_corpus = once.join(rows, left_on="product_id", right_on="doc_id")
+    with_text = in_corpus.filter(pl.col("query") != "")
+    usable = with_text.filter((pl.col("gain") == 1.0).any().over("query_id"))
+    n_blank = examples.filter(pl.col("query") == "")["query_id"].n_unique()
+    return usable, {
         "judgements_repeated": examples.height - once.height,
-        "judgements_without_document": once.height - known.height,
-        "judgements_of_queries_left_out": known.height - kept.height,
-        "queries_blank": blank,
-        "queries_without_exact": examples["query_id"].n_unique() - blank - kept["query_id"].n_unique(),
+        "judgements_without_document": once.height - in_corpus.height,
+        "judgements_of_queries_left_out": in_corpus.height - usable.height,
+        "queries_blank": n_blank,
+        "queries_without_exact": examples["query_id"].n_unique() - n_blank - usable["query_id"].n_unique(),
     }
 
 
@@ -145,17 +146,17 @@ def _same_brand(documents: pl.DataFrame, target_queries: Ints, target_rows: Ints
 def _demonstrate(
     queries: pl.DataFrame, full: pl.DataFrame, documents: pl.DataFrame, rng: np.random.Generator
 ) -> pl.DataFrame:
-    """Two rewrites for each training query, of different Exact documents where it has several."""
-    asked, rows = draw_targets(queries, full, DEMONSTRATIONS_PER_QUERY, rng)
-    chosen = documents[rows]
-    query = asked.select(words(pl.col("query"))).to_series()
+    """Two rewrites for each training query, from different Exact documents if it has several."""
+    training, rows = draw_targets(queries, full, DEMONSTRATIONS_PER_QUERY, rng)
+    targets = documents[rows]
+    query = training.select(words(pl.col("query"))).to_series()
     length = query.list.len().to_numpy().astype(np.int64)
-    title = chosen.select(words(pl.col("title"))).to_series()
-    text = chosen.select(words(pl.col("text").str.head(QUOTED_CHARACTERS))).to_series()
-    brand, colour = (chosen.select(words(pl.col(name)).list.head(4)).to_series() for name in ("brand", "colour"))
-    other = documents[rng.integers(0, documents.height, chosen.height)].select(words(pl.col("title"))).to_series()
+    title = targets.select(words(pl.col("title"))).to_series()
+    text = targets.select(words(pl.col("text").str.head(QUOTED_CHARACTERS))).to_series()
+    brand, colour = (targets.select(words(pl.col(name)).list.head(4)).to_series() for name in ("brand", "colour"))
+    other = documents[rng.integers(0, documents.height, targets.height)].select(words(pl.col("title"))).to_series()
     return join_phrases(
-        asked["query_id"],
+        training["query_id"],
         word_runs(query, np.maximum((length + 1) // 2, 1), np.maximum(length, 1), rng),
         [
             keep_some(word_runs(title, 1, 3, rng), 0.8, rng),

@@ -1,4 +1,4 @@
-"""The two official files of the Shopping Queries Dataset, read and checked."""
+"""Readers of the two official files of the Shopping Queries Dataset."""
 
 from pathlib import Path
 
@@ -18,16 +18,16 @@ _TEXT_COLUMNS = ("product_title", "product_brand", "product_color", "product_bul
 
 
 def read_examples(path: Path, locale: str, version: str) -> pl.DataFrame:
-    """Judgements of one locale and version.
+    """Read the judgements of one locale and version.
 
     Args:
-        path: The official examples file.
-        locale: One that the file has.
+        path: Official examples file.
+        locale: A locale of the file.
         version: ``"small"`` or ``"large"``.
 
     Returns:
         ``query_id``, ``query`` (blank where unknown), ``product_id``, ``gain``, ``is_test``; sorted by query and
-        product, the higher gain of a repeated pair first.
+        product; of a repeated pair the higher gain comes first.
 
     Raises:
         DataError: The file is wrong, the locale, a label or a split is unknown, or nothing is left.
@@ -54,11 +54,11 @@ def read_examples(path: Path, locale: str, version: str) -> pl.DataFrame:
 
 
 def read_documents(path: Path, locale: str) -> pl.DataFrame:
-    """Products of one locale as documents.
+    """Read the products of one locale as documents.
 
     Args:
-        path: The official products file.
-        locale: One that the file has.
+        path: Official products file.
+        locale: A locale of the file.
 
     Returns:
         ``doc_id`` (ascending), ``title``, ``text`` (title, brand, colour, bullet points and description on lines of
@@ -92,10 +92,10 @@ def _check_examples(examples: pl.DataFrame, path: Path) -> None:
     for column in ("query_id", "product_id"):
         if examples[column].null_count():
             raise DataError(f"{path}: expected a {column} in every row; {examples[column].null_count()} rows have none")
-    for column, known in (("esci_label", list(GAINS)), ("split", ["train", "test"])):
-        unknown = examples.filter(~pl.col(column).is_in(known).fill_null(False))[column]
+    for column, names in (("esci_label", list(GAINS)), ("split", ["train", "test"])):
+        unknown = examples.filter(~pl.col(column).is_in(names).fill_null(False))[column]
         if len(unknown):
-            raise DataError(f"{path}: {unknown_name(column, unknown.sort()[0], known)}")
+            raise DataError(f"{path}: {unknown_name(column, unknown.sort()[0], names)}")
     per_query = examples.group_by("query_id").agg(pl.col("query", "split").n_unique())
     mixed = per_query.filter((pl.col("query") > 1) | (pl.col("split") > 1))["query_id"].min()
     if mixed is not None:

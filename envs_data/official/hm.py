@@ -1,19 +1,19 @@
-"""H&M Personalized Fashion Recommendations: the official files to a prepared directory.
+"""Preparation of H&M Personalized Fashion Recommendations from its official files.
 
-Source: the Kaggle competition of that name (2022), files ``articles.csv``, ``transactions_train.csv`` and, where it is
-there, ``customers.csv`` (its hash is recorded, nothing of it is used); each plain or gzipped.
+Source: the Kaggle competition of that name (2022), files ``articles.csv``, ``transactions_train.csv`` and, if present,
+``customers.csv`` (only its digest is recorded); each plain or gzipped.
 
 - **Documents** are all articles: name, product type, colour, appearance, garment group, index group, section,
   department and description.
-- **Queries**: one for each customer with purchases on two dates or more. On the customer's last date one article that
-  they never bought before is drawn as the target; the query is the need that it answers, its product type in lower
-  case. The history is up to 10 different articles of strictly earlier dates, the latest ones, oldest first.
-- **Judged**, with gain 1, is every article of that date that answers the same need and was never bought before, the
-  target among them. So nothing in the history is judged.
+- **Queries**: one for each customer with purchases on two dates or more. The target is drawn from the articles of the
+  customer's last date that they never bought before; the query is its product type in lower case. The history is up
+  to 10 different articles of strictly earlier dates, the latest ones, oldest first.
+- **Judgements**, all of gain 1: every article of that date that has the query's product type and was never bought
+  before, the target included. So no article of the history is judged.
 - **Splits** by customer, 8 : 1 : 1, drawn by seed.
 - **Negatives**: *hard* has the same product type as a judged document, *related* the same garment group.
-- An attribute given as "Unknown" counts as missing: no target, no bucket of negatives and no text comes from it.
-- **Demonstrations**: attributes of the target, some dropped, some taken from another article.
+- An attribute with the value "Unknown" counts as missing: no target, no bucket of negatives and no text uses it.
+- **Demonstrations**: attributes of the target, some dropped, some replaced by those of another article.
 """
 
 from pathlib import Path
@@ -46,16 +46,16 @@ Ints = NDArray[np.int64]
 def prepare_hm(
     source: Path, out: Path, *, pool_size: int = 100, seed: int = 0, max_queries: int | None = MAX_QUERIES
 ) -> PreparedData:
-    """Prepare H&M.
+    """Make a prepared directory of H&M.
 
     The same files, arguments and seed give the same bytes.
 
     Args:
-        source: Directory that holds the official files.
+        source: Directory of the official files.
         out: Directory to write; an earlier prepared directory there is replaced.
-        pool_size: Documents in a query's pool, from 2 to 10,000; a query with more judged documents keeps them all.
-        seed: Of document order, targets, splits, negatives and demonstrations, from 0 to 2**63 - 1.
-        max_queries: At most so many customers, drawn at random (the official files have about 1.2 million with
+        pool_size: Number of documents in a query's pool, from 2 to 10,000; more judged documents are all kept.
+        seed: Seed of document order, targets, splits, negatives and demonstrations, from 0 to 2**63 - 1.
+        max_queries: Largest number of customers, drawn at random (the official files have about 1.2 million with
             purchases on two dates); ``None`` for all.
 
     Returns:
@@ -73,13 +73,13 @@ def prepare_hm(
     paths += [source / name for name in CUSTOMERS if (source / name).is_file()][:1]
     documents = read_documents(paths[0])
     documents = documents[document_order.permutation(documents.height)]
-    bought = read_purchases(paths[1], documents, max_queries, random_stream(seed, "customers"))
-    judgements = _judge(bought, documents, random_stream(seed, "targets"))
+    purchases = read_purchases(paths[1], documents, max_queries, random_stream(seed, "customers"))
+    judgements = _judge(purchases, documents, random_stream(seed, "targets"))
     if judgements.is_empty():
         raise DataError(
             f"{paths[1]}: expected customers whose last date has an article new to them, but there are none"
         )
-    queries = _ordered_queries(bought, judgements, documents, random_stream(seed, "splits"))
+    queries = _ordered_queries(purchases, judgements, documents, random_stream(seed, "splits"))
     judgements = judgements.join(queries.select("customer", "number", "query_id"), on="customer")
     judgements = judgements.sort("number", "doc_row")
     judged = judgements["number"].to_numpy(), judgements["doc_row"].to_numpy()
@@ -109,28 +109,28 @@ def prepare_hm(
         counts={
             "documents": documents.height,
             "judgements": judgements.height,
-            **bought.counts,
-            "customers_without_new_need": bought.customers.height - queries.height,
+            **purchases.counts,
+            "customers_without_new_need": purchases.customers.height - queries.height,
             **pool_counts,
             "demonstrations": demonstrations.height,
         },
     )
 
 
-def _judge(bought: Purchases, documents: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
-    """Draw each customer's target and judge what answers the same need: ``customer``, ``doc_row``, ``is_target``."""
-    first_bought = pl.col("date").min().over("customer", "doc_row")
-    new = bought.purchases.join(bought.customers, on="customer").filter(first_bought == pl.col("last"))
-    new = new.with_columns(type=documents["type"].gather(new["doc_row"])).filter(pl.col("type").is_not_null())
-    new = new.sort("customer", "doc_row")
-    new = new.with_columns(lot=pl.Series(rng.permutation(new.height)))
-    new = new.with_columns(is_target=pl.col("lot") == pl.col("lot").max().over("customer"))
+def _judge(purchases: Purchases, documents: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
+    """Draw each customer's target and judge all of its product type: ``customer``, ``doc_row``, ``is_target``."""
+    first_date = pl.col("date").min().over("customer", "doc_row")
+    novel = purchases.table.join(purchases.customers, on="customer").filter(first_date == pl.col("last"))
+    novel = novel.with_columns(type=documents["type"].gather(novel["doc_row"])).filter(pl.col("type").is_not_null())
+    novel = novel.sort("customer", "doc_row")
+    novel = novel.with_columns(lot=pl.Series(rng.permutation(novel.height)))
+    novel = novel.with_columns(is_target=pl.col("lot") == pl.col("lot").max().over("customer"))
     target_type = pl.col("type").filter(pl.col("is_target")).first().over("customer")
-    return new.filter(pl.col("type") == target_type).select("customer", "doc_row", "is_target")
+    return novel.filter(pl.col("type") == target_type).select("customer", "doc_row", "is_target")
 
 
 def _ordered_queries(
-    bought: Purchases, judgements: pl.DataFrame, documents: pl.DataFrame, rng: np.random.Generator
+    purchases: Purchases, judgements: pl.DataFrame, documents: pl.DataFrame, rng: np.random.Generator
 ) -> pl.DataFrame:
     """Queries in their final order: ``number``, ``customer``, ``query_id``, ``query``, ``split``, ``history``."""
     targets = judgements.filter("is_target").sort("customer")
@@ -138,22 +138,22 @@ def _ordered_queries(
     labels = split_labels(targets.height, _SHARES, rng)
     queries = (
         targets.select("customer", query=need, split=pl.Series(labels.tolist(), dtype=pl.String))
-        .join(bought.customers.select("customer", query_id="customer_id"), on="customer")
-        .join(_histories(bought, documents), on="customer")
+        .join(purchases.customers.select("customer", query_id="customer_id"), on="customer")
+        .join(_histories(purchases, documents), on="customer")
         .sort("customer")
     )
     ordered = queries[shuffle_within_splits(labels, rng)]
     return ordered.select(pl.int_range(pl.len(), dtype=pl.Int64).alias("number"), pl.all())
 
 
-def _histories(bought: Purchases, documents: pl.DataFrame) -> pl.DataFrame:
-    """Each customer's latest earlier purchases, an article once, oldest first: ``customer``, ``history``."""
-    earlier = bought.purchases.join(bought.customers, on="customer").filter(pl.col("date") < pl.col("last"))
+def _histories(purchases: Purchases, documents: pl.DataFrame) -> pl.DataFrame:
+    """Each customer's latest earlier purchases, no article twice, oldest first: ``customer``, ``history``."""
+    earlier = purchases.table.join(purchases.customers, on="customer").filter(pl.col("date") < pl.col("last"))
     latest = earlier.group_by("customer", "doc_row").agg(pl.col("date").max()).sort("customer", "date", "doc_row")
-    kept = latest.group_by("customer", maintain_order=True).tail(HISTORY_LENGTH)
+    recent = latest.group_by("customer", maintain_order=True).tail(HISTORY_LENGTH)
     phrase = pl.concat_str("name", "colour", "type", separator=", ", ignore_nulls=True).str.to_lowercase()
-    read = kept.with_columns(history=documents.select(phrase).to_series().gather(kept["doc_row"]))
-    return read.group_by("customer", maintain_order=True).agg("history")
+    phrases = recent.with_columns(history=documents.select(phrase).to_series().gather(recent["doc_row"]))
+    return phrases.group_by("customer", maintain_order=True).agg("history")
 
 
 def _same(attribute: pl.Series, judged_queries: Ints, judged_rows: Ints) -> SharedValues:
@@ -165,15 +165,17 @@ def _same(attribute: pl.Series, judged_queries: Ints, judged_rows: Ints) -> Shar
 def _demonstrate(
     queries: pl.DataFrame, judgements: pl.DataFrame, documents: pl.DataFrame, rng: np.random.Generator
 ) -> pl.DataFrame:
-    """Two rewrites for each training query, from its target's attributes: the need first, the rest in random order."""
+    """Two rewrites for each training query, from its target's attributes: the query first, the rest in random order."""
     training = queries.filter(pl.col("split") == "train")
     targets = judgements.filter("is_target").join(training.select("number"), on="number", how="semi").sort("number")
-    target = targets[np.repeat(np.arange(targets.height), DEMONSTRATIONS_PER_QUERY)]
-    spoken = documents.with_columns(pl.col(pl.String).exclude("doc_id", "text").str.to_lowercase())
-    chosen = spoken[target["doc_row"]]
+    repeated = targets[np.repeat(np.arange(targets.height), DEMONSTRATIONS_PER_QUERY)]
+    lowered = documents.with_columns(pl.col(pl.String).exclude("doc_id", "text").str.to_lowercase())
+    articles = lowered[repeated["doc_row"]]
     shares = {"colour": 0.8, "appearance": 0.6, "section": 0.4, "garment": 0.4, "index": 0.4, "name": 0.4}
-    phrases = [keep_some(swap_some(chosen[name], 0.2, spoken[name], rng), share, rng) for name, share in shares.items()]
-    detail = chosen.select(words(pl.col("detail"))).to_series()
+    phrases = [
+        keep_some(swap_some(articles[name], 0.2, lowered[name], rng), share, rng) for name, share in shares.items()
+    ]
+    detail = articles.select(words(pl.col("detail"))).to_series()
     phrases.append(keep_some(word_runs(detail, 1, 3, rng), 0.5, rng))
-    need = queries["query"].gather(target["number"])
-    return join_phrases(target["query_id"], need, phrases, rng)
+    need = queries["query"].gather(repeated["number"])
+    return join_phrases(repeated["query_id"], need, phrases, rng)

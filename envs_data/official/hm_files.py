@@ -1,4 +1,4 @@
-"""The official files of H&M Personalized Fashion Recommendations, read and checked."""
+"""Readers of the official files of H&M Personalized Fashion Recommendations."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,30 +35,30 @@ class Purchases:
 
     Attributes:
         customers: ``customer`` (number, ascending), ``customer_id`` (ascending), ``last`` (latest date of a purchase).
-        purchases: ``customer``, ``date``, ``doc_row``; sorted by these, none twice.
-        counts: What was left out.
+        table: ``customer``, ``date``, ``doc_row``; sorted by these, no row twice.
+        counts: Numbers of customers, and of purchases and customers left out.
     """
 
     customers: pl.DataFrame
-    purchases: pl.DataFrame
+    table: pl.DataFrame
     counts: dict[str, int]
 
 
 def read_documents(path: Path) -> pl.DataFrame:
-    """All articles as documents.
+    """Read all articles as documents.
 
     Args:
-        path: The official articles file.
+        path: Official articles file.
 
     Returns:
         ``doc_id`` (the article id, padded to 10 digits; ascending), ``title``, ``text`` (the attributes on lines of
-        their own) and the attributes under short names, null where unknown.
+        their own) and the attributes under short names, null if unknown.
 
     Raises:
         DataError: The file is wrong or names an article twice.
     """
     scan = scan_csv(path, ["article_id", *_ATTRIBUTES.values()])
-    attributes = [_known(pl.col(column)).alias(name) for name, column in _ATTRIBUTES.items()]
+    attributes = [_known_value(pl.col(column)).alias(name) for name, column in _ATTRIBUTES.items()]
     documents = collect(
         scan.select(_article_id().alias("doc_id"), *attributes).with_columns(
             title=pl.col("name").fill_null(""),
@@ -75,15 +75,15 @@ def read_documents(path: Path) -> pl.DataFrame:
 def read_purchases(
     path: Path, documents: pl.DataFrame, max_customers: int | None, rng: np.random.Generator
 ) -> Purchases:
-    """Purchases of customers with an earlier purchase than those of their last date.
+    """Read the purchases of customers who bought something before their last date.
 
-    The file is read twice in batches, first for each customer's dates, then for the purchases of those kept, so memory
-    grows with the customers and not with the rows.
+    The file is read twice in batches, first for each customer's dates, then for the purchases of those kept, so that
+    memory grows with the customers and not with the rows.
 
     Args:
-        path: The official transactions file.
-        documents: Every document, ``doc_id`` in final order.
-        max_customers: At most so many customers, drawn at random; ``None`` for all.
+        path: Official transactions file.
+        documents: All documents, ``doc_id`` in final order.
+        max_customers: Largest number of customers, drawn at random; ``None`` for all.
         rng: Source of randomness.
 
     Returns:
@@ -93,38 +93,38 @@ def read_purchases(
         DataError: The file is wrong, a date is not of the form 2020-09-22, or no customer is left.
     """
     rows = documents.lazy().select("doc_id", doc_row=pl.int_range(pl.len(), dtype=pl.Int64))
-    bought = (
+    purchases = (
         scan_csv(path, ["customer_id", "t_dat", "article_id"])
         .select("customer_id", pl.col("t_dat").str.to_date("%Y-%m-%d").alias("date"), _article_id().alias("doc_id"))
         .join(rows, on="doc_id", how="left")
         .select("customer_id", "date", "doc_row")
     )
     complete = pl.all_horizontal(pl.all().is_not_null())
-    known = pl.col("date").filter(complete)
+    date = pl.col("date").filter(complete)
     dates = collect(
-        bought.group_by("customer_id").agg(
-            known.min().alias("first"), known.max().alias("last"), complete.sum().alias("kept"), pl.len().alias("rows")
+        purchases.group_by("customer_id").agg(
+            date.min().alias("first"), date.max().alias("last"), complete.sum().alias("kept"), pl.len().alias("rows")
         ),
         path,
     )
-    returned = dates.filter(pl.col("first") < pl.col("last")).sort("customer_id")
-    if returned.is_empty():
+    repeat_customers = dates.filter(pl.col("first") < pl.col("last")).sort("customer_id")
+    if repeat_customers.is_empty():
         raise DataError(
             f"{path}: expected customers who bought known articles on two dates or more, but there are none"
         )
-    eligible = returned.height
-    if max_customers is not None and max_customers < eligible:
-        returned = returned[np.sort(rng.permutation(eligible)[:max_customers])]
-    customers = returned.select(pl.int_range(pl.len(), dtype=pl.Int64).alias("customer"), "customer_id", "last")
-    purchases = bought.filter(complete).join(customers.lazy().select("customer_id", "customer"), on="customer_id")
+    n_eligible = repeat_customers.height
+    if max_customers is not None and max_customers < n_eligible:
+        repeat_customers = repeat_customers[np.sort(rng.permutation(n_eligible)[:max_customers])]
+    customers = repeat_customers.select(pl.int_range(pl.len(), dtype=pl.Int64).alias("customer"), "customer_id", "last")
+    usable = purchases.filter(complete).join(customers.lazy().select("customer_id", "customer"), on="customer_id")
     return Purchases(
         customers,
-        collect(purchases.select("customer", "date", "doc_row").unique().sort("customer", "date", "doc_row"), path),
+        collect(usable.select("customer", "date", "doc_row").unique().sort("customer", "date", "doc_row"), path),
         {
             "purchases_unusable": dates.select((pl.col("rows").cast(pl.Int64) - pl.col("kept")).sum()).item(),
             "customers": dates.height,
-            "customers_without_earlier_purchase": dates.height - eligible,
-            "customers_not_drawn": eligible - customers.height,
+            "customers_without_earlier_purchase": dates.height - n_eligible,
+            "customers_not_drawn": n_eligible - customers.height,
         },
     )
 
@@ -133,6 +133,6 @@ def _article_id() -> pl.Expr:
     return pl.col("article_id").str.strip_chars().str.zfill(_ID_DIGITS)
 
 
-def _known(text: pl.Expr) -> pl.Expr:
+def _known_value(text: pl.Expr) -> pl.Expr:
     stripped = text.str.strip_chars()
     return pl.when((stripped != "") & (stripped != UNKNOWN)).then(stripped)

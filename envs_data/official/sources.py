@@ -1,4 +1,4 @@
-"""Checked reading of official files: whatever is wrong with one becomes a one-line ``DataError``."""
+"""Checked reading of official files, in which every failure is a one-line ``DataError``."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -19,25 +19,22 @@ __all__ = [
 
 
 def source_file(source: Path, *names: str) -> Path:
-    """The first of some file names that a directory holds.
+    """Path of the first of some file names that a directory holds.
 
     Args:
         source: Directory of the official files.
         names: Accepted names, the preferred one first.
 
-    Returns:
-        The file's path.
-
     Raises:
-        DataError: The directory or the file is not there.
+        DataError: The directory or the file does not exist.
     """
     if not source.is_dir():
         what = "is a file" if source.exists() else "does not exist"
-        raise DataError(f"expected a directory of official files at {source}, but it {what}; check --source")
+        raise DataError(f"expected a directory of official files at {source}, but it {what}; check source (--source)")
     for name in names:
         if (source / name).is_file():
             return source / name
-    raise DataError(f"expected the file {' or '.join(names)} in {source}; download it there or check --source")
+    raise DataError(f"expected the file {' or '.join(names)} in {source}; download it or check source (--source)")
 
 
 def source_hashes(files: Iterable[Path]) -> dict[str, str]:
@@ -46,34 +43,34 @@ def source_hashes(files: Iterable[Path]) -> dict[str, str]:
 
 
 def scan_parquet(path: Path, columns: Sequence[str]) -> pl.LazyFrame:
-    """Some columns of a Parquet file, read when collected.
+    """Lazy frame of some columns of a Parquet file.
 
     Raises:
-        DataError: It is not a Parquet file or lacks a column.
+        DataError: The file is no Parquet file or lacks a column.
     """
     return _checked(pl.scan_parquet(path, glob=False), path, columns, "a Parquet file")
 
 
 def scan_csv(path: Path, columns: Sequence[str]) -> pl.LazyFrame:
-    """Some columns of a comma-separated file with a header line, plain or gzipped; all columns as strings.
+    """Lazy frame of some columns, as strings, of a comma-separated file with a header line, plain or gzipped.
 
     Raises:
-        DataError: It is not such a file or lacks a column.
+        DataError: The file is no such file or lacks a column.
     """
     return _checked(pl.scan_csv(path, infer_schema=False, glob=False), path, columns, "a CSV file")
 
 
 def collect(frame: pl.LazyFrame, path: Path) -> pl.DataFrame:
-    """Read what a scan describes, in batches, so that a file may be larger than memory.
+    """Collect a lazy frame in batches, so that its file may be larger than memory.
 
-    The order of rows is whatever is ready first, unless the frame sorts: callers sort.
+    Rows come in the order in which they are ready, unless the frame sorts; callers sort.
 
     Args:
-        frame: Built on ``scan_parquet`` or ``scan_csv``.
+        frame: A frame made from ``scan_parquet`` or ``scan_csv``.
         path: The file, for the error.
 
     Raises:
-        DataError: The file's content cannot be read as the frame asks.
+        DataError: The content of the file cannot be read as the frame requires.
     """
     try:
         return frame.collect(engine="streaming").rechunk()
@@ -82,10 +79,10 @@ def collect(frame: pl.LazyFrame, path: Path) -> pl.DataFrame:
 
 
 def check_key(frame: pl.DataFrame, column: str, path: Path) -> None:
-    """Check that a column names rows: no null, no value twice.
+    """Check that a column identifies rows: no null, no value twice.
 
     Raises:
-        DataError: It does not.
+        DataError: A value is missing or comes twice.
     """
     if frame[column].null_count():
         raise DataError(f"{path}: expected a {column} in every row; {frame[column].null_count()} rows have none")

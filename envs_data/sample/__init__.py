@@ -1,4 +1,4 @@
-"""The embedded sample: synthetic shops, made by this project, small, and honest about it in their names."""
+"""The embedded sample: two small synthetic shops, made by this project and named as samples."""
 
 from envs_data.sample.cache import CONTENT_VERSION, KINDS, load_sample, sample_data
 

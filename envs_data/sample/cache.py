@@ -1,4 +1,4 @@
-"""The embedded sample as a data set: generated when first needed, kept in the user's cache directory."""
+"""The embedded sample as a data set, generated at first use and kept in the user's cache directory."""
 
 import shutil
 import tempfile
@@ -20,14 +20,14 @@ from envs_data.writing import write_prepared
 __all__ = ["CONTENT_VERSION", "KINDS", "load_sample", "sample_data"]
 
 CONTENT_VERSION = 1
-"""Goes up with any change of what is generated, so that no stale copy is read; a test holds it."""
+"""Version of the generated content; it goes up with every change, so that no stale copy is read (tested)."""
 
 KINDS: Mapping[str, Callable[[int], Shop]] = MappingProxyType(
     {"fashion": fashion.make_shop, "shopping": shopping.make_shop}
 )
-"""What can be generated, by name."""
+"""Generator of each kind of shop."""
 
-_PATIENCE = 300.0  # seconds to wait for another process that generates; it takes a few
+_PATIENCE = 300.0  # seconds to wait for another process that generates, which takes a few seconds
 
 
 def sample_data(kind: str, seed: int = 0) -> PreparedData:
@@ -41,18 +41,18 @@ def sample_data(kind: str, seed: int = 0) -> PreparedData:
         The data set ``sample-shopping`` or ``sample-fashion``, with its intents.
 
     Raises:
-        DataError: The kind is unknown, or the seed out of range.
+        DataError: The kind is unknown, or the seed is out of range.
     """
     _check(kind)
-    with tempfile.TemporaryDirectory(prefix="ospo-") as directory:  # only there do the tables get their digests
+    with tempfile.TemporaryDirectory(prefix="ospo-") as directory:  # writing gives the tables their digests
         return _write(Path(directory) / kind, kind, seed)
 
 
 def load_sample(kind: str) -> PreparedData:
-    """The embedded sample (seed 0), generated once into the user's cache directory and read from there after.
+    """Open the embedded sample (seed 0), which is generated into the user's cache directory at first use.
 
-    Safe to call from several processes at once: one generates, the others wait. A damaged copy is generated again. The
-    directory is ``OSPO_CACHE_DIR`` if that environment variable is set.
+    Several processes may call at once: one generates, the others wait. A damaged copy is generated again. The
+    environment variable ``OSPO_CACHE_DIR`` names another cache directory.
 
     Args:
         kind: ``"shopping"`` or ``"fashion"``.
@@ -107,7 +107,7 @@ def _write(path: Path, kind: str, seed: int) -> PreparedData:
 
 
 def _intact(path: Path) -> PreparedData | None:
-    """The data set at a path; ``None`` where there is none, or it is damaged."""
+    """The data set at a path, or ``None`` if it is missing or damaged."""
     try:
         return load_prepared(path)
     except DataError:

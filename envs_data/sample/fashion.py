@@ -1,9 +1,9 @@
-"""The synthetic clothes shop: a shopper states a need, and earlier purchases tell the taste.
+"""The synthetic clothes shop: the query states a need, and earlier purchases show the taste.
 
-Buyers put documents together after a dozen styles (section, colour, pattern, fit), more or less closely; the fabric
-is often the one that the type is usually made of. A customer's taste is a style with deviations of the customer's own;
-purchases lie near it, and what the customer wants today usually, but not surely, follows it. The query says the type
-in everyday words, and often the occasion (which stands for a fabric), a fit or a pattern.
+Documents follow one of a dozen styles (section, colour, pattern, fit) more or less closely; the fabric is often the
+usual one of the type. A customer's taste is a style with deviations; purchases are close to it, and today's need
+usually, but not always, follows it. The query names the type in everyday words, and often the occasion (which stands
+for a fabric), a fit or a pattern.
 """
 
 import numpy as np
@@ -27,10 +27,10 @@ _RIGHT, _WRONG = 0.4, 0.2  # chances of true and false hearsay in a description,
 
 
 class _Tables:
-    """The vocabulary as attributes, and as arrays of what goes with what.
+    """The vocabulary as attributes, and arrays of the values that belong together.
 
     Attributes:
-        attributes: The six, in their order.
+        attributes: The six attributes in their order.
         groups: Garment group of each type: int64 (types,).
         fabrics: Usual fabric of each type: int64 (types,).
         styles: Section, colour, pattern and fit of each style: int64 (styles, 4).
@@ -56,13 +56,13 @@ class _Tables:
 
 
 def make_shop(seed: int) -> Shop:
-    """The clothes shop of a seed.
+    """Make the clothes shop of a seed.
 
     Args:
         seed: From 0 to 2**63 - 1.
 
     Returns:
-        Its documents, and how to draw needs.
+        The documents, and functions that draw needs and write queries.
     """
     tables, rng = _Tables(), random_stream(seed, "fashion documents")
     types = np.arange(len(tables.groups))
@@ -81,32 +81,32 @@ def make_shop(seed: int) -> Shop:
         return Needs(wanted, stated)
 
     def tell(wanted: Ints, stated: Bools, rng: np.random.Generator) -> tuple[str, list[str]]:
-        # Deviating is symmetric: with all tastes equally common, this is the taste given the need.
+        # Deviation is symmetric, so with all tastes equally common this draws the taste given the need.
         taste = _follow(tables, wanted[None, _TASTES], _WANTED, rng)
         liking = np.where(values[:, _TASTES] == taste, 1.0, _TOLERANCE).prod(axis=1)
         liking[values[:, _TYPE] == wanted[_TYPE]] = 0.0  # today's need is not bought yet
         n = int(rng.integers(_LEAST, _MOST + 1))
-        bought = rng.choice(_DOCUMENTS, size=n, replace=False, p=liking / liking.sum())
-        return _ask(tables, wanted, stated, rng), [titles[row] for row in bought]
+        purchases = rng.choice(_DOCUMENTS, size=n, replace=False, p=liking / liking.sum())
+        return _ask(tables, wanted, stated, rng), [titles[row] for row in purchases]
 
     complements = (types + len(types) // 2) % len(types)  # of another garment group
     return Shop(tables.attributes, values, titles, texts, tables.groups, complements, (1, 8), draw, tell)
 
 
 def _follow(tables: _Tables, model: Ints, faithful: float, rng: np.random.Generator) -> Ints:
-    """Section, colour, pattern and fit, each with the given chance the model's, otherwise any: int64 (n, 4)."""
+    """Section, colour, pattern and fit: each the model's with the chance ``faithful``, otherwise any; int64 (n, 4)."""
     return np.where(rng.random(model.shape) < faithful, model, rng.integers(0, tables.sizes, model.shape))
 
 
 def _tailor(tables: _Tables, types: Ints, tastes: Ints, rng: np.random.Generator) -> Ints:
-    """Values of all attributes from types (n,) and tastes (n, 4), with a fabric: int64 (n, 6)."""
+    """Values of all attributes from types (n,) and tastes (n, 4), with a fabric; int64 (n, 6)."""
     any_fabric = rng.integers(0, len(tables.attributes[_FABRIC].terms), len(types))
     fabrics = np.where(rng.random(len(types)) < _HOME, tables.fabrics[types], any_fabric)
     return np.column_stack((types, tastes, fabrics))
 
 
 def _write(tables: _Tables, row: Ints, rng: np.random.Generator) -> tuple[str, str]:
-    """Title (name, colour, type: as a history shows it) and text of a document."""
+    """Title (name, colour, type, as in a history) and text of a document."""
     type_, section, colour, pattern, fit, fabric = (
         attribute.terms[value].phrase for attribute, value in zip(tables.attributes, row, strict=True)
     )
@@ -120,7 +120,7 @@ def _write(tables: _Tables, row: Ints, rng: np.random.Generator) -> tuple[str, s
 
 
 def _ask(tables: _Tables, row: Ints, stated: Bools, rng: np.random.Generator) -> str:
-    """A query: the type and the stated attributes in everyday words."""
+    """Query with the type and the stated attributes in everyday words."""
     words = {
         place: pick(attribute.terms[value].everyday, rng)
         for place, (attribute, value) in enumerate(zip(tables.attributes, row, strict=True))

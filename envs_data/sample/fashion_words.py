@@ -1,8 +1,8 @@
 """Vocabulary of the synthetic clothes shop. Data only.
 
 A line reads ``catalogue phrase: everyday wording | everyday wording``. Wordings fill the blanks of "for ..."
-(fabric) and "with ..." (pattern); those of fits stand before the type. Colours and sections have none: a shopper's
-taste in them is told by earlier purchases only, in the shop's own words.
+(fabric) and "with ..." (pattern); those of fits come before the type. Colours and sections have none: only earlier
+purchases, in the shop's own words, show a shopper's taste in them.
 """
 
 __all__ = ["COLOURS", "FABRICS", "FITS", "GROUPS", "LINES", "PATTERNS", "SECTIONS", "STYLES"]

@@ -1,4 +1,4 @@
-"""How the sample's vocabulary is written down: catalogue phrases, and what shoppers say instead."""
+"""Format of the sample's vocabulary: catalogue phrases, and the everyday words of shoppers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ class Term:
     """One value of an attribute.
 
     Attributes:
-        phrase: The catalogue's words, one to three of them, without punctuation or stop words: the size of a segment.
-        everyday: What a shopper says instead, in wordings that share no word with ``phrase``; may be empty.
+        phrase: One to three words of the catalogue without punctuation or stop words, the size of a segment.
+        everyday: Wordings of shoppers, which share no word with ``phrase``; may be empty.
     """
 
     phrase: str
@@ -37,13 +37,13 @@ class Term:
 
 @dataclass(frozen=True)
 class Attribute:
-    """A property that documents and intents have a value of.
+    """A property of documents and intents.
 
     Attributes:
-        name: What it is, for example ``"colour"``.
-        terms: Its values; documents and intents name them by position.
-        siblings: For each value the positions of those it competes with, itself among them: what a careless
-            demonstration may say instead.
+        name: Name of the property, for example ``"colour"``.
+        terms: Its values; documents and intents refer to their positions.
+        siblings: For each value the positions of its competitors, itself included; a careless demonstration may use
+            any of them.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Attribute:
 
     @classmethod
     def of(cls, name: str, families: Sequence[Sequence[Term]]) -> "Attribute":
-        """An attribute whose values are given family by family; only values of one family are siblings."""
+        """Make an attribute from families of values; only values of one family are siblings."""
         siblings: list[tuple[int, ...]] = []
         for family in families:
             start = len(siblings)
@@ -61,12 +61,12 @@ class Attribute:
 
     @property
     def phrases(self) -> list[str]:
-        """The values as the catalogue writes them."""
+        """Catalogue phrases of the values."""
         return [term.phrase for term in self.terms]
 
 
 def read_terms(table: str) -> tuple[Term, ...]:
-    """The terms of a table, one a line.
+    """Read the terms of a table, one a line.
 
     >>> [term.phrase for term in read_terms('''
     ... ivory: white | snowy
@@ -78,31 +78,31 @@ def read_terms(table: str) -> tuple[Term, ...]:
 
 
 def pick(options: Sequence[str], rng: np.random.Generator) -> str:
-    """One of the options, each as likely as the others."""
+    """Draw one of the options, all equally likely."""
     return options[int(rng.integers(len(options)))]
 
 
 def hearsay(attributes: Sequence[Attribute], row: Ints, right: float, wrong: float, rng: np.random.Generator) -> str:
-    """The end of a description: now and then an attribute in everyday words, not always one that the document has.
+    """Write the end of a description: some attributes in everyday words, and not always the document's own.
 
-    Only the first wording of a term ever stands in a document, so that no retriever can learn the others there.
+    Documents contain only the first wording of a term, so that no retriever can learn the others from them.
 
     Args:
-        attributes: A of them.
+        attributes: A attributes.
         row: Values of the document: (A,).
-        right: Chance that an attribute's value is said, in [0, 1].
-        wrong: Chance that any of its siblings is said, in [0, 1].
+        right: Chance that an attribute's value is mentioned, in [0, 1].
+        wrong: Chance that one of its siblings is mentioned, in [0, 1].
         rng: Source of randomness.
 
     Returns:
-        A sentence with a space before it, or nothing.
+        A sentence after a space, or an empty text.
     """
-    said = []
+    wordings = []
     for attribute, value in zip(attributes, row, strict=True):
         if not attribute.terms[value].everyday:
             continue
         if rng.random() < right:
-            said.append(attribute.terms[value].everyday[0])
+            wordings.append(attribute.terms[value].everyday[0])
         if rng.random() < wrong:
-            said.append(attribute.terms[int(rng.choice(attribute.siblings[value]))].everyday[0])
-    return f" Shoppers say: {', '.join(said)}." if said else ""
+            wordings.append(attribute.terms[int(rng.choice(attribute.siblings[value]))].everyday[0])
+    return f" Shoppers say: {', '.join(wordings)}." if wordings else ""

@@ -1,4 +1,4 @@
-"""A synthetic shop, the needs of its shoppers, and which documents answer them."""
+"""A synthetic shop, the needs of its shoppers, and the gains of documents for them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ EXACT, SUBSTITUTE, COMPLEMENT = 1.0, 0.1, 0.01
 
 @dataclass(frozen=True)
 class Needs:
-    """What shoppers want, and which of it they say.
+    """Needs of shoppers, and the part that their queries state.
 
     Attributes:
         values: The latent intents, a value of each attribute, the type first: int64 (Q, A).
-        stated: Which attributes the query states; the type always is: bool (Q, A).
+        stated: Whether the query states each attribute; always true of the type: bool (Q, A).
     """
 
     values: Ints
@@ -28,18 +28,18 @@ class Needs:
 
 @dataclass(frozen=True)
 class Shop:
-    """A corpus whose documents have a value of each attribute, and the shoppers it gets.
+    """A corpus whose documents have a value of each attribute, and its shoppers.
 
     Attributes:
-        attributes: What documents have values of, the type first; A of them.
-        values: int64 (D, A).
+        attributes: Attributes of the documents, the type first; A of them.
+        values: Values of each document: int64 (D, A).
         titles: D titles.
-        texts: D texts to index, each with its title in it.
+        texts: D texts to index, the title included.
         groups: Department of each type: int64 (types,).
-        complements: For each type the type that is used with it: int64 (types,).
-        full_range: Least and most documents of full gain that a need may have.
+        complements: Type that is used with each type: int64 (types,).
+        full_range: Smallest and largest number of documents of full gain that a need may have.
         draw: Draws n needs.
-        tell: What a shopper with the need (A,), (A,) says: the query, and the earlier purchases, oldest first.
+        tell: Writes the query of a need, (A,) and (A,), and its earlier purchases, oldest first.
     """
 
     attributes: tuple[Attribute, ...]
@@ -54,17 +54,16 @@ class Shop:
 
 
 def gains(shop: Shop, needs: Needs) -> NDArray[np.float64]:
-    """How relevant each document is to each need, on the scale of ESCI.
+    """Gain of each document for each need, on the scale of ESCI.
 
-    - 1 (exact): of the type, as the shopper stated it, and different from the intent in at most one unstated
-      attribute;
-    - 0.1 (substitute): of the type, and different in at most two attributes;
-    - 0.01 (complement): of the type that is used with the wanted one, and different in at most two attributes;
+    - 1 (exact): the type and the stated attributes agree, and at most one unstated attribute differs;
+    - 0.1 (substitute): the type agrees, and at most two attributes differ;
+    - 0.01 (complement): the type is the one used with the needed type, and at most two attributes differ;
     - 0 otherwise.
 
     Args:
-        shop: The corpus, D documents.
-        needs: Q intents.
+        shop: Corpus of D documents.
+        needs: Q needs.
 
     Returns:
         float64 (Q, D).
@@ -83,7 +82,7 @@ def gains(shop: Shop, needs: Needs) -> NDArray[np.float64]:
 
 
 def as_stated(shop: Shop, needs: Needs) -> Bools:
-    """Which documents have the type and all attributes that each query states: bool (Q, D)."""
+    """Whether each document has the type and all attributes that each query states: bool (Q, D)."""
     fits = np.ones((len(needs.values), len(shop.values)), dtype=np.bool_)
     for wanted, stated, offered in zip(needs.values.T, needs.stated.T, shop.values.T, strict=True):
         fits &= (wanted[:, None] == offered) | ~stated[:, None]

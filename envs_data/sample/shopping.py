@@ -1,9 +1,9 @@
-"""The synthetic department store: documents in catalogue words, and the needs of shoppers who do not know them.
+"""The synthetic department store: documents in catalogue words, queries in the everyday words of shoppers.
 
-A need is a type; a use, sometimes the one that the type is at home in; and a material, a feature, a colour and an
-audience that usually, but not surely, go with the use. What a query leaves unsaid can therefore be guessed from what
-it says, better than chance and not always rightly. Documents are drawn alike but less typical: the shop has much that
-fits what a query says and not what its shopper means.
+A need is a type, a use (sometimes the usual one of the type), and a material, a feature, a colour and an audience that
+usually, but not always, belong to the use. The unstated attributes of a query can therefore be guessed from the stated
+ones, better than by chance. Documents are drawn likewise but are less typical, so that many fit the query and not the
+intent.
 """
 
 import numpy as np
@@ -21,16 +21,16 @@ _PER_GROUP = 5  # types, uses, materials and features of a department
 _HOME = 0.2  # chance that the use is the type's own; otherwise any of the department
 _SOLD, _WANTED = 0.3, 0.4  # chance that an attribute of a document, of a need, is the use's own; otherwise any
 _STATED = (0.35, 0.5, 0.15)  # chances that a query states one, two or three attributes besides the type
-_STATED_WEIGHTS = (0.26, 0.16, 0.16, 0.24, 0.18)  # how readily each attribute is stated, in their order
+_STATED_WEIGHTS = (0.26, 0.16, 0.16, 0.24, 0.18)  # weight of stating each attribute, in their order
 _RIGHT, _WRONG = 0.16, 0.13  # chances of true and false hearsay in a description, for each attribute
 
 
 class _Tables:
-    """The vocabulary as attributes, and as arrays of what goes with what.
+    """The vocabulary as attributes, and arrays of the values that belong together.
 
     Attributes:
-        attributes: The six, in their order.
-        own: For each use the value that goes with it, by attribute: int64 (uses,) each.
+        attributes: The six attributes in their order.
+        own: Value that belongs to each use, by attribute: int64 (uses,) each.
         first_audience: First of the four audiences of each department: int64 (departments,).
     """
 
@@ -60,13 +60,13 @@ class _Tables:
 
 
 def make_shop(seed: int) -> Shop:
-    """The department store of a seed.
+    """Make the department store of a seed.
 
     Args:
         seed: From 0 to 2**63 - 1.
 
     Returns:
-        Its documents, and how to draw needs.
+        The documents, and functions that draw needs and write queries.
     """
     tables, rng = _Tables(), random_stream(seed, "shopping documents")
     types = np.arange(len(tables.attributes[_TYPE].terms))
@@ -90,7 +90,7 @@ def make_shop(seed: int) -> Shop:
 
 
 def _draw(tables: _Tables, types: Ints, typical: float, rng: np.random.Generator) -> Ints:
-    """Values of all attributes for the given types (n,), each with the given chance its use's own: int64 (n, A)."""
+    """Values of all attributes for types (n,): each its use's own with the chance ``typical``; int64 (n, A)."""
     n, group = len(types), types // _PER_GROUP
     values = np.empty((n, len(tables.attributes)), dtype=np.int64)
     values[:, _TYPE] = types
@@ -126,7 +126,7 @@ def _write(tables: _Tables, row: Ints, rng: np.random.Generator) -> tuple[str, s
 
 
 def _ask(tables: _Tables, row: Ints, stated: Bools, rng: np.random.Generator) -> str:
-    """A query: the type and the stated attributes in everyday words."""
+    """Query with the type and the stated attributes in everyday words."""
     words = {
         place: pick(attribute.terms[value].everyday, rng)
         for place, (attribute, value) in enumerate(zip(tables.attributes, row, strict=True))

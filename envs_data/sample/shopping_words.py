@@ -1,8 +1,8 @@
 """Vocabulary of the synthetic department store. Data only.
 
-A line reads ``catalogue phrase: everyday wording | everyday wording``. A department's profiles tie together what
-tends to be sold together: a use, and the material, feature, colour and audience that usually go with it. Wordings
-fill the blanks of "for ..." (use, audience), "made of ..." (material) and "that must ..." (feature).
+A line reads ``catalogue phrase: everyday wording | everyday wording``. Each profile of a department has a use, and the
+material, feature, colour and audience that usually belong to it. Wordings fill the blanks of "for ..." (use,
+audience), "made of ..." (material) and "that must ..." (feature).
 """
 
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ __all__ = ["AUDIENCES", "BRANDS", "COLOURS", "DEPARTMENTS", "Department"]
 
 @dataclass(frozen=True)
 class Department:
-    """A part of the shop.
+    """A department of the shop.
 
     Attributes:
-        name: How documents call it.
-        audiences: Which set of ``AUDIENCES`` its documents are for.
-        types: Its product types, one a line; the first is at home in the first profile, and so on.
+        name: Name in documents.
+        audiences: Set of ``AUDIENCES`` of its documents.
+        types: Product types, one a line; the first belongs to the first profile, and so on.
         profiles: ``use // material // feature // colour // audience``, one profile a line.
     """
 

@@ -1,8 +1,8 @@
-"""Rankings and judgements in the files of TREC, which trec_eval, ir-measures, ranx and others read. Pure functions.
+"""Lines of TREC files of rankings and judgements, as trec_eval, ir-measures, ranx and others read. Pure functions.
 
-Judgements there are whole numbers, so gains are written times a whole number; nDCG does not change by that, and RR, R
-and AP count documents from the level of full gain on (``rel=`` in ir-measures, ``-l`` in trec_eval). Scores are made
-of ranks, since tools break ties in ways of their own.
+Judgements in these files are whole numbers, so gains are multiplied by one. That leaves nDCG unchanged; RR, R and AP
+count documents from the level of full gain on (``rel=`` in ir-measures, ``-l`` in trec_eval). Scores are made from
+ranks, since tools break ties differently.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,20 +19,20 @@ _SCALES: tuple[int, ...] = (
 
 
 def check_ids(ids: Iterable[str]) -> None:
-    """Check, before long work starts, that ids can stand in TREC files.
+    """Check, before long work starts, that TREC files can hold the ids.
 
     Raises:
-        TaskError: One is empty or holds white space.
+        TaskError: An id is empty or contains white space.
     """
     for name in ids:
         _id(name)
 
 
 def gain_scale(gains: Iterable[float]) -> int:
-    """The least power of ten that makes all gains whole numbers; failing that, the least number up to 1,000.
+    """Smallest power of ten up to a million that makes all gains whole, or else the smallest such number up to 1,000.
 
     Raises:
-        TaskError: No power of ten up to a million does, nor such a number.
+        TaskError: There is no such number.
 
     >>> gain_scale([1.0, 0.1, 0.01]), gain_scale([1 / 3, 2 / 3])
     (100, 3)
@@ -48,19 +48,19 @@ def gain_scale(gains: Iterable[float]) -> int:
 
 
 def full_level(scale: int) -> int:
-    """The level from which a document counts as relevant in files of that scale."""
+    """Level from which a document counts as relevant in files of a scale."""
     return round(FULL_GAIN * scale)
 
 
 def qrels_lines(judgements: Iterable[tuple[str, str, float]], scale: int) -> list[str]:
-    """Lines ``query 0 document level``.
+    """Lines ``query 0 document level`` of a file of judgements.
 
     Args:
-        judgements: Query id, document id and gain.
-        scale: As :func:`gain_scale` gives it.
+        judgements: Query id, document id and gain of each.
+        scale: Result of :func:`gain_scale`.
 
     Raises:
-        TaskError: An id holds white space.
+        TaskError: An id contains white space.
 
     >>> qrels_lines([("q1", "d7", 0.1)], 100)
     ['q1 0 d7 10']
@@ -69,15 +69,15 @@ def qrels_lines(judgements: Iterable[tuple[str, str, float]], scale: int) -> lis
 
 
 def run_lines(query_ids: Sequence[str], rankings: Sequence[Sequence[str]], tag: str) -> list[str]:
-    """Lines ``query Q0 document rank score tag``, best first.
+    """Lines ``query Q0 document rank score tag`` of a run, best first.
 
     Args:
-        query_ids: B ids.
-        rankings: For each the document ids, best first.
+        query_ids: Ids of B queries.
+        rankings: Document ids of each query, best first.
         tag: Name of the run; white space becomes ``_``.
 
     Raises:
-        TaskError: An id holds white space.
+        TaskError: An id contains white space.
 
     >>> run_lines(["q1"], [["d7", "d2"]], "bm25")
     ['q1 Q0 d7 1 2 bm25', 'q1 Q0 d2 2 1 bm25']

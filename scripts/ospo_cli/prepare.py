@@ -26,25 +26,25 @@ of a purchase, with earlier purchases as history."""
 
 _TABLE = """Reads a corpus, queries and judgements of your own, each a Parquet, CSV, TSV or JSON Lines file
 with these columns, and others, which are ignored:
-  documents       doc_id, text, and perhaps title
-  queries         query_id, query, and perhaps split (train, validation or test) and history
-                  (earlier purchases: a list, or a text cut at --history-separator)
-  qrels           query_id, doc_id, and perhaps gain (at least 0; without the column 1)
+  documents       doc_id, text, optional title
+  queries         query_id, query, optional split (train, validation or test) and history
+                  (earlier purchases: a list, or a text that is cut at --history-separator)
+  qrels           query_id, doc_id, optional gain (at least 0; 1 if there is no such column)
   demonstrations  query_id, text (an example rewrite)
-What is wrong in the files is told by file, row and column, up to 20 faults at once. The header of a
-CSV or TSV file is row 1, as in a spreadsheet; a row of JSON Lines is its line."""
+Errors are reported with file, row and column, up to 20 at once. The header of a CSV or TSV file is
+row 1, as in a spreadsheet; a row of JSON Lines is its line."""
 
 _BEIR = """Reads the layout of BEIR: corpus.jsonl, queries.jsonl and qrels/train.tsv, dev.tsv, test.tsv, of
 which one is enough. Without train.tsv, splits are drawn from all judged queries; without dev.tsv,
-validation queries are drawn from the training ones. What is wrong in the files is told by file,
-row and column, up to 20 faults at once; the header of a TSV file is row 1."""
+validation queries are drawn from the training ones. Errors are reported with file, row and column,
+up to 20 at once; the header of a TSV file is row 1."""
 
 _LEFT_OUT = {
     "judgements_repeated": "judgements that repeat a query and a document (the higher gain was kept)",
     "judgements_without_query": "judgements of queries that the queries file does not have",
     "judgements_without_document": "judgements of documents that the documents file does not have",
     "queries_without_judgement": "queries without a judgement",
-    "queries_without_full_gain": "queries without a document of full gain (--full-gain says from which level it is)",
+    "queries_without_full_gain": "queries without a document of full gain (at or above --full-gain)",
     "demonstrations_without_query": "demonstrations of queries that the queries file does not have",
     "demonstrations_not_of_training": "demonstrations of queries that are not training ones",
     "queries_blank": "queries without text",

@@ -216,7 +216,7 @@ def test_faults_of_the_layout_of_beir(tmp_path):
         stream.write("102\tp80\t1\n104\tp404\t-1\n104\tp80\n")
     with pytest.raises(FileFaults) as caught:
         prepare_beir(source, tmp_path / "out")
-    assert [line.replace(f"{source}/", "") for line in caught.value.told] == [
+    assert [line.replace(f"{source}/", "") for line in caught.value.faults] == [
         "corpus.jsonl, row 91, column _id: expected each id once, got 'p00', which row 1 has too",
         "corpus.jsonl, row 92, column _id: expected an id, got nothing",
         "qrels/test.tsv, row 32, column query-id: expected a query of one split, got '102', "

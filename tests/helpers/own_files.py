@@ -87,5 +87,5 @@ def faults_of(files, tmp_path, **arguments):
     with pytest.raises(FileFaults) as caught:
         prepare_tables(**files, out=tmp_path / "out", **arguments)
     assert not (tmp_path / "out").exists()
-    assert len(caught.value.told) == min(20, caught.value.total)
-    return [line.replace(f"{next(iter(files.values())).parent}/", "") for line in caught.value.told]
+    assert len(caught.value.faults) == min(20, caught.value.total)
+    return [line.replace(f"{next(iter(files.values())).parent}/", "") for line in caught.value.faults]
