@@ -1,4 +1,4 @@
-"""Learners. They know a task only through the protocols in ``ospo_agents.protocols``."""
+"""Learners, and credit of the segments of a text. A task is known only through ``ospo_agents.protocols``."""
 
 from ospo_agents.assignment import CreditedText, assign_credit
 from ospo_agents.errors import AgentError

@@ -1,11 +1,11 @@
-"""Advantages: of a rollout against its group, and of each token by the credit of its segment.
+"""Advantages of rollouts within their group, and of tokens by the credit of their segments.
 
 Weights that depend on the whole text (``additive``, ``signed``, ``prop``, ``rank``, ``return_to_go``) are not
-potential-based: they change what the policy is drawn to, on purpose. ``potential`` keeps the policy gradient.
+potential-based: they deliberately change the optimal policy. ``potential`` keeps the policy gradient.
 
-Tokens outside the scored span have no segment. They get the plain group advantage, in ``signed`` too: nothing but
-the rollout's reward says anything of them, and the decision to stop must be learned. ``potential`` alone differs there
-(see its docstring). Tokens that the mask leaves out get 0.
+Tokens outside the scored span have no segment. They get the plain group advantage, in ``signed`` too: the rollout's
+reward is all that measures them, and the decision to stop must be learned. ``potential`` alone differs there (see its
+docstring). Tokens outside the mask get 0.
 """
 
 import inspect
@@ -86,7 +86,7 @@ def additive(rollouts: CreditedRollouts, *, beta: float = 1.0, centring: str = "
     Source: this project.
 
     Args:
-        rollouts: What to redistribute.
+        rollouts: Rollouts with the credit of their segments.
         beta: Weight of credit, at least 0.
         centring: Whether the mean is that of the ``group``'s segments or of the ``rollout``'s own.
 
@@ -96,8 +96,8 @@ def additive(rollouts: CreditedRollouts, *, beta: float = 1.0, centring: str = "
     Raises:
         AgentError: A setting is out of range.
     """
-    given: Any = beta  # settings come from files too
-    if not isinstance(given, (int, float)) or not (np.isfinite(given) and given >= 0):
+    setting: Any = beta  # settings come from files too
+    if not isinstance(setting, (int, float)) or not (np.isfinite(setting) and setting >= 0):
         raise AgentError(f"expected a finite beta of at least 0, but got {beta!r}")
     z = standardised(rollouts.credit, rollouts.group_size, centring)
     return on_tokens(rollouts, rollouts.advantages[:, None] + beta * z)
@@ -112,7 +112,7 @@ def signed(rollouts: CreditedRollouts, *, centring: str = "group") -> NDArray[np
     Source: this project.
 
     Args:
-        rollouts: What to redistribute.
+        rollouts: Rollouts with the credit of their segments.
         centring: Whether the mean is that of the ``group``'s segments or of the ``rollout``'s own.
 
     Returns:
@@ -138,7 +138,7 @@ def prop(rollouts: CreditedRollouts, *, scaling: str = "shift") -> NDArray[np.fl
     Source: arXiv 2601.08403.
 
     Args:
-        rollouts: What to redistribute.
+        rollouts: Rollouts with the credit of their segments.
         scaling: ``shift`` or ``minmax``.
 
     Returns:
@@ -166,7 +166,7 @@ def rank(rollouts: CreditedRollouts) -> NDArray[np.float64]:
     Source: arXiv 2601.08403.
 
     Args:
-        rollouts: What to redistribute.
+        rollouts: Rollouts with the credit of their segments.
 
     Returns:
         float64 (B, T).
@@ -191,7 +191,7 @@ def return_to_go(rollouts: CreditedRollouts, *, normalise: bool = True) -> NDArr
     Source: R. Sutton, A. Barto, "Reinforcement Learning", section 13.4 (the return), with credit for rewards.
 
     Args:
-        rollouts: What to redistribute.
+        rollouts: Rollouts with the credit of their segments.
         normalise: Whether to take z; without, A_t = G_t in the scored span.
 
     Returns:
@@ -223,7 +223,7 @@ def potential(rollouts: CreditedRollouts) -> NDArray[np.float64]:
     P. Bartlett, J. Baxter, "Variance reduction techniques for gradient estimates", 2004.
 
     Args:
-        rollouts: What to redistribute, with ``prefix_potential`` credit.
+        rollouts: Rollouts with ``prefix_potential`` credit.
 
     Returns:
         float64 (B, T).
@@ -234,8 +234,8 @@ def potential(rollouts: CreditedRollouts) -> NDArray[np.float64]:
         whole = np.maximum.accumulate(np.maximum(before, 0), axis=1)
     filled = np.where(np.isnan(rollouts.credit), 0.0, rollouts.credit)
     phi = np.pad(filled.cumsum(axis=1), ((0, 0), (1, 0)))
-    laid = rollouts.rewards[:, None] - np.take_along_axis(phi, whole, axis=1)
-    return np.where(rollouts.mask, laid, 0.0)
+    advantages = rollouts.rewards[:, None] - np.take_along_axis(phi, whole, axis=1)
+    return np.where(rollouts.mask, advantages, 0.0)
 
 
 REDISTRIBUTIONS: Mapping[str, Callable[..., NDArray[np.float64]]] = MappingProxyType(
@@ -248,7 +248,7 @@ REDISTRIBUTIONS: Mapping[str, Callable[..., NDArray[np.float64]]] = MappingProxy
         "potential": potential,
     }
 )
-"""Ways to lay credit on tokens, by name."""
+"""Redistributions by name: each lays credit on tokens."""
 
 _PUBLISHED = {"solution": "contiguous", "redistribution": "prop", "redistribution_settings": {"scaling": "minmax"}}
 PAPER: Mapping[str, Mapping[str, Any]] = MappingProxyType(

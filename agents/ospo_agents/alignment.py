@@ -1,7 +1,7 @@
-"""From tokens to characters to segments: where each token of a completion stands in its text.
+"""Tokens of a completion to characters of its text, and those to segments.
 
-A tokenizer's own offsets belong to text that it encoded; sampled tokens need not be what it would have chosen, so
-offsets are found by decoding.
+A tokenizer's own offsets belong to text that it encoded. Sampled tokens may be others than those it would choose for
+the same text, so offsets are found by decoding.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ _CONTEXT = 8  # tokens decoded before a block, since decoders treat the first to
 
 
 def token_offsets(tokenizer: Any, ids: Sequence[int]) -> tuple[str, NDArray[np.int64]]:
-    r"""The text of a completion and the characters of it that each token stands for.
+    r"""Decoded text of a completion, and the characters in it that each token stands for.
 
     A token's characters are those that appear in the decoded text when the token is added. Tokens that hold only
     some bytes of a character all cover that character, and a token without characters of its own (a lone ``▁``
@@ -56,7 +56,7 @@ def token_offsets(tokenizer: Any, ids: Sequence[int]) -> tuple[str, NDArray[np.i
 
 
 def segment_of_tokens(offsets: NDArray[np.int64], spans: Spans, start_of_span: int = 0) -> NDArray[np.int64]:
-    """Which segment each token belongs to: that of the token's first character in the scored span.
+    """Segment of each token: that of the token's first character in the scored span.
 
     Args:
         offsets: int (T, 2), characters of each token in the completion, from :func:`token_offsets`.
@@ -65,7 +65,7 @@ def segment_of_tokens(offsets: NDArray[np.int64], spans: Spans, start_of_span: i
 
     Returns:
         int64 (T,) in [0, N), and -1 for a token without a character in the scored span: text around it, and special
-        tokens. The end-of-sequence token is one of these, since no segment of the text earned or lost by it.
+        tokens. The end-of-sequence token is one of these, since no segment of the text gains or loses by it.
 
     >>> segment_of_tokens(np.array([[0, 3], [3, 8], [8, 8]]), [(0, 3), (3, 8)])
     array([ 0,  1, -1])
@@ -79,11 +79,11 @@ def segment_of_tokens(offsets: NDArray[np.int64], spans: Spans, start_of_span: i
 
 
 def separators(text: str, offsets: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which tokens hold no letter or digit: bool (T,).
+    """Mask of the tokens that hold no letter or digit: bool (T,).
 
-    Such a token (a comma) decides whether another segment follows, as the end-of-sequence token does. Its own segment's
-    credit says nothing of that: laid on it, credit above the mean teaches to go on and credit below it to stop,
-    whatever comes next.
+    Such a token (a comma) decides whether another segment follows, as the end-of-sequence token does. The credit of its
+    own segment does not measure that decision: on such a token, credit above the mean would teach the policy to go on
+    and credit below it to stop, whatever comes next.
 
     Args:
         text: The completion.
@@ -98,11 +98,11 @@ def separators(text: str, offsets: NDArray[np.int64]) -> NDArray[np.bool_]:
 def whole_segments(
     offsets: NDArray[np.int64], decision_points: Sequence[int], start_of_span: int = 0
 ) -> NDArray[np.int64]:
-    """How many segments are known to be whole before each token is chosen, from the text before it alone.
+    """Number of segments known to be whole before each token is chosen, from the text before it alone.
 
     Args:
         offsets: int (T, 2), characters of each token in the completion, from :func:`token_offsets`.
-        decision_points: For each segment, the characters of the scored span that decide its end
+        decision_points: For each segment, how many characters of the scored span decide its end
             (:func:`ospo_agents.segments.decision_points`); does not decrease; length N.
         start_of_span: Where the scored span starts in the completion.
 

@@ -1,4 +1,4 @@
-"""The one error that a wrong learner setting or policy directory raises."""
+"""The error of this package."""
 
 import difflib
 from collections.abc import Iterable, Sequence
@@ -7,11 +7,11 @@ __all__ = ["AgentError", "unknown"]
 
 
 class AgentError(ValueError):
-    """A setting, a name or a policy directory is wrong; the message is one line that says what to do."""
+    """Raised for a wrong setting, name, policy directory or worth; the message is one line that says what to do."""
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> AgentError:
-    """The error for a name that is not in a table, with the nearest known one, whatever its capitals.
+    """Error for a name that is not in a table; it suggests the nearest known name, whatever the capitals.
 
     >>> unknown("solution", "shaply", ["owen", "shapley"])
     AgentError("unknown solution 'shaply'; did you mean 'shapley'? Known: owen, shapley")
@@ -23,7 +23,7 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> AgentError:
 
 
 def _nearest(name: str, names: Sequence[str]) -> list[str]:
-    """The nearest of some names, or none: by letters, and among those alike in letters by capitals."""
+    """The nearest of some names, or none. Letters count first, then capitals."""
     folded = difflib.get_close_matches(name.casefold(), [known.casefold() for known in names], n=1)
     alike = [known for known in names if [known.casefold()] == folded]
     return difflib.get_close_matches(name, alike, n=1, cutoff=0.0)

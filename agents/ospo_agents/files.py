@@ -1,4 +1,4 @@
-"""Files written all or nothing. Learners know no data package, so this is not ``envs_data.files``."""
+"""Atomic writing of files. A copy of ``envs_data.files`` in part, since learners do not import data packages."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,7 @@ __all__ = ["write_atomically"]
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name beside it, then rename it: readers see all of it or nothing."""
+    """Write a file under a temporary name in its directory, then rename it: readers see the old or the new content."""
     partial = path.parent / f".{path.name}.partial-{os.getpid()}"
     try:
         partial.write_bytes(content)

@@ -1,7 +1,7 @@
-"""The door: all that a learner may ask of a task, and what a policy is.
+"""Protocols between learners and tasks: all that a learner may ask of a task, and what a policy is.
 
-``ospo_env``'s task object satisfies :class:`Task` without importing this module; so can anything else that
-scores text. A prompt is named by an opaque ``prompt_id``.
+Other documents call this boundary the door. ``ospo_env``'s task object satisfies :class:`Task` without importing this
+module; any other object that scores text can do so too. A prompt is named by an opaque ``prompt_id``.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,7 +20,7 @@ Coalitions: TypeAlias = NDArray[np.bool_]
 
 
 class CoalitionTask(Protocol):
-    """The part of a task that credit needs."""
+    """The part of a task that :func:`ospo_agents.assign_credit` needs."""
 
     def coalition_values(
         self,
@@ -29,28 +29,38 @@ class CoalitionTask(Protocol):
         spans: Sequence[Spans],
         coalitions: Sequence[Coalitions],
     ) -> list[NDArray[np.float64]]:
-        """The worth of each coalition of each text's segments: B arrays of shape (C_b,)."""
+        """Worth of each coalition of each text's segments, in one call of the retriever.
+
+        Args:
+            prompt_ids: The prompt that each text answers, length B.
+            texts: Rewrites, length B.
+            spans: N_b segments of each text, which tile it.
+            coalitions: Subsets of each text's segments: B arrays of shape (C_b, N_b).
+
+        Returns:
+            B arrays float64 (C_b,). The worth of all segments is what :meth:`Task.rewards` gives, bit for bit.
+        """
         ...
 
 
 @runtime_checkable
 class Task(CoalitionTask, Protocol):
-    """A task as a learner sees it: prompts out, rewards and coalition values back. All calls are batched."""
+    """A task as a learner sees it: it gives prompts, rewards and coalition values. All calls are batched."""
 
     def prompts(self, split: str) -> tuple[list[str], list[str]]:
         """Prompt ids and prompt texts of a split (``train``, ``validation``, ``test``), in order."""
         ...
 
     def demonstrations(self) -> list[tuple[str, str]]:
-        """Pairs of a training prompt's id and an example rewrite, for supervised warm starts."""
+        """Pairs of a training prompt's id and an example rewrite, for a supervised warm start."""
         ...
 
     def texts(self) -> Iterable[str]:
-        """Texts to train a tokenizer on; nothing of validation or test queries is among them."""
+        """Texts to train a tokenizer on; none comes from validation or test queries."""
         ...
 
     def rewards(self, prompt_ids: Sequence[str], texts: Sequence[str]) -> NDArray[np.float64]:
-        """What ``env.step`` would return for each text: float64 (B,), in [0, 1]."""
+        """Reward of each text, the number that ``env.step`` returns for it: float64 (B,), in [0, 1]."""
         ...
 
     @property
@@ -60,7 +70,7 @@ class Task(CoalitionTask, Protocol):
 
 
 class Policy(Protocol):
-    """Anything that rewrites: prompt ids and prompts in, texts out."""
+    """A function from prompts to rewrites."""
 
     def __call__(self, prompt_ids: Sequence[str], prompts: Sequence[str]) -> list[str]:
         """One text for each prompt."""

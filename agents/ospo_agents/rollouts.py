@@ -14,14 +14,14 @@ _TIE = 1e-9  # relative to a rollout's largest credit: solutions of the game agr
 
 @dataclass(frozen=True)
 class CreditedRollouts:
-    """What a redistribution reads. Rollouts of one group stand next to each other.
+    """Input of a redistribution. Rollouts of one group stand next to each other.
 
     Attributes:
         advantages: float (B,), advantage of each rollout in its group.
         rewards: float (B,), worth of each whole text.
         credit: float (B, N), credit of each segment; nan after a rollout's last one.
         segment: int (B, T), the segment of each token; -1 outside the scored span.
-        mask: bool (B, T), which tokens belong to the completion.
+        mask: bool (B, T), true for the tokens of the completion.
         group_size: Rollouts of one prompt, at least 1; divides B.
         whole: int (B, T), how many segments were whole before each token was chosen
             (:func:`ospo_agents.alignment.whole_segments`); None for the segments before that of the token before, which
@@ -95,18 +95,18 @@ def standardised(values: NDArray[np.float64], group_size: int, centring: str, ep
 def on_tokens(rollouts: CreditedRollouts, values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Values (B, N) of segments on their tokens, the group advantage on the others, 0 off the mask: (B, T)."""
     padded = np.pad(values, ((0, 0), (0, 1)))  # so that there is a segment to look up where there is none
-    laid = np.take_along_axis(padded, np.maximum(rollouts.segment, 0), axis=1)
-    laid = np.where(rollouts.segment >= 0, laid, rollouts.advantages[:, None])
-    return np.where(rollouts.mask, laid, 0.0)
+    of_segment = np.take_along_axis(padded, np.maximum(rollouts.segment, 0), axis=1)
+    of_token = np.where(rollouts.segment >= 0, of_segment, rollouts.advantages[:, None])
+    return np.where(rollouts.mask, of_token, 0.0)
 
 
 def in_shares(rollouts: CreditedRollouts, weights: NDArray[np.float64]) -> NDArray[np.float64]:
     """The group advantage in shares of non-negative weights (B, N) of segments; equal where all are 0: (B, T)."""
     scored = (rollouts.segment >= 0) & rollouts.mask
     padded = np.pad(weights, ((0, 0), (0, 1)))
-    laid = np.where(scored, np.take_along_axis(padded, np.maximum(rollouts.segment, 0), axis=1), 0.0)
-    mean = laid.sum(axis=1, keepdims=True) / np.maximum(scored.sum(axis=1, keepdims=True), 1)
-    share = np.where(scored & (mean > 0), laid / np.where(mean > 0, mean, 1.0), 1.0)
+    weight = np.where(scored, np.take_along_axis(padded, np.maximum(rollouts.segment, 0), axis=1), 0.0)
+    mean = weight.sum(axis=1, keepdims=True) / np.maximum(scored.sum(axis=1, keepdims=True), 1)
+    share = np.where(scored & (mean > 0), weight / np.where(mean > 0, mean, 1.0), 1.0)
     return np.where(rollouts.mask, rollouts.advantages[:, None] * share, 0.0)
 
 

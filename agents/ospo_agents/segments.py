@@ -53,7 +53,7 @@ _ABBREVIATIONS = frozenset(("approx", "dr", "incl", "mr", "mrs", "ms", "st", "vs
 
 
 class _Word(NamedTuple):
-    """A word: where it starts and ends, and how many runs of letters and digits it joins."""
+    """A word's first character, the character after its last, and how many runs of letters and digits it joins."""
 
     start: int
     end: int
@@ -81,15 +81,15 @@ def phrases(text: str, max_words: int = 3) -> list[tuple[int, int]]:
     """
     if max_words < 1:
         raise AgentError(f"expected max_words of at least 1, but got {max_words}")
-    found = _words(text, max_words)
+    text_words = _words(text, max_words)
     cuts = []
     runs, opened = 0, False  # runs in this phrase; whether it holds a word that is not a stop word
-    for index, word in enumerate(found):
+    for index, word in enumerate(text_words):
         stop = text[word.start : word.end].casefold() in STOP_WORDS
         if index:
-            gap = text[found[index - 1].end : word.start]
+            gap = text[text_words[index - 1].end : word.start]
             if (stop and opened) or runs + word.runs > max_words or _separates(gap):
-                cuts.append(_boundary(found[index - 1].end, gap))
+                cuts.append(_boundary(text_words[index - 1].end, gap))
                 runs, opened = 0, False
         runs += word.runs
         opened = opened or not stop
@@ -125,9 +125,8 @@ def sentences(text: str) -> list[tuple[int, int]]:
     >>> [text[a:b] for text in ["Light. Warm, too!  For rain"] for a, b in sentences(text)]
     ['Light.', ' Warm, too!', '  For rain']
     """
-    found = _words(text, len(text))
     cuts = []
-    for before, after in pairwise(found):
+    for before, after in pairwise(_words(text, len(text))):
         gap = text[before.end : after.start]
         if _SENTENCE_END.search(gap) and not _abbreviated(text, before, gap):
             cuts.append(_boundary(before.end, gap))
@@ -181,13 +180,14 @@ def unions(fine: Spans, coarse: Spans) -> list[list[int]]:
 
 
 def decision_points(text: str, spans: Spans) -> list[int]:
-    """How much of a text must be read before the end of each of its segments is certain.
+    """How many characters of a text must be read before the end of each of its segments is certain.
 
-    Whether a word opens a new phrase shows when the next one has begun (``for`` may become ``formal``). Credit that
-    is to be a potential must not use an end earlier than that: see :func:`ospo_agents.advantages.potential`.
+    A word may still grow (``for`` into ``formal``), so that it opens a new phrase for certain only when the next word
+    has begun. Credit that serves as a potential (:func:`ospo_agents.advantages.potential`) must not use the end of a
+    segment earlier than that.
 
     Args:
-        text: What the spans tile.
+        text: The text that the spans tile.
         spans: Segments of the text, from a segmenter of this module; length N.
 
     Returns:
@@ -204,23 +204,23 @@ def decision_points(text: str, spans: Spans) -> list[int]:
 
 def _words(text: str, max_runs: int) -> list[_Word]:
     """Words in order; at most ``max_runs`` runs of letters and digits are joined in one."""
-    found: list[_Word] = []
+    text_words: list[_Word] = []
     for match in _ATOM.finditer(text):
         start, end = match.span()
-        if found and start > found[-1].end:
-            last = found[-1]
+        if text_words and start > text_words[-1].end:
+            last = text_words[-1]
             gap = text[last.end : start]
             voiced = text[start] in _VOICING
             if voiced or (not _is_cjk(text[last.end - 1]) and not _is_cjk(text[start])):
                 if all(unicodedata.category(character) in ("Mn", "Mc", "Me", "Cf") for character in gap):
-                    found[-1] = _Word(last.start, end, last.runs)
+                    text_words[-1] = _Word(last.start, end, last.runs)
                     continue
                 numeric = gap in (".", ",") and text[last.end - 1].isdigit() and text[start].isdigit()
                 if (gap in _JOINERS or numeric) and last.runs < max_runs:
-                    found[-1] = _Word(last.start, end, last.runs + 1)
+                    text_words[-1] = _Word(last.start, end, last.runs + 1)
                     continue
-        found.append(_Word(start, end, 1))
-    return found
+        text_words.append(_Word(start, end, 1))
+    return text_words
 
 
 def _is_cjk(character: str) -> bool:
@@ -228,7 +228,7 @@ def _is_cjk(character: str) -> bool:
 
 
 def _separates(gap: str) -> bool:
-    """Whether what stands between two words parts two phrases: punctuation, a bar, or a line break."""
+    """Whether the characters between two words separate two phrases: punctuation, a bar, or a line break."""
     return any(
         character in "|\n\r\u2028\u2029" or (character not in _SOFT and unicodedata.category(character).startswith("P"))
         for character in gap
@@ -244,7 +244,7 @@ def _abbreviated(text: str, word: _Word, gap: str) -> bool:
 
 
 def _boundary(start: int, gap: str) -> int:
-    """Where two segments meet, given the characters between their words."""
+    """The character at which two segments meet, from the end of a word and the characters up to the next."""
     space = re.search(r"\s", gap)
     return start + (space.start() if space else len(gap))
 

@@ -1,4 +1,4 @@
-"""Where the time of a training step goes."""
+"""Stopwatch of the stages of a training step."""
 
 import contextlib
 import time
@@ -8,12 +8,12 @@ __all__ = ["Stopwatch"]
 
 
 class Stopwatch:
-    """Seconds spent in named stages. Stages nest: an inner one's time is not counted in the outer.
+    """Seconds spent in named stages. Stages nest: the time of an inner stage is not counted in the outer one.
 
     Args:
         stages: Names, all of them reported whether they ran or not.
-        settle: Called before each reading of the clock, so that work still queued on a device counts where it was
-            asked for.
+        settle: Called before each reading of the clock; it waits for work that is still queued on a device, so that
+            the stage that queued it is charged.
         clock: Seconds that never decrease.
 
     >>> times = iter([0.0, 1.0, 3.0, 7.0])
@@ -38,13 +38,13 @@ class Stopwatch:
 
     @contextlib.contextmanager
     def __call__(self, stage: str) -> Iterator[None]:
-        """Count the time inside ``with`` as that stage's."""
-        self._turn()
+        """Count the time inside ``with`` for a stage."""
+        self._charge()
         self._running.append(stage)
         try:
             yield
         finally:
-            self._turn()
+            self._charge()
             self._running.pop()
 
     def take(self) -> dict[str, float]:
@@ -53,8 +53,8 @@ class Stopwatch:
         self._seconds = dict.fromkeys(taken, 0.0)
         return taken
 
-    def _turn(self) -> None:
-        """Credit the time since the last turn to the innermost stage."""
+    def _charge(self) -> None:
+        """Add the time since the last reading of the clock to the innermost stage."""
         self._settle()
         now = self._clock()
         if self._running:

@@ -1,11 +1,10 @@
-"""OSPO on TRL's GRPO trainer: the same rollouts, rewards and loss; only the advantages' second dimension is ours.
+"""OSPO on TRL's GRPO trainer: TRL's rollouts, rewards and loss, with an advantage for each token.
 
-Two methods of ``trl.GRPOTrainer`` are changed: where rewards are computed (to value coalitions and keep each
-segment's credit) and where a generation batch is finished (to lay the credit on tokens). Two more are only timed.
-TRL's loss takes advantages of shape (B, T) as they are. The mathematics stands in ``ospo_agents.credit`` and
-``ospo_agents.advantages``. Sampling (transformers, vLLM), LoRA, KL to a reference, precision and several processes are
-TRL's; each process values the coalitions of its own rollouts, and statistics of a group are over the rollouts of all
-processes.
+Two methods of ``trl.GRPOTrainer`` are extended: the one that computes rewards (credit is assigned to segments there)
+and the one that finishes a generation batch (credit is laid on tokens there). Two more are only timed. TRL's loss takes
+advantages of shape (B, T) as they are. The mathematics is in ``ospo_agents.credit`` and ``ospo_agents.advantages``.
+Sampling (transformers, vLLM), LoRA, KL to a reference, precision and several processes are TRL's. Each process values
+the coalitions of its own rollouts; statistics of a group are over the rollouts of all processes.
 
 Departures from the published procedure (arXiv 2601.08403):
 
@@ -49,22 +48,22 @@ __all__ = ["OSPOConfig", "OSPOTrainer"]
 
 @dataclass
 class OSPOConfig(GRPOConfig):  # type: ignore[misc]  # TRL ships no types
-    """``trl.GRPOConfig`` with the choices that OSPO adds.
+    """``trl.GRPOConfig`` with the settings that OSPO adds.
 
     Attributes:
-        segmenter: What the players are: a name in ``ospo_agents.segments.SEGMENTERS``.
-        solution: What gives each its credit: a name in ``ospo_agents.credit.SOLUTIONS``.
+        segmenter: Name in ``ospo_agents.segments.SEGMENTERS``; it cuts a rewrite into the players of the game.
+        solution: Name in ``ospo_agents.credit.SOLUTIONS``; it divides the reward among the players.
         solution_settings: Keyword arguments of the solution.
-        redistribution: What makes token advantages of it: a name in ``ospo_agents.advantages.REDISTRIBUTIONS``.
+        redistribution: Name in ``ospo_agents.advantages.REDISTRIBUTIONS``; it turns credit into token advantages.
         redistribution_settings: Keyword arguments of the redistribution.
         credit_separators: Whether tokens without a letter or digit get their segment's credit too, as published,
-            instead of the group advantage (:func:`ospo_agents.alignment.separators` says why not).
+            instead of the group advantage (:func:`ospo_agents.alignment.separators` gives the reason for the default).
     """
 
-    segmenter: str = field(default="phrases", metadata={"help": "what the players are"})
-    solution: str = field(default="sampled_shapley", metadata={"help": "what gives each its credit"})
+    segmenter: str = field(default="phrases", metadata={"help": "how a rewrite is cut into segments"})
+    solution: str = field(default="sampled_shapley", metadata={"help": "how the reward is divided among segments"})
     solution_settings: dict[str, Any] = field(default_factory=dict, metadata={"help": "settings of the solution"})
-    redistribution: str = field(default="additive", metadata={"help": "what makes token advantages of credit"})
+    redistribution: str = field(default="additive", metadata={"help": "how credit becomes token advantages"})
     redistribution_settings: dict[str, Any] = field(
         default_factory=dict, metadata={"help": "settings of the redistribution"}
     )
@@ -73,11 +72,11 @@ class OSPOConfig(GRPOConfig):  # type: ignore[misc]  # TRL ships no types
 
 @dataclass(frozen=True)
 class _Rollout:
-    """One completion after scoring: what processes exchange.
+    """One completion after scoring, as processes exchange it.
 
     Attributes:
         reward: Worth of the whole rewrite; 0 for a malformed completion.
-        credit: float64 (N,), one a segment.
+        credit: float64 (N,), credit of each segment.
         tokens: The segment of each completion token.
     """
 
@@ -88,37 +87,38 @@ class _Rollout:
 
 @dataclass(frozen=True)
 class _TimedTask:
-    """The coalition values of a task, whose time counts as scoring."""
+    """Coalition values of a task; the time that they take counts as scoring."""
 
     task: CoalitionTask
     timed: Callable[[str], contextlib.AbstractContextManager[None]]
 
     def coalition_values(self, *arguments: Any) -> list[NDArray[np.float64]]:
+        """The task's own values."""
         with self.timed("scoring"):
             return self.task.coalition_values(*arguments)
 
 
 class OSPOTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL ships no types
-    """GRPO whose advantages say which segment of the rewrite earned the reward.
+    """GRPO with advantages that follow the credit of each segment of the rewrite.
 
-    Logged at each step, beside what TRL logs: ``segments`` a rollout, ``credit_spread``, ``evaluations/*`` since the
+    Each step logs, beside TRL's metrics: ``segments`` a rollout, ``credit_spread``, ``evaluations/*`` since the
     start in all processes, and this process's seconds: ``time/generation``, ``time/scoring`` (rewards and coalitions),
     ``time/credit`` (segments, solution, advantages) and ``time/update`` (the rest of TRL's ``step_time``: reference and
     old log-probabilities, forward, backward; the optimiser's own step lies outside it).
 
     Args:
         model: The policy, a causal LM. For ``beta`` above 0 without an adapter, TRL reads the reference from the
-            directory or hub id that the model is named after; :func:`ospo_agents.policies.language_model.save_policy`
-            keeps that name true.
-        task: Gives prompts, rewards and coalition values.
-        prompt_format: How prompts are put and rewrites found.
-        args: Settings.
+            directory or hub id in the model's ``name_or_path``, which
+            :func:`ospo_agents.policies.language_model.save_policy` keeps up to date.
+        task: Source of prompts, rewards and coalition values.
+        prompt_format: How a prompt becomes a conversation, and where in a completion the rewrite stands.
+        args: Settings of TRL and of OSPO.
         processing_class: The policy's tokenizer.
         **trainer_arguments: Passed to ``trl.GRPOTrainer``: ``callbacks``, ``optimizers``, ``peft_config``, ...
 
     Raises:
         AgentError: A name or a setting of segmenter, solution or redistribution is unknown, importance is sampled by
-            sequence, or a reference is asked for and the policy is on no disk.
+            sequence, or ``beta`` asks for a reference and the policy was never saved.
     """
 
     def __init__(
@@ -139,8 +139,8 @@ class OSPOTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL ships no types
         adapted = isinstance(model, PeftModel) or trainer_arguments.get("peft_config") is not None
         if args.beta and not adapted and not model.name_or_path:
             raise AgentError(
-                f"beta {args.beta} needs a reference, which is read from disk, but the policy is on none; "
-                "call save_policy first"
+                f"beta {args.beta} needs a reference, which is read from disk, but the policy was never saved; "
+                "call ospo_agents.policies.language_model.save_policy first"
             )
         self.task = task
         self.prompt_format = prompt_format
@@ -161,7 +161,7 @@ class OSPOTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL ships no types
         )
 
     def training_step(self, *arguments: Any) -> torch.Tensor:
-        """TRL's step of one micro-batch, timed."""
+        """TRL's step of one micro-batch, with its time logged."""
         with self._watch("update"):
             loss: torch.Tensor = super().training_step(*arguments)
         if self._step % self.current_gradient_accumulation_steps == 0:
@@ -195,11 +195,11 @@ class OSPOTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL ships no types
         return output
 
     def _timed(self, stage: str) -> contextlib.AbstractContextManager[None]:
-        """Counts the time of a stage of training; evaluation is not counted."""
+        """Count the time of a stage of training; evaluation is not counted."""
         return self._watch(stage) if self.model.training else contextlib.nullcontext()
 
     def _credit(self, prompt_ids: Sequence[str], completion_ids: Sequence[list[int]]) -> list[_Rollout]:
-        """This process's rollouts with the credit of their segments."""
+        """Rollouts of this process, with the credit of their segments."""
         answers = [
             find_answer(self.processing_class, token_ids, self.prompt_format.answer_span)
             for token_ids in completion_ids
@@ -242,11 +242,11 @@ class OSPOTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL ships no types
         return torch.from_numpy(local).to(advantages) * mask
 
     def _log(self, credit: NDArray[np.float64]) -> None:
-        """What TRL does not log: segments a rollout, spread of credit, evaluations since training began."""
+        """Log segments a rollout, spread of credit, and evaluations since training began."""
         logged = self._metrics["train"]
-        known = credit[~np.isnan(credit)]
-        logged["segments"].append(len(known) / len(credit))
-        logged["credit_spread"].append(float(known.std()) if len(known) else 0.0)
+        values = credit[~np.isnan(credit)]
+        logged["segments"].append(len(values) / len(credit))
+        logged["credit_spread"].append(float(values.std()) if len(values) else 0.0)
         counters: list[dict[str, int]] = gather_object([dict(self.task.counters)])
         for name in counters[0]:
             logged[f"evaluations/{name}"].append(float(sum(count[name] for count in counters)))

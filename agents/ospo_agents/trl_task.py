@@ -1,4 +1,4 @@
-"""A task as TRL sees it: a data set of prompts and a reward function."""
+"""A task in TRL's terms: data sets of prompts and demonstrations, and a reward function."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,7 +14,11 @@ __all__ = ["TaskReward", "demonstration_dataset", "prompt_dataset"]
 
 
 def prompt_dataset(task: Task, prompt_format: PromptFormat, split: str = "train") -> Dataset:
-    """The prompts of a split as TRL's conversational rows: ``prompt`` and ``prompt_id``."""
+    """Prompts of a split as TRL's conversational rows: ``prompt`` and ``prompt_id``.
+
+    Raises:
+        AgentError: The split has no prompts.
+    """
     ids, prompts = task.prompts(split)
     if not ids:
         raise AgentError(f"expected prompts in the split {split!r}, but it has none; prepare more data")
@@ -27,7 +31,11 @@ def prompt_dataset(task: Task, prompt_format: PromptFormat, split: str = "train"
 
 
 def demonstration_dataset(task: Task, prompt_format: PromptFormat) -> Dataset:
-    """The task's demonstrations as TRL's conversational rows: ``prompt`` and ``completion``."""
+    """Demonstrations of a task as TRL's conversational rows: ``prompt`` and ``completion``.
+
+    Raises:
+        AgentError: The task has none.
+    """
     prompts = dict(zip(*task.prompts("train"), strict=True))
     demonstrations = task.demonstrations()
     if not demonstrations:
@@ -44,12 +52,12 @@ def demonstration_dataset(task: Task, prompt_format: PromptFormat) -> Dataset:
 
 
 class TaskReward:
-    """The reward function that TRL calls: the worth of each rewrite; a malformed completion earns 0.
+    """Reward function for TRL: the worth of each rewrite; a malformed completion earns 0.
 
     Args:
         task: Scores the rewrites.
         prompt_format: Finds the rewrite in a completion.
-        tokenizer: Decodes completions, so that a rewrite is the same characters wherever it is looked at.
+        tokenizer: Decodes completions, so that a rewrite has the same characters here and where credit is assigned.
     """
 
     __name__ = "task_reward"

@@ -1,4 +1,7 @@
-"""One rewrite explained: what each segment earned, and how the ranking changed. What explain.py and report.py show."""
+"""Explanation of one rewrite: the credit of each segment, and the rankings before and after.
+
+The programs ``explain`` and ``report`` show it.
+"""
 
 import math
 from collections.abc import Sequence
@@ -15,7 +18,8 @@ from ospo_env.text import clean_text
 __all__ = ["Explanation", "Row", "Segment", "credit_colour", "explain"]
 
 _SEED = 0  # of sampled coalitions
-_NEUTRAL, _POSITIVE, _NEGATIVE = (247, 247, 247), (92, 165, 226), (243, 156, 62)  # told apart by the colour-blind
+# Colours that colour-blind readers can tell apart.
+_NEUTRAL, _POSITIVE, _NEGATIVE = (247, 247, 247), (92, 165, 226), (243, 156, 62)
 
 
 @dataclass(frozen=True)
@@ -26,8 +30,9 @@ class Segment:
         start: Its first character.
         end: The character after its last.
         text: Its characters.
-        credit: What it earned, in the metric's unit.
-        error: Standard error of credit that is estimated from random orders; None where it is not, or unknown.
+        credit: Its credit, in the metric's unit.
+        error: Standard error of credit that is estimated from random orders; None where credit is exact, or the error
+            is unknown.
     """
 
     start: int
@@ -60,26 +65,26 @@ class Row:
 
 @dataclass(frozen=True)
 class Explanation:
-    """A rewrite of one prompt, explained.
+    """Explanation of a rewrite of one prompt.
 
     Attributes:
         prompt_id: Id of the prompt.
-        prompt: What a policy reads.
-        query: What the shopper typed.
+        prompt: The text that a policy reads.
+        query: The query as the shopper typed it.
         text: The rewrite.
-        metric: The metric that is the worth.
-        segmenter: What cut the text.
-        solution: What gave the credit.
-        coalitions: How many subsets of the segments it valued.
+        metric: Name of the metric that gives worths.
+        segmenter: Name of the segmenter.
+        solution: Name of the solution of the game.
+        coalitions: Number of distinct subsets of the segments that credit was computed from.
         segments: The segments in order, with their credit.
-        worth: Worth of the rewrite, which is what ``env.step`` returns for it.
+        worth: Worth of the rewrite, equal to the reward of ``env.step``.
         query_worth: Worth of the raw query.
-        words_beyond_cap: Words of the rewrite that do not count.
+        words_beyond_cap: Words of the rewrite beyond the word cap, which do not count.
         relevant: Documents of full gain among all judged ones of the query.
         ranked: Documents that the rewrite matches.
         query_ranked: Documents that the raw query matches.
-        after: The best of the rewrite's ranking.
-        before: The best of the raw query's ranking.
+        after: Top of the rewrite's ranking.
+        before: Top of the raw query's ranking.
     """
 
     prompt_id: str
@@ -112,19 +117,19 @@ class Explanation:
 
     @property
     def sum_in_words(self) -> str:
-        """Whether the sum is the worth, said for a reader."""
+        """A phrase that tells a reader whether the sum is the worth."""
         if self.efficient:
             return "the sum, which is the worth"
         return f"the sum; the worth is {self.worth:.3f}, which {self.solution} does not divide up"
 
     @property
     def gain(self) -> float:
-        """How much more than the raw query the rewrite is worth."""
+        """Worth of the rewrite less that of the raw query."""
         return self.worth - self.query_worth
 
     @property
     def method(self) -> str:
-        """How credit was found, in words."""
+        """A phrase that tells a reader how credit was computed."""
         possible = 2 ** len(self.segments)
         share = f"all {possible:,}" if self.coalitions == possible else f"{self.coalitions:,} of {possible:,}"
         return f"{self.solution} of {len(self.segments)} {self.segmenter}, from {share} coalitions"

@@ -148,9 +148,9 @@ class TestRuns:
         if arguments.algo == "ospo":  # rewrites have up to 16 segments
             make_solution(arguments.solution, **arguments.solution_settings).plan(16, [list(range(16))])
 
-    @pytest.mark.parametrize("name", accuracy.SOLVED)
+    @pytest.mark.parametrize("name", accuracy.COMPARED_SOLUTIONS)
     def test_every_solution_of_the_accuracy_part_covers_long_rewrites(self, name):
-        solution, settings = accuracy.SOLVED[name]
+        solution, settings = accuracy.COMPARED_SOLUTIONS[name]
         assert len(make_solution(solution, **settings).plan(16, [list(range(16))])) <= 2**16
 
     def test_labels(self):

@@ -1,4 +1,4 @@
-"""Credit: what a solution of the cooperative game gives each segment.
+"""Credit: the share of the reward that a solution of the cooperative game gives each segment.
 
 A game is a callable ``bool (C, N) -> float (C,)``; segments are its N players. ``shapley_values(game, n)`` and its
 kind solve a game at once; :data:`SOLUTIONS` and :func:`make_solution` give the same in two steps, ``plan`` and

@@ -1,4 +1,4 @@
-"""Coalitions as rows of a boolean matrix: made, found again by content, and checked."""
+"""Coalitions as rows of a boolean matrix: how they are made, looked up by content, and checked."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
@@ -29,7 +29,7 @@ Worths: TypeAlias = NDArray[np.float64]
 """Worth of each coalition: float64 (C,)."""
 
 Credit: TypeAlias = NDArray[np.float64]
-"""What each player is given: float64 (N,)."""
+"""Credit of each player: float64 (N,)."""
 
 Unions: TypeAlias = Sequence[Sequence[int]]
 """A coalition structure: a partition of ``range(N)``, one sequence of players a union."""
@@ -86,14 +86,14 @@ def partition(unions: Unions, n: int) -> list[NDArray[np.int64]]:
 
 
 def require_unions(unions: Unions | None) -> Unions:
-    """The unions that an Owen form needs; :class:`AgentError` where there are none."""
+    """Unions, which an Owen form needs; :class:`AgentError` for None."""
     if unions is None:
-        raise AgentError("expected unions (lists of players), but got none; choose a coarser segmenter for the unions")
+        raise AgentError("expected unions (lists of players), but got none; ospo_agents.segments.unions makes them")
     return unions
 
 
 class WorthTable:
-    """Worths found by what a coalition holds, whatever the order of rows.
+    """Table of worths, looked up by the members of a coalition, whatever the order of rows.
 
     Args:
         coalitions: bool (C, N); a row may stand twice.
@@ -112,7 +112,7 @@ class WorthTable:
             raise AgentError("expected one worth for each coalition, but equal coalitions came with different worths")
 
     def contains(self, coalitions: Coalitions) -> NDArray[np.bool_]:
-        """Which rows of bool (..., N) have a worth: bool (...,)."""
+        """Whether each coalition of bool (..., N) has a worth: bool (...,)."""
         return self._find(coalitions)[1]
 
     def __call__(self, coalitions: Coalitions) -> NDArray[np.float64]:
@@ -121,9 +121,9 @@ class WorthTable:
         Raises:
             AgentError: A coalition has no worth in the table.
         """
-        index, found = self._find(coalitions)
-        if not found.all():
-            missing = np.flatnonzero(coalitions[~found][0]).tolist()
+        index, present = self._find(coalitions)
+        if not present.all():
+            missing = np.flatnonzero(coalitions[~present][0]).tolist()
             raise AgentError(
                 f"expected the worth of the coalition {missing} among {len(self._keys)} coalitions, but it is missing; "
                 "solve needs every coalition of the plan"
@@ -133,8 +133,8 @@ class WorthTable:
     def _find(self, coalitions: Coalitions) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
         keys = _keys(coalitions.reshape(-1, self.n))
         index = np.minimum(np.searchsorted(self._keys, keys), max(len(self._keys) - 1, 0))
-        found = self._keys[index] == keys if len(self._keys) else np.zeros(len(keys), dtype=bool)
-        return index.reshape(coalitions.shape[:-1]), found.reshape(coalitions.shape[:-1])
+        present = self._keys[index] == keys if len(self._keys) else np.zeros(len(keys), dtype=bool)
+        return index.reshape(coalitions.shape[:-1]), present.reshape(coalitions.shape[:-1])
 
 
 def check_worths(coalitions: Coalitions, worths: ArrayLike) -> tuple[Coalitions, NDArray[np.float64]]:

@@ -1,4 +1,4 @@
-"""Credit from single marginals: what a text loses without a segment, and what each segment adds to those before."""
+"""Credit from single marginals: the loss without a segment, and the gain over the segments before it."""
 
 import numpy as np
 

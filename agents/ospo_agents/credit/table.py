@@ -34,10 +34,10 @@ __all__ = [
 
 
 class Plan(Protocol):
-    """Which coalitions of n players to value: bool (C, n), (0, 0) for none."""
+    """The coalitions of n players to value: bool (C, n), (0, 0) for no players."""
 
     def __call__(self, n: int, unions: Unions | None = None, seed: int = 0) -> Coalitions:
-        """The coalitions; unions and seed are ignored by solutions that have no use for them."""
+        """The coalitions. Solutions that need no unions or no seed ignore them."""
         ...
 
 
@@ -63,8 +63,8 @@ class Solution:
 
     Attributes:
         name: Its name in the table.
-        plan: From a number of players to the coalitions to value.
-        solve: From their worths to credit.
+        plan: A number of players to the coalitions to value.
+        solve: Those coalitions and their worths to credit.
         solve_with_error: The same with a standard error, for sampled solutions; None for exact ones.
     """
 

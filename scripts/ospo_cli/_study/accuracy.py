@@ -1,6 +1,6 @@
-"""Credit against the generator's ground truth: does credit tell phrases of the latent intent from all others?
+"""Accuracy of credit against the sample's ground truth: does it separate phrases of the latent intent from others?
 
-A policy after its warm start rewrites the queries of a split, several times each. The sample's generator knows each
+A policy after its warm start rewrites the queries of a split, several times each. The sample's generator records each
 query's latent intent as catalogue phrases, so every segment is right or wrong. Worths come from the retriever of
 training alone.
 """
@@ -27,12 +27,12 @@ from ospo_cli._study.cells import open_cell
 from ospo_cli._study.numbers import area_under_roc, area_within_groups
 from ospo_cli._study.plan import Cell
 
-__all__ = ["LAID", "SOLVED", "matches_intent", "measure_accuracy"]
+__all__ = ["COMPARED_REDISTRIBUTIONS", "COMPARED_SOLUTIONS", "matches_intent", "measure_accuracy"]
 
 GROUP = 8
-_SOLVED_AT_ONCE = 64  # rollouts; the plans of longer ones are large
+_ROLLOUTS_AT_ONCE = 64  # in one call of assign_credit, since exact plans are large
 
-SOLVED: dict[str, tuple[str, dict[str, Any]]] = {
+COMPARED_SOLUTIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "shapley": ("shapley", {}),
     "sampled Shapley, 512": ("sampled_shapley", {}),
     "sampled Shapley, 64": ("sampled_shapley", {"budget": 64}),
@@ -46,7 +46,7 @@ SOLVED: dict[str, tuple[str, dict[str, Any]]] = {
 }
 """Solutions by their names in the table. Exact Shapley covers rollouts of at most 16 segments: all of these tasks."""
 
-LAID: dict[str, tuple[str, str, dict[str, Any]]] = {
+COMPARED_REDISTRIBUTIONS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "additive": ("sampled Shapley, 512", "additive", {}),
     "signed": ("sampled Shapley, 512", "signed", {}),
     "return to go": ("sampled Shapley, 512", "return_to_go", {}),
@@ -55,7 +55,7 @@ LAID: dict[str, tuple[str, str, dict[str, Any]]] = {
     "published: contiguous, prop of min-max": ("contiguous (published)", "prop", {"scaling": "minmax"}),
     "potential of prefixes": ("prefix", "potential", {}),
 }
-"""Redistributions by their names in the table: the credit that is laid on tokens, and how."""
+"""Redistributions by their names in the table: the solution, the redistribution and its settings."""
 
 
 def measure_accuracy(cell: Cell, warm: Path, path: Path) -> None:
@@ -89,15 +89,15 @@ def measure_accuracy(cell: Cell, warm: Path, path: Path) -> None:
         "right": float(flat.mean()),
         "credit": {},
     }
-    for name, (solution, settings) in SOLVED.items():
+    for name, (solution, settings) in COMPARED_SOLUTIONS.items():
         credit[name], evaluations = _solve(task, ids, texts, make_solution(solution, **settings))
         values = np.concatenate(credit[name])
         report["credit"][name] = {**_areas(values, flat, queries), "evaluations": evaluations}
     rewards = task.rewards(ids, texts)
     tokens = [_token_map(tokenizer, text, tiles) for text, tiles in zip(texts, spans, strict=True)]
     report["advantages"] = {
-        name: _token_areas(tokens, labels, rewards, credit[solved], make_redistribution(laid, **settings))
-        for name, (solved, laid, settings) in LAID.items()
+        name: _token_areas(tokens, labels, rewards, credit[solution], make_redistribution(redistribution, **settings))
+        for name, (solution, redistribution, settings) in COMPARED_REDISTRIBUTIONS.items()
     }
     report["advantages"]["grpo"] = _token_areas(tokens, labels, rewards, credit["shapley"], _group_advantages)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -105,7 +105,7 @@ def measure_accuracy(cell: Cell, warm: Path, path: Path) -> None:
 
 
 def matches_intent(text: str, spans: Sequence[tuple[int, int]], intent: Sequence[str]) -> NDArray[np.bool_]:
-    """Which segments say a phrase of the intent, letters and digits compared.
+    """Whether each segment is a phrase of the intent, by its letters and digits.
 
     Args:
         text: A rewrite.
@@ -132,8 +132,8 @@ def _solve(
     """Credit of each rollout's segments, and the mean number of distinct coalitions a rollout."""
     credit: list[NDArray[np.float64]] = []
     evaluations = 0
-    for first in range(0, len(texts), _SOLVED_AT_ONCE):
-        some = slice(first, first + _SOLVED_AT_ONCE)
+    for first in range(0, len(texts), _ROLLOUTS_AT_ONCE):
+        some = slice(first, first + _ROLLOUTS_AT_ONCE)
         seeds = range(first, first + len(texts[some]))
         credited = assign_credit(task, ids[some], texts[some], segmenter=phrases, solution=solution, seeds=seeds)
         credit += [text.credit for text in credited]
@@ -142,7 +142,7 @@ def _solve(
 
 
 def _token_map(tokenizer: Any, text: str, spans: Sequence[tuple[int, int]]) -> TokenMap:
-    """The segment of each token of a rewrite, as in training."""
+    """Segment of each token of a rewrite, as in training."""
     token_ids = tokenizer(text, add_special_tokens=False)["input_ids"]
     return map_tokens(find_answer(tokenizer, token_ids, lambda completion: (0, len(completion))), spans)
 
@@ -154,7 +154,7 @@ def _token_areas(
     credit: Sequence[NDArray[np.float64]],
     redistribute: Any,
 ) -> dict[str, float]:
-    """How well the advantages of tokens tell those of right segments from those of wrong ones."""
+    """Areas under the ROC curve of token advantages, tokens of right segments against those of wrong ones."""
     lengths = np.array([len(rollout.segment) for rollout in tokens])
     width = max(lengths)
     segment = np.stack([_wide(rollout.segment, width, -1) for rollout in tokens])
@@ -181,7 +181,7 @@ def _wide(row: NDArray[np.int64], width: int, padding: int) -> NDArray[np.int64]
 
 
 def _group_advantages(rollouts: CreditedRollouts) -> NDArray[np.float64]:
-    """GRPO: each token its rollout's advantage."""
+    """GRPO: each token gets its rollout's advantage."""
     return np.where(rollouts.mask, rollouts.advantages[:, None], 0.0)
 
 
