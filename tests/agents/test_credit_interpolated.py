@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from ospo_agents import AgentError
+from ospo_agents.credit import game_model
 from ospo_agents.credit import interpolated as module
 from ospo_agents.credit.coalitions import all_coalitions
 from ospo_agents.credit.interpolated import interpolated_shapley_values, plan_pairs, solve_pairs
@@ -43,7 +44,7 @@ class TestClosedForms:
         for n, degree, distance in [(5, 0, 3), (5, 1, 2), (5, 3, 4), (6, 4, 1), (4, 4, 3)]:
             flipped = np.arange(n) < distance
             values = [(-1.0) ** flipped[list(subset)].sum() for subset in combinations(range(n), degree)]
-            assert module._krawtchouk(n, degree)[distance] == pytest.approx(np.mean(values))
+            assert game_model.krawtchouk(n, degree)[distance] == pytest.approx(np.mean(values))
 
     def test_the_posterior_mean_is_that_of_the_model_in_full(self):
         """The definition by brute force: Walsh coefficients as a Gaussian vector, conditioned on the differences."""
@@ -51,7 +52,7 @@ class TestClosedForms:
         coalitions = plan_pairs(n, 14, seed=3)
         game, _ = smooth_game(n, 0)
         credit, errors = solve_pairs(coalitions, game(coalitions))
-        shares = module._shares(n)
+        shares = game_model.shares(n)
         half = coalitions[::2]
         basis = walsh(n, half)
         prior = np.array([shares[len(subset)] / comb(n, len(subset)) for subset in basis])
@@ -70,7 +71,7 @@ class TestClosedForms:
         game, _ = smooth_game(5, 0)
         coalitions = plan_pairs(5, 14, seed=3)
         before = solve_pairs(coalitions, game(coalitions))[0]
-        monkeypatch.setattr(module, "_LINEAR_SHARE", 0.3)
+        monkeypatch.setattr(game_model, "_LINEAR", 0.1)
         assert np.abs(solve_pairs(coalitions, game(coalitions))[0] - before).max() > 1e-4
 
 

@@ -1,14 +1,7 @@
-"""Shapley values estimated by interpolating the game with a Gaussian process: Bayesian quadrature.
+"""Shapley values estimated by interpolating the game with the Gaussian process of ``credit.game_model``.
 
-The worth function is modelled as a random function whose Walsh coefficients are independent, with a variance that
-depends on their degree alone, so that the covariance of two worths depends on the Hamming distance of the coalitions.
-The Shapley value is a linear functional of the game, so its posterior mean given some worths is a closed form
-(A. O'Hagan, "Bayes-Hermite quadrature", 1991; C. E. Rasmussen, Z. Ghahramani, "Bayesian Monte Carlo", 2003). It depends
-on odd degrees only, so coalitions are valued in pairs, each with its complement, and the model is of half their
-difference.
-
-With x_j = -1 for a player j in the coalition T and 1 for others, w_d the share of degree d, and kappa_d(h; n) the
-Krawtchouk polynomial of degree d divided by its value at 0:
+The Shapley value depends on odd Walsh degrees only, so coalitions are valued in pairs, each with its complement, and
+the model is of half their difference g. With x_j = -1 for a player j in the coalition T and 1 for others:
 
 cov(g(S), g(T)) = sum over odd d of w_d kappa_d(|S xor T|; n)
 cov(phi_i, g(T)) = -2 / n * x_i * sum over odd d of w_d kappa_{d-1}(|T without i|; n - 1)
@@ -22,17 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ospo_agents.credit.coalitions import Credit, Game, Worths, WorthTable, check_players, evaluate
+from ospo_agents.credit.game_model import condition, distances, krawtchouk, shares
 from ospo_agents.errors import AgentError
 from ospo_agents.protocols import Coalitions
 
 __all__ = ["interpolated_shapley_values", "plan_pairs", "solve_pairs"]
-
-_LINEAR_SHARE = 0.8
-"""Share of degree 1 in the variance of worths."""
-_DECAY = 1 / 3
-"""Ratio of the shares of an odd degree and of the odd degree before it, from degree 5 on."""
-_HIGHEST_DEGREE = 15  # beyond it the share is below 1e-4
-_JITTER = 1e-10  # relative to the variance of a worth: keeps a nearly complete table solvable
 
 
 def interpolated_shapley_values(game: Game, n: int, budget: int = 512, seed: int = 0) -> tuple[Credit, Credit]:
@@ -98,43 +85,13 @@ def solve_pairs(coalitions: Coalitions, worths: Worths) -> tuple[Credit, Credit]
     # Of each pair the one with the first player, whichever of them was given.
     half = np.unique(np.vstack([grand, np.where(coalitions[:, :1], coalitions, ~coalitions)]), axis=0)
     differences = (table(half) - table(~half)) / 2
-    signs = 1.0 - 2.0 * half
-    distances = np.rint((n - signs @ signs.T) / 2).astype(np.intp)
-    shares = _shares(n)
-    by_distance = np.sum([share * _krawtchouk(n, degree) for degree, share in shares.items()], axis=0)
-    covariance = by_distance[distances]
-    covariance[np.diag_indices(len(half))] += _JITTER
+    odd = {degree: share for degree, share in shares(n).items() if degree % 2}
+    by_distance = np.sum([share * krawtchouk(n, degree) for degree, share in odd.items()], axis=0)
+    profile = np.sum([share * krawtchouk(n - 1, degree - 1) for degree, share in odd.items()], axis=0)
     others = half.sum(axis=1)[:, None] - half  # players besides i: (H, N)
-    profile = np.sum([share * _krawtchouk(n - 1, degree - 1) for degree, share in shares.items()], axis=0)
-    cross = -2 / n * signs * profile[others]
-    solved = np.linalg.solve(covariance, np.column_stack([differences, cross]))
-    credit: Credit = cross.T @ solved[:, 0]
-    scale = differences @ solved[:, 0] / len(half)  # the variance of a worth, by maximum likelihood
-    prior = 4 / n * sum(share / degree for degree, share in shares.items())
-    variance = scale * (prior - (cross * solved[:, 1:]).sum(axis=0))
-    return credit, np.sqrt(np.maximum(variance, 0.0))
-
-
-def _shares(n: int) -> dict[int, float]:
-    """Share of each odd degree in the variance of a worth; they sum to 1."""
-    degrees = range(1, min(n, _HIGHEST_DEGREE) + 1, 2)
-    raw = [_LINEAR_SHARE, *((1 - _LINEAR_SHARE) * (1 - _DECAY) * _DECAY**step for step in range(len(degrees) - 1))]
-    return {degree: share / sum(raw) for degree, share in zip(degrees, raw, strict=True)}
-
-
-def _krawtchouk(n: int, degree: int) -> NDArray[np.float64]:
-    """Krawtchouk polynomial at 0, ..., n, divided by its value at 0: float64 (n + 1,) in [-1, 1].
-
-    By the recurrence (n - d) kappa_{d+1}(h) = (n - 2 h) kappa_d(h) - d kappa_{d-1}(h).
-
-    >>> _krawtchouk(2, 2)
-    array([ 1., -1.,  1.])
-    """
-    distance = np.arange(n + 1)
-    before, value = np.zeros(n + 1), np.ones(n + 1)
-    for d in range(degree):
-        before, value = value, ((n - 2 * distance) * value - d * before) / (n - d)
-    return value
+    cross = -2 / n * (1.0 - 2.0 * half) * profile[others]
+    prior = np.full(n, 4 / n * sum(share / degree for degree, share in odd.items()))
+    return condition(by_distance[distances(half)], cross, prior, differences)
 
 
 def _allocate(n: int, pairs: int) -> dict[int, int]:
