@@ -74,7 +74,8 @@ FLOORS = {
     ],
     "ospo_agents.credit": [
         "coalitions",
-        "interpolated marginals sampled shapley_value windows",
+        "game_model marginals sampled shapley_value windows",
+        "interpolated state_value",
         "owen_value",
         "table",
         "__init__",

@@ -53,7 +53,8 @@ def krawtchouk(n: int, degree: int) -> NDArray[np.float64]:
 def distances(coalitions: NDArray[np.bool_]) -> NDArray[np.intp]:
     """Hamming distances of C coalitions of N players, (C, C)."""
     signs = 1.0 - 2.0 * coalitions
-    return np.rint((coalitions.shape[1] - signs @ signs.T) / 2).astype(np.intp)
+    counts: NDArray[np.intp] = np.rint((coalitions.shape[1] - signs @ signs.T) / 2).astype(np.intp)
+    return counts
 
 
 def condition(

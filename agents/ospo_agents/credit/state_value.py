@@ -106,7 +106,7 @@ def solve_state(coalitions: Coalitions, worths: Worths) -> tuple[Credit, Credit]
         return state_of_table(table(all_coalitions(n))), np.zeros(n)
     by_distance = np.sum([share * krawtchouk(n, degree) for degree, share in shares(n).items()], axis=0)
     effects = [_effects(by_distance, n, player) for player in range(n)]
-    before = np.cumsum(~distinct, axis=1) - ~distinct  # players before each that a coalition lacks
+    before: NDArray[np.int64] = np.cumsum(~distinct, axis=1) - ~distinct  # players before each that a coalition lacks
     after = distinct.sum(axis=1)[:, None] - np.cumsum(distinct, axis=1)  # players after each that it holds
     cross = np.stack(
         [effects[player][distinct[:, player].astype(int), before[:, player], after[:, player]] for player in range(n)],
