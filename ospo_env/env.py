@@ -72,7 +72,8 @@ class RewriteEnv(gym.Env[str, str]):
         split: The queries to draw from: ``"train"``, ``"validation"`` or ``"test"``.
         retriever: A registered name, ``"module:attribute"``, or an object.
         metric: The reward, for example ``"nDCG@10"`` or ``"RR"``.
-        max_words: Cap on the words of a rewrite; those beyond it are not scored.
+        max_words: Cap on the words of a rewrite; those beyond it are not scored. The raw query at the start of a
+            rewrite is never cut.
         candidates: What is ranked: ``"pool"``, the query's candidate pool, or ``"corpus"``, all documents, of which the
             best 1,000 count.
         render_mode: ``"ansi"`` lets :meth:`render` return the episode as text.

@@ -56,6 +56,7 @@ class Prompts:
             raise TypeError(f"expected PreparedData, as load_prepared returns it; got {type(data).__name__}")
         self.data = data
         self._row_of = {query_id: row for row, query_id in enumerate(data.queries["query_id"])}
+        self._queries: list[str] = data.queries["query"].to_list()
 
     def prompts(self, split: str) -> tuple[list[str], list[str]]:
         """Ids and texts of a split's prompts, in stored order.

@@ -20,7 +20,7 @@ from ospo_env.scoring.candidate_pools import CandidatePools
 from ospo_env.scoring.coalitions import check_coalitions, check_spans, cut_spans
 from ospo_env.scoring.corpus_scorer import CorpusScorer
 from ospo_env.scoring.pool_scorer import PoolScorer
-from ospo_env.text import cap_words, clean_text
+from ospo_env.text import cap_rewrite, clean_text
 
 __all__ = ["DEFAULT_METRICS", "RetrievalTask"]
 
@@ -34,8 +34,9 @@ _MOST_WORDS = 2**16  # sums of integer term weights are exact far beyond
 class RetrievalTask(Prompts):
     """Rewriting of queries for a frozen retriever; a rewrite earns the metric of the ranking that it brings.
 
-    Prompts are those of :class:`~ospo_env.prompts.Prompts`. A text is read up to the end of its ``max_words``-th word;
-    one that matches nothing earns 0. Lone surrogates are read as U+FFFD.
+    Prompts are those of :class:`~ospo_env.prompts.Prompts`. A text is read up to the end of its ``max_words``-th word,
+    but the raw query at its start is never cut. A text that matches nothing earns 0. Lone surrogates are read as
+    U+FFFD.
 
     Attributes:
         data: The data set.
@@ -194,9 +195,9 @@ class RetrievalTask(Prompts):
             for of_text, doc_ids, words in zip(values.T.tolist(), self._named(ranked), beyond, strict=True)
         ]
 
-    def words_beyond_cap(self, text: str) -> int:
-        """Words of a text that do not count, since they lie beyond the ``max_words``-th."""
-        return cap_words(text, self.max_words)[1]
+    def words_beyond_cap(self, prompt_ids: Sequence[str], texts: Sequence[str]) -> list[int]:
+        """For each of B texts the words that do not count, since they lie beyond the cap."""
+        return self._admit(prompt_ids, texts)[2]
 
     def _named(self, ranked: Sequence[NDArray[np.int32]]) -> list[tuple[str, ...]]:
         """Ids of ranked documents, from their rows."""
@@ -215,5 +216,8 @@ class RetrievalTask(Prompts):
             if not isinstance(text, str):
                 raise TypeError(f"expected text {b} to be a string; got {type(text).__name__}")
         rows = self._rows(prompt_ids)
-        capped = [cap_words(clean_text(text), self.max_words) for text in texts]
+        capped = [
+            cap_rewrite(clean_text(text), self.max_words, clean_text(self._queries[row]))
+            for row, text in zip(rows.tolist(), texts, strict=True)
+        ]
         return rows, [text for text, _ in capped], [beyond for _, beyond in capped]

@@ -12,7 +12,7 @@ import unicodedata
 from bisect import bisect_left
 from collections.abc import Sequence
 
-__all__ = ["cap_words", "clean_text", "cuts_between_words", "token_spans", "tokens"]
+__all__ = ["cap_rewrite", "cap_words", "clean_text", "cuts_between_words", "token_spans", "tokens"]
 
 _SINGLE = (  # ranges whose letters are words of their own
     "\u3005-\u3007\u3021-\u3029\u3031-\u3035\u3038-\u30ff\u3100-\u312f\u31a0-\u31bf\u31f0-\u31ff\u3400-\u4dbf"
@@ -74,6 +74,31 @@ def cap_words(text: str, max_words: int) -> tuple[str, int]:
     if len(spans) <= max_words:
         return text, 0
     return text[: spans[max_words - 1][1]], len(spans) - max_words
+
+
+def cap_rewrite(text: str, max_words: int, query: str) -> tuple[str, int]:
+    """As :func:`cap_words`, but for the raw query: at the start of a rewrite it is never cut.
+
+    So the raw query as a rewrite is scored whole, however long it is, and so is a long query with words behind it.
+
+    Args:
+        text: Any text.
+        max_words: At least 1.
+        query: The raw query.
+
+    Returns:
+        The text that counts, and the number of words that do not.
+
+    >>> cap_rewrite("warm red wool, blue silk", 2, "warm red wool"), cap_rewrite("red wool, blue", 2, "warm red wool")
+    (('warm red wool', 2), ('red wool', 1))
+    """
+    capped, beyond = cap_words(text, max_words)
+    if not beyond:
+        return text, 0
+    words = _WORD.findall(query)
+    if len(words) <= max_words or _WORD.findall(text)[: len(words)] != words:
+        return capped, beyond
+    return cap_words(text, len(words))
 
 
 def clean_text(text: str) -> str:

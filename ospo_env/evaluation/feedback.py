@@ -29,7 +29,8 @@ def feedback_policy(
 
     The interpolation with the query (Abdul-Jaleel et al. 2004) gives it a share of the words, since a text has no
     weights but repetition: the query stands in front, as often as comes nearest to its share of the cap and at least
-    once; then each other word once, up to the cap. A query that finds nothing, or that fills the cap, is left as it is.
+    once; then each other word once, up to the cap. A query that finds nothing, or that fills the cap, stays as it is,
+    however long.
 
     Args:
         task: Its retriever ranks, its documents are read; neither pools nor judgements are looked at.
@@ -38,7 +39,8 @@ def feedback_policy(
         interpolation: Share of the query, at least 0 and below 1.
 
     Returns:
-        A function of prompt ids and prompts, both of length B, that gives B texts within the cap.
+        A function of prompt ids and prompts, both of length B, that gives B texts: within the cap, but for longer
+        queries.
 
     Raises:
         TaskError: An argument is out of range; at a call, unknown prompt ids.
@@ -55,7 +57,7 @@ def feedback_policy(
     corpus /= max(corpus.sum(), 1.0)
 
     def rewrite(query: str) -> str:
-        text = cap_words(clean_text(query), task.max_words)[0]
+        text = clean_text(query)
         size = len(token_spans(text))
         with retriever_errors(task.retriever.name, "on ranking the corpus"):
             rows, scores = task.retriever.rank_corpus(text, documents)

@@ -41,7 +41,7 @@ def make_reference_policy(name: str, task: RetrievalTask, seed: int = 0) -> Refe
 
 
 def query_policy(task: RetrievalTask, seed: int = 0) -> ReferencePolicy:
-    """The raw query as rewrite: what the shopper typed, without the history."""
+    """The raw query as rewrite, without the history; the word cap does not cut it."""
 
     def policy(prompt_ids: Sequence[str], prompts: Sequence[str]) -> list[str]:
         return [task.query(prompt_id).query for prompt_id in prompt_ids]

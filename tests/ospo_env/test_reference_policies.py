@@ -35,7 +35,7 @@ def test_one_text_within_the_cap_for_each_prompt(task, name, split):
     texts = write(name, task, prompt_ids)
     assert len(texts) == len(prompt_ids)
     assert all(isinstance(text, str) for text in texts)
-    assert all(task.words_beyond_cap(text) == 0 for text in texts)
+    assert task.words_beyond_cap(prompt_ids, texts) == [0] * len(texts)
     assert write(name, task, []) == []
 
 

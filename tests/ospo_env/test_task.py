@@ -115,8 +115,8 @@ def test_segments_beyond_the_cap_are_null_players(name, tasks):
     np.testing.assert_array_equal(found, worths(capped, "q00", text, spans, without))
     assert found[-1] == capped.rewards(["q00"], ["blue wool red"])[0] == capped.rewards(["q00"], [text])[0]
     assert not np.array_equal(found, worths(tasks[name], "q00", text, spans, coalitions))  # negative control: no cap
-    assert capped.words_beyond_cap(text) == 3
-    assert tasks[name].words_beyond_cap(text) == 0
+    assert capped.words_beyond_cap(["q00"], [text]) == [3]
+    assert tasks[name].words_beyond_cap(["q00"], [text]) == [0]
 
 
 @each
