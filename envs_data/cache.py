@@ -33,12 +33,14 @@ class FileIdentity:
 
     Attributes:
         size: Size in bytes.
-        changed: Time of the last change of the content, in ns.
+        modified: Time of the last change of the content, in ns; any program can set it back.
+        changed: Time of the last change of content, name count or attributes, in ns; only the system's clock sets it.
         inode: Number of the file in its file system.
         device: Number of the file system.
     """
 
     size: int
+    modified: int
     changed: int
     inode: int
     device: int
@@ -51,7 +53,7 @@ class FileIdentity:
             OSError: The file does not exist or cannot be reached.
         """
         status = path.stat()
-        return cls(status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev)
+        return cls(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev)
 
 
 def remember(subject: str, files: Sequence[FileIdentity], fact: str) -> None:
@@ -65,7 +67,7 @@ def remember(subject: str, files: Sequence[FileIdentity], fact: str) -> None:
         files: Identities of the files, taken before they were read.
         fact: The fact.
     """
-    if max(file.changed for file in files) > time.time_ns() - _SETTLED:
+    if max(max(file.modified, file.changed) for file in files) > time.time_ns() - _SETTLED:
         return
     path = _fact_path(subject, files)
     partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
@@ -85,4 +87,4 @@ def recall(subject: str, files: Sequence[FileIdentity]) -> str | None:
 
 def _fact_path(subject: str, files: Sequence[FileIdentity]) -> Path:
     key = json.dumps([subject, [astuple(file) for file in files]])
-    return cache_directory() / "found" / hashlib.sha256(key.encode()).hexdigest()
+    return cache_directory() / "facts" / hashlib.sha256(key.encode()).hexdigest()

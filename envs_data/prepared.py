@@ -72,7 +72,7 @@ def load_prepared(path: str | Path) -> PreparedData:
     """Open a prepared directory and check that it is complete and unchanged.
 
     The first time, all bytes are read and all tables are checked. The result is remembered in the cache directory
-    (``$OSPO_CACHE_DIR``, or the user's) under the manifest and the size, time of change, inode and device of each
+    (``$OSPO_CACHE_DIR``, or the user's) under the manifest and the size, times of change, inode and device of each
     file; while these stay the same, the directory is opened without another check. The texts of a large corpus stay
     on disk and are read on demand.
 

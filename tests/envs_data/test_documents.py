@@ -1,14 +1,16 @@
 """Documents in memory and on disk are the same; what was found out about files holds as long as they do."""
 
+import dataclasses
 import os
 import pickle
 import time
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
-from envs_data import DataError, documents, load_prepared
+from envs_data import DataError, cache, documents, load_prepared
 from envs_data.cache import FileIdentity, recall, remember
 from envs_data.documents import Documents, corpus_digest, open_documents
 
@@ -80,14 +82,18 @@ def test_a_file_that_changed_is_noticed(large, change):
     assert "\n" not in str(caught.value)
 
 
+def settle(monkeypatch):
+    """Let ten seconds pass: unlike the time of modification, the time of change cannot be set back."""
+    monkeypatch.setattr(cache.time, "time_ns", lambda real=time.time_ns: real() + 10**10)
+
+
 def test_what_is_remembered_is_about_files_as_they_are(tmp_path, monkeypatch):
     monkeypatch.setenv("OSPO_CACHE_DIR", str(tmp_path / "cache"))
     file = tmp_path / "file"
     file.write_text("one")
     remember("a", [FileIdentity.of(file)], "too new")
     assert recall("a", [FileIdentity.of(file)]) is None
-    past = time.time_ns() - 10**10
-    os.utime(file, ns=(past, past))
+    settle(monkeypatch)
     remember("a", [FileIdentity.of(file)], "found")
     assert recall("a", [FileIdentity.of(file)]) == "found"
     assert recall("b", [FileIdentity.of(file)]) is None
@@ -95,15 +101,8 @@ def test_what_is_remembered_is_about_files_as_they_are(tmp_path, monkeypatch):
     file.write_text("two")
     assert recall("a", [FileIdentity.of(file)]) is None
     monkeypatch.setenv("OSPO_CACHE_DIR", str(file))  # no directory can be made there
-    os.utime(file, ns=(past, past))
     remember("a", [FileIdentity.of(file)], "found")
     assert recall("a", [FileIdentity.of(file)]) is None
-
-
-def settle(directory):
-    past = time.time_ns() - 10**10
-    for path in directory.iterdir():
-        os.utime(path, ns=(past, past))
 
 
 @pytest.mark.parametrize("in_memory", [0, 2**26])
@@ -121,7 +120,7 @@ def test_a_directory_is_checked_once(tmp_path, monkeypatch, in_memory):
         monkeypatch.setattr(f"envs_data.{module}.{name}", counted)
     load_prepared(path)
     assert len(checked) == 7
-    settle(path)
+    settle(monkeypatch)
     load_prepared(path)
     assert len(checked) == 14  # only now did the files look settled
     again = load_prepared(path)
@@ -135,3 +134,39 @@ def test_a_directory_is_checked_once(tmp_path, monkeypatch, in_memory):
     (path / "qrels.parquet").write_bytes(content[:-1] + b"?")
     with pytest.raises(DataError, match=r"qrels.parquet is not the file that manifest.json lists"):
         load_prepared(path)
+
+
+def overwrite(file, content):
+    """Write in place, then set the time of modification back."""
+    status = file.stat()
+    with file.open("r+b") as stream:
+        stream.write(content)
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert (file.stat().st_size, file.stat().st_mtime_ns) == (status.st_size, status.st_mtime_ns)
+
+
+def flipped(content, rng):
+    """The content with one other bit."""
+    changed = bytearray(content)
+    changed[rng.integers(len(changed))] ^= 1 << int(rng.integers(8))
+    return bytes(changed)
+
+
+def test_changes_that_keep_the_time_of_modification_are_noticed(tmp_path, monkeypatch):
+    from shop import write_shop
+
+    monkeypatch.setenv("OSPO_CACHE_DIR", str(tmp_path / "cache"))
+    path = tmp_path / "shop"
+    write_shop(path)
+    settle(monkeypatch)
+    files, rng = sorted(path.glob("*.parquet")), np.random.default_rng(0)
+    for trial in range(40):
+        load_prepared(path)  # is checked and remembered
+        file = files[trial % len(files)]
+        content, before = file.read_bytes(), FileIdentity.of(file)
+        overwrite(file, flipped(content, rng))
+        after = FileIdentity.of(file)
+        assert dataclasses.replace(after, changed=before.changed) == before != after  # nothing else shows the change
+        with pytest.raises(DataError, match=f"{file.name} is not the file that manifest.json lists"):
+            load_prepared(path)
+        overwrite(file, content)
