@@ -10,7 +10,7 @@ from envs_data import PreparedData
 from ospo_env.metrics import FULL_GAIN
 from ospo_env.text import clean_text
 
-__all__ = ["RankedDocument", "describe", "one_line", "render_episode"]
+__all__ = ["RankedDocument", "describe", "render_episode", "terminal_line"]
 
 _MAX_TITLE = 80
 _COMMANDS = re.compile(  # what a terminal takes for a command, and what turns the direction of the text after it
@@ -65,7 +65,7 @@ def render_episode(
 ) -> str:
     """The prompt and, once there is a rewrite, what it earned.
 
-    Full gain is marked ``*``, any other gain ``+``. Texts are shown as :func:`one_line` makes them.
+    Full gain is marked ``*``, any other gain ``+``. Texts are shown as :func:`terminal_line` makes them.
 
     Args:
         prompt: What the policy read.
@@ -86,23 +86,23 @@ def render_episode(
     nDCG@10  1.0000  (1 documents ranked)
       1 * Red shoe [d7]
     """
-    lines = [f"prompt   {one_line(prompt)}"]
+    lines = [f"prompt   {terminal_line(prompt)}"]
     if rewrite is not None:
         beyond = f"  ({words_beyond_cap} words beyond the cap)" if words_beyond_cap else ""
-        lines.append(f"rewrite  {one_line(rewrite)}{beyond}")
+        lines.append(f"rewrite  {terminal_line(rewrite)}{beyond}")
         lines.append(f"{metric:<8} {reward:.4f}  ({ranked} documents ranked)")
         for rank, document in enumerate(top, start=1):
-            title, doc_id = one_line(document.title)[:_MAX_TITLE], one_line(document.doc_id)
+            title, doc_id = terminal_line(document.title)[:_MAX_TITLE], terminal_line(document.doc_id)
             lines.append(f"{rank:>3} {document.mark} {title} [{doc_id}]")
     return "\n".join(lines)
 
 
-def one_line(text: str) -> str:
+def terminal_line(text: str) -> str:
     """A text of data or of a model as one line that a terminal shows and does not obey.
 
     White space becomes single spaces; control characters, marks of writing direction and lone surrogates become U+FFFD.
 
-    >>> one_line("red" + chr(10) + chr(27) + "[2Jshoe")
+    >>> terminal_line("red" + chr(10) + chr(27) + "[2Jshoe")
     'red \ufffd[2Jshoe'
     """
     return _COMMANDS.sub("\ufffd", " ".join(clean_text(text).split()))

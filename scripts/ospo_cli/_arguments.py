@@ -45,6 +45,11 @@ _DPO_KL = 0.1
 _SAVE_STEPS = 50
 _MAY_CHANGE = ("out", "overwrite", "resume", "save_steps")
 
+_EXAMPLES = (
+    "--preset demo --out runs/demo",
+    "--env OSPO-HM-v0 --algo grpo --steps 100 --seed 1 --out runs/grpo",
+)
+
 
 def parse(argv: Sequence[str] | None) -> Namespace:
     """The arguments, checked; a preset's, or those of the run to resume, stand where the command line says nothing."""
@@ -76,7 +81,7 @@ def recorded(arguments: Namespace) -> dict[str, Any]:
 
 
 def _parser() -> Parser:
-    parser = Parser(prog="train.py", description=_DESCRIPTION)
+    parser = Parser("train", description=_DESCRIPTION, examples=_EXAMPLES)
     parser.add_argument("--preset", help=f"named settings, which other arguments override: {_presets()}")
     parser.add_argument("--env", help="environment id, for example OSPO-ESCI-v0 (here or in the preset)")
     parser.add_argument("--data", type=Path, help="prepared directory; none means the embedded sample")

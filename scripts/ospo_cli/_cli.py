@@ -1,17 +1,35 @@
-"""What the programs share: arguments, opening a task, and how an error reaches the person who typed the command."""
+"""What all programs share: their arguments, and how output and errors reach the person who typed the command.
+
+Nothing that is slow to import is imported here, so that ``--help`` answers at once; :mod:`ospo_cli._tasks` opens tasks.
+"""
 
 import argparse
+import difflib
+import os
+import shlex
 import sys
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
-import gymnasium as gym
+__all__ = ["EXTRAS", "MAX_WORDS_HELP", "Parser", "command_line", "run"]
 
-from envs_data import SPLITS, DataError, FileFaults, PreparedData
-from ospo_agents import AgentError
-from ospo_env import RetrievalTask, RetrieverError, RewriteEnv, TaskError
-from ospo_env.data_access import open_data
+MAX_WORDS_HELP = "words of a rewrite that count (default: the environment's own cap)"
+
+EXTRAS = {
+    "accelerate": "agents",
+    "datasets": "agents",
+    "jinja2": "agents",
+    "matplotlib": "agents",
+    "peft": "agents",
+    "stable_baselines3": "agents",
+    "torch": "agents",
+    "transformers": "agents",
+    "trl": "agents",
+    "sentence_transformers": "dense",
+    "openai": "endpoint",
+    "httpx2": "endpoint",
+}
+"""Modules that the base install lacks, and the extra that brings each."""
 
 
 class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -22,89 +40,108 @@ class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescription
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line, like all others of these programs."""
+    """An argument parser with examples in its help and errors of one line.
 
-    def __init__(self, **settings: Any) -> None:
+    Args:
+        program: The program's name as ``ospo`` knows it; none for a part of another parser.
+        examples: Arguments of example commands, a line each; the help shows them after the program's name.
+        settings: Passed on to :class:`argparse.ArgumentParser`.
+    """
+
+    def __init__(self, program: str | None = None, *, examples: Sequence[str] = (), **settings: Any) -> None:
+        if program is not None:
+            settings["prog"] = _program_name(program)
         super().__init__(**{"formatter_class": _Formatter, **settings})
+        if examples:
+            lines = ["examples:", *(f"  {_as_typed(self.prog)} {example}" for example in examples)]
+            self.epilog = "\n".join([*([self.epilog, ""] if self.epilog else []), *lines])
+
+    def parse_args(  # type: ignore[override]  # argparse overloads it for other namespaces
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> argparse.Namespace:
+        """Parse all arguments; an unknown option is an error that names the nearest known one."""
+        arguments, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{self._hint(unknown)}")
+        return arguments
 
     def error(self, message: str) -> NoReturn:
         """Print the message and leave with exit code 2."""
-        self.exit(2, f"error: {message}; see {self.prog} --help\n")
+        from ospo_env.rendering import terminal_line
+
+        see = " See" if message.endswith("?") else "; see"
+        self.exit(2, f"error: {terminal_line(message)}{see} {_as_typed(self.prog)} --help\n")
+
+    def _hint(self, unknown: Sequence[str]) -> str:
+        options = [word.partition("=")[0] for word in unknown if word.startswith("--")]
+        near = difflib.get_close_matches(options[0], list(_options(self)), n=1) if options else []
+        return f"; did you mean {near[0]}?" if near else ""
 
 
-def run(main: Callable[[Sequence[str] | None], None]) -> NoReturn:
-    """Run a program's main function and leave with its exit code: 0, 2 for bad input, 130 when interrupted.
+def command_line(program: str, argv: Sequence[str] | None) -> str:
+    """The command that runs a program with these arguments, as a shell takes it.
 
     Args:
-        main: Takes the arguments, ``None`` for those of the command line.
+        program: The program's name as ``ospo`` knows it.
+        argv: The arguments; ``None`` for those of the command line.
+    """
+    arguments = sys.argv[1:] if argv is None else argv
+    return f"{_as_typed(_program_name(program))} {shlex.join(arguments)}".rstrip()
+
+
+def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None = None) -> NoReturn:
+    """Run a program and leave with its exit code: 0, 2 for bad input, 130 when interrupted.
+
+    Args:
+        main: The program's main function, which takes the arguments.
+        argv: Those arguments; ``None`` for those of the command line.
     """
     try:
-        main(None)
-    except (AgentError, DataError, TaskError, RetrieverError, OSError) as error:
-        lines = str(error).splitlines() if isinstance(error, FileFaults) else [str(error)]
-        print("error: " + "\n".join(" ".join(line.split()) for line in lines), file=sys.stderr)
-        sys.exit(2)
+        main(argv)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+    except Exception as error:
+        message = _message(error)
+        if message is None:
+            raise
+        print(f"error: {message}", file=sys.stderr)
+        sys.exit(2)
     sys.exit(0)
 
 
-MAX_WORDS_HELP = "words of a rewrite that count (default: the environment's own cap)"
+def _message(error: Exception) -> str | None:
+    """What to print of an error that the user can do something about; ``None`` for any other."""
+    from envs_data import DataError, FileFaults
+    from ospo_agents import AgentError
+    from ospo_env import RetrieverError, TaskError
+    from ospo_env.rendering import terminal_line
+
+    if isinstance(error, ModuleNotFoundError):
+        extra = EXTRAS.get((error.name or "").partition(".")[0])
+        return None if extra is None else f"this needs the package {error.name}; pip install 'ospo[{extra}]' has it"
+    if not isinstance(error, AgentError | DataError | TaskError | RetrieverError | OSError):
+        return None
+    lines = str(error).splitlines() if isinstance(error, FileFaults) else [str(error)]
+    return "\n".join(map(terminal_line, lines))
 
 
-def open_task(
-    env_id: str,
-    data: Path | None,
-    *,
-    split: str | None,
-    retriever: str,
-    metric: str,
-    candidates: str = "pool",
-    max_words: int | None = None,
-) -> RetrievalTask:
-    """The task behind an environment id, as ``gym.make`` opens it.
-
-    Args:
-        env_id: The id.
-        data: Prepared directory; none means the embedded sample.
-        split: A split that has queries; none takes the first that has some of test, validation and train.
-        retriever: What ranks.
-        metric: What is the reward.
-        candidates: What is ranked.
-        max_words: Words of a rewrite that count; none means the environment's own cap.
-
-    Raises:
-        TaskError: The id is unknown or not one of this project's, or an argument is wrong.
-        DataError: The data cannot be read.
-    """
-    arguments: dict[str, Any] = {
-        "data": None if data is None else str(data),
-        "retriever": retriever,
-        "metric": metric,
-        "candidates": candidates,
-        **({} if max_words is None else {"max_words": max_words}),
-    }
-    try:
-        spec = gym.spec(env_id)
-        if not str(spec.entry_point).startswith("ospo_env."):
-            raise TaskError(f"expected an environment of this project, for example OSPO-ESCI-v0; got {env_id!r}")
-        if split is None:
-            split = _first_filled(open_data(spec.kwargs.get("sample"), data))
-        arguments["split"] = split
-        env = gym.make(spec, **arguments)
-    except (gym.error.Error, ImportError) as error:
-        raise TaskError(f"--env {env_id}: {error}") from error
-    if not isinstance(env.unwrapped, RewriteEnv):
-        raise TaskError(f"expected an environment of this project, for example OSPO-ESCI-v0; got {env_id!r}")
-    return env.unwrapped.task
+def _program_name(program: str) -> str:
+    """``ospo train``, or ``train.py`` where that script was started."""
+    script = f"{program.replace('-', '_')}.py"
+    return script if os.path.basename(sys.argv[0]) == script else f"ospo {program}"
 
 
-def first_split(task: RetrievalTask) -> str:
-    """The first of test, validation and train that has queries."""
-    return _first_filled(task.data)
+def _as_typed(name: str) -> str:
+    """A program's name as a command: scripts are started by Python."""
+    script, _, rest = name.partition(" ")
+    return f"python scripts/{script} {rest}".rstrip() if script.endswith(".py") else name
 
 
-def _first_filled(data: PreparedData) -> str:
-    filled = set(data.queries["split"])
-    return next(name for name in reversed(SPLITS) if name in filled)
+def _options(parser: argparse.ArgumentParser) -> Iterator[str]:
+    """The long options of a parser and of the parsers below it."""
+    for action in parser._actions:
+        yield from (option for option in action.option_strings if option.startswith("--"))
+        if isinstance(action, argparse._SubParsersAction):
+            for below in action.choices.values():
+                yield from _options(below)

@@ -1,7 +1,10 @@
 """The command ``ospo``: one word for each program. A program's module is imported only when it is called."""
 
+import difflib
 import importlib
 import sys
+
+from ospo_cli._cli import run
 
 __all__ = ["PROGRAMS", "main"]
 
@@ -17,18 +20,41 @@ PROGRAMS = {
     "make-official-size": "write synthetic files of the official sizes",
 }
 
+_EXAMPLES = ("train --preset demo --out runs/demo", "evaluate --env OSPO-ESCI-v0 --policy query runs/demo")
+
 
 def main() -> None:
     """Run the program that the first argument names."""
-    name = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    name, *arguments = sys.argv[1:] or ["--help"]
     if name in ("-h", "--help"):
-        width = max(map(len, PROGRAMS))
-        print("usage: ospo PROGRAM ...\n")
-        print("\n".join(f"  {program:<{width}}  {what}" for program, what in PROGRAMS.items()))
-        return
-    if name not in PROGRAMS:
-        sys.exit(f"error: unknown program {name!r}; see ospo --help")
-    from ospo_cli._cli import run
+        print(_help())
+    elif name == "--version":
+        from importlib.metadata import version
 
-    sys.argv = [f"ospo {name}", *sys.argv[2:]]
-    run(importlib.import_module(f"ospo_cli.{name.replace('-', '_')}").main)
+        print(f"ospo {version('ospo')}")
+    elif name in PROGRAMS:
+        run(importlib.import_module(f"ospo_cli.{name.replace('-', '_')}").main, arguments)
+    else:
+        near = difflib.get_close_matches(name, PROGRAMS, n=1)
+        hint = f"; did you mean {near[0]!r}? See" if near else "; see"
+        print(f"error: unknown program {name!r}{hint} ospo --help", file=sys.stderr)
+        sys.exit(2)
+
+
+def _help() -> str:
+    width = max(map(len, PROGRAMS))
+    return "\n".join(
+        [
+            "usage: ospo PROGRAM ...",
+            "       ospo PROGRAM --help",
+            "       ospo --version",
+            "",
+            "Train and evaluate policies that rewrite search queries.",
+            "",
+            "programs:",
+            *(f"  {program:<{width}}  {what}" for program, what in PROGRAMS.items()),
+            "",
+            "examples:",
+            *(f"  ospo {example}" for example in _EXAMPLES),
+        ]
+    )

@@ -1,45 +1,44 @@
 """A run as one page to look at: RUN/report.html, self-contained, without network or scripts.
 
-Learning curves with intervals, the matrix of evaluate.py as a heat map, for some queries what each phrase of the
+Learning curves with intervals, the matrix of `ospo evaluate` as a heat map, for some queries what each phrase of the
 policy's rewrite earned and how the ranking changed, and the run's manifest. Further runs join the learning curves;
 those that differ from each other in the seed alone become one curve with an interval over seeds.
 """
 
-import shlex
-import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
-from envs_data.files import write_atomically
 from ospo_agents import AgentError
-from ospo_cli._cli import Parser, first_split, open_task
-from ospo_cli._explanation import Explanation, explain
-from ospo_cli._report.curves import learning_curves
-from ospo_cli._report.page import render_page
-from ospo_cli._report.runs import Run, read_evaluation, read_runs, same_settings
-from ospo_env import RetrievalTask
+from ospo_cli._cli import Parser, command_line
+
+__all__ = ["main", "parse"]
+
+_EXAMPLES = (
+    "--run runs/demo --evaluation runs/demo/metrics.json",
+    "--run runs/seed0 runs/seed1 runs/seed2 --examples 3 --out three-seeds.html",
+)
 
 
 def parse(argv: Sequence[str] | None) -> Namespace:
-    """The arguments."""
-    parser = Parser(description=__doc__)
+    """The arguments, checked."""
+    parser = Parser("report", description=__doc__, examples=_EXAMPLES)
     parser.add_argument("--run", nargs="+", type=Path, required=True, help="run directories; the page is of the first")
-    parser.add_argument("--evaluation", type=Path, help="file that evaluate.py --json wrote, for the matrix")
+    parser.add_argument("--evaluation", type=Path, help="file that ospo evaluate --json wrote, for the matrix")
     chosen = parser.add_mutually_exclusive_group()
-    chosen.add_argument("--queries", nargs="+", metavar="ID", help="queries to show, of any split")
+    chosen.add_argument("--queries", nargs="+", metavar="ID", help="ids of the queries to show, of any split")
     chosen.add_argument(
         "--examples",
         type=int,
         default=6,
-        help="else so many queries drawn with --seed (test; where there are none, others)",
+        help="number of queries to draw with --seed otherwise, from the test split if it has any",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of that draw")
-    parser.add_argument("--solution", help="of credit (default: shapley up to 12 segments, else sampled_shapley)")
-    parser.add_argument("--data", type=Path, help="prepared directory, where it has moved since training")
-    parser.add_argument("--out", type=Path, help="file to write (default: report.html in the first run)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of that draw")
+    parser.add_argument(
+        "--solution", help="solution of the game (default: shapley up to 12 segments, else sampled_shapley)"
+    )
+    parser.add_argument("--data", type=Path, help="prepared directory, if it has moved since training")
+    parser.add_argument("--out", type=Path, help="HTML file to write (default: report.html in the first run)")
     arguments = parser.parse_args(argv)
     if arguments.examples < 1:
         raise AgentError(f"--examples: expected at least 1, got {arguments.examples}")
@@ -54,81 +53,6 @@ def parse(argv: Sequence[str] | None) -> Namespace:
 def main(argv: Sequence[str] | None) -> None:
     """Read the runs, explain some rewrites, write the page."""
     arguments = parse(argv)
-    runs = read_runs(arguments.run)
-    groups = same_settings(runs)
-    evaluation = None if arguments.evaluation is None else read_evaluation(arguments.evaluation, runs[0])
-    task = _open_task(runs[0], arguments.data)
-    ids, chosen = _choose(arguments, task)
-    page = render_page(
-        runs,
-        learning_curves(groups),
-        evaluation,
-        _explained(runs[0], task, ids, arguments.solution),
-        {
-            "chosen": chosen,
-            "retriever_fingerprint": task.retriever.fingerprint,
-            "evaluation_file": arguments.evaluation,
-            "command": shlex.join(["python", "scripts/report.py", *(sys.argv[1:] if argv is None else argv)]),
-        },
-    )
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(arguments.out, page.encode())
-    print(f"Wrote {arguments.out}: open it in a browser")
+    from ospo_cli._report.report import write_report  # slow to import, and not needed for --help
 
-
-def _open_task(first: Run, moved: Path | None) -> RetrievalTask:
-    """The task that the run was trained on.
-
-    Raises:
-        AgentError: Its data have changed.
-    """
-    said = first.arguments
-    data = moved or (None if said["data"] is None else Path(said["data"]))
-    task = open_task(
-        said["env"],
-        data,
-        split=None,
-        retriever=said["retriever"],
-        metric=said["metric"],
-        max_words=said.get("max_words"),
-    )
-    if task.data.fingerprint != first.manifest["data_fingerprint"]:
-        raise AgentError(
-            f"{first.path} was trained on the data {first.manifest['data_fingerprint'][:16]}, but "
-            f"{data or 'the embedded sample'} is {task.data.fingerprint[:16]}; name the data of the run with --data"
-        )
-    return task
-
-
-def _choose(arguments: Namespace, task: RetrievalTask) -> tuple[list[str], str]:
-    """Ids of the queries to show, and in words how they were chosen."""
-    if arguments.queries is not None:
-        ids = list(dict.fromkeys(arguments.queries))
-        for prompt_id in ids:
-            task.query(prompt_id)  # an unknown one is told before the policy is opened
-        return ids, f"{len(ids)} queries, chosen by hand."
-    split = first_split(task)
-    ids = task.prompts(split)[0]
-    count = min(arguments.examples, len(ids))
-    rows = np.random.default_rng(arguments.seed).choice(len(ids), size=count, replace=False)
-    chosen = f"{count} of {len(ids)} {split} queries, drawn with seed {arguments.seed}."
-    return [ids[row] for row in sorted(rows)], chosen
-
-
-def _explained(first: Run, task: RetrievalTask, ids: Sequence[str], solution: str | None) -> list[Explanation]:
-    """The greedy rewrites of the run's policy, cut as in training."""
-    from ospo_agents.policies.language_model import LanguageModelPolicy
-    from ospo_agents.training.progress import quiet
-
-    quiet()
-    prompts = {
-        prompt_id: prompt
-        for split in dict.fromkeys(task.query(prompt_id).split for prompt_id in ids)
-        for prompt_id, prompt in zip(*task.prompts(split), strict=True)
-    }
-    texts = LanguageModelPolicy.open(first.path / "policy")(ids, [prompts[prompt_id] for prompt_id in ids])
-    segmenter = first.arguments["segmenter"] or "phrases"  # other learners have none
-    return [
-        explain(task, prompt_id, text, segmenter=segmenter, solution=solution)
-        for prompt_id, text in zip(ids, texts, strict=True)
-    ]
+    write_report(arguments, command_line("report", argv))

@@ -26,7 +26,7 @@ from ospo_agents.training.run_directory import (
     write_run,
 )
 from ospo_cli._arguments import parse, recorded
-from ospo_cli._cli import open_task
+from ospo_cli._tasks import open_task
 from ospo_env import TaskError
 
 PACKAGES = ("ospo", "torch", "transformers", "trl", "peft", "accelerate", "gymnasium", "numpy")

@@ -20,8 +20,9 @@ from envs_data.errors import one_line
 from envs_data.files import write_atomically
 from ospo_agents import AgentError
 from ospo_agents.training.run_directory import check_out, prepare_out, write_run
-from ospo_cli._cli import MAX_WORDS_HELP, Parser, open_task
+from ospo_cli._cli import MAX_WORDS_HELP, Parser
 from ospo_cli._sb3 import ALGOS, MODEL, VIEWS, algorithm, describe_views
+from ospo_cli._tasks import open_task
 from ospo_env import RetrievalTask
 from ospo_env.wrappers import GainReward, KeywordActions, TemplateActions, VectorObservation, open_encoder
 from ospo_env.wrappers.choices import KEYWORD_SPACES, KeywordChoice, TemplateChoice
@@ -51,10 +52,15 @@ SETTINGS: dict[str, dict[str, Any]] = {
 PHRASES = {"ppo": 64, "a2c": 32, "dqn": 32}
 STEPS = {"ppo": 30_000, "a2c": 30_000, "dqn": 20_000}
 
+_EXAMPLES = (
+    "--env OSPO-ESCI-v0 --out runs/ppo",
+    "--env OSPO-HM-v0 --algo dqn --phrases 64 --steps 50000 --out runs/dqn",
+)
+
 
 def parse(argv: Sequence[str] | None) -> Namespace:
     """The arguments, checked and filled in."""
-    parser = Parser(prog="train_sb3.py", description=__doc__)
+    parser = Parser("train-sb3", description=__doc__, examples=_EXAMPLES)
     parser.add_argument("--env", required=True, help="environment id, for example OSPO-ESCI-v0")
     parser.add_argument("--data", type=Path, help="prepared directory; none means the embedded sample")
     parser.add_argument("--retriever", default="bm25", help="retriever that ranks during training")

@@ -12,7 +12,7 @@ import pytest
 from ospo_agents import AgentError
 from ospo_agents.credit import make_solution
 from ospo_cli import study
-from ospo_cli._study import accuracy, cells, plan, tables
+from ospo_cli._study import accuracy, cells, parts, plan, tables
 from ospo_cli._study.plan import Cell
 from ospo_cli._study.processes import read_cell, train
 from small_run import write_data
@@ -203,12 +203,12 @@ class TestArguments:
                     json.dumps({**vars(cell), "curve": [{"sampled": value, "greedy": 1 - value}]})
                 )
 
-        monkeypatch.setattr(study, "train", trained)
+        monkeypatch.setattr(parts, "train", trained)
         arguments = study.parse(["--out", str(tmp_path), "--tasks", "shopping", "--learning-rates", "1e-3", "1e-4"])
-        chosen = study._choose_rates(arguments)
+        chosen = parts.choose_rates(arguments)
         assert chosen == {("shopping", "grpo"): 1e-4, ("shopping", "ospo"): 1e-4}
         assert all(cell.seed >= plan.SELECTION_SEED and cell.split == "validation" for cell in asked)
         assert "| shopping | ospo | 0.0001 | 0.500 | 0.500 |" in capsys.readouterr().out
         arguments.select = "greedy"  # which is the better the lower the sampled value, here
-        assert study._choose_rates(arguments) == {("shopping", "grpo"): 1e-3, ("shopping", "ospo"): 1e-3}
+        assert parts.choose_rates(arguments) == {("shopping", "grpo"): 1e-3, ("shopping", "ospo"): 1e-3}
         assert "chosen by the greedy value" in capsys.readouterr().out

@@ -12,13 +12,11 @@ import numpy as np
 
 from ospo_agents import AgentError
 from ospo_cli._benchmark.engine import reference_seconds
+from ospo_cli._benchmark.plan import SETTLING_STEPS
 from ospo_cli._benchmark.rows import Row
 from ospo_cli._benchmark.work import fresh_task, make_rollouts, open_data
 
-__all__ = ["LEAST_STEPS", "price_rows", "train_log", "warm_rows"]
-
-_SETTLED = 3  # steps before the clock counts
-LEAST_STEPS = _SETTLED + 1
+__all__ = ["price_rows", "train_log", "warm_rows"]
 
 
 def train_log(algo: str, retriever: str, steps: int, data: Path | None = None) -> list[dict[str, Any]]:
@@ -55,12 +53,12 @@ def price_rows(arguments: Namespace) -> list[Row]:
     found = []
     for retriever, most in kinds:
         seconds = {
-            algo: float(np.median([row["step_time"] for row in train_log(algo, retriever, steps)[_SETTLED:]]))
+            algo: float(np.median([row["step_time"] for row in train_log(algo, retriever, steps)[SETTLING_STEPS:]]))
             for algo in ("grpo", "ospo")
         }
         kind = retriever.partition(":")[0]
         ratio = seconds["ospo"] / seconds["grpo"]
-        work = f"OSPO step over GRPO step, tiny policy, {kind} (median of {steps - _SETTLED} steps)"
+        work = f"OSPO step over GRPO step, tiny policy, {kind} (median of {steps - SETTLING_STEPS} steps)"
         found.append(Row(work, f"<= {most:g}x", ratio, "x", most=most, details=seconds))
     return found
 

@@ -16,8 +16,8 @@ from ospo_agents.policies.language_model import LanguageModelPolicy, load_policy
 from ospo_agents.training.progress import quiet
 from ospo_agents.training.stages import make_policy, make_trainer, warm_policy
 from ospo_cli._arguments import parse
-from ospo_cli._cli import open_task
 from ospo_cli._study.plan import METRIC, TASKS, TRAINED_ON, Cell
+from ospo_cli._tasks import open_task
 
 __all__ = ["open_cell", "run_cell", "warm_start_cell"]
 

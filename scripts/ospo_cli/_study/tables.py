@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ospo_agents.segments import phrases
-from ospo_cli._cli import open_task
 from ospo_cli._study.numbers import share_of_rollouts, transfer
 from ospo_cli._study.plan import ABLATIONS, METRIC, TASKS, TRAINED_ON
+from ospo_cli._tasks import open_task
 from ospo_env.evaluation.intervals import Interval, seed_interval
 
 __all__ = [

@@ -1,0 +1,20 @@
+"""What the benchmark measures: the names of its rows. Plain data."""
+
+__all__ = ["CURVES", "LEAST_STEPS", "NEED_MODEL", "REAL_SIZE", "ROWS", "SETTLING_STEPS"]
+
+CURVES = "curves"
+
+REAL_SIZE = "real-size"
+"""Takes a quarter of an hour and 8 GB of disk, so it is measured only when it is asked for."""
+
+NEED_MODEL = ("dense", "warm")
+"""Rows of an embedding model."""
+
+ROWS = ("games", "environments", "lexical", "dense", "warm", "price", REAL_SIZE, CURVES)
+"""All rows, in the order in which they are measured."""
+
+SETTLING_STEPS = 3
+"""Training steps before the clock counts."""
+
+LEAST_STEPS = SETTLING_STEPS + 1
+"""The fewest steps of a training run that can be timed."""

@@ -1,0 +1,130 @@
+"""An explanation as text for a terminal, and as JSON."""
+
+import dataclasses
+import json
+import os
+import sys
+from argparse import Namespace
+from typing import Any
+
+from envs_data.files import write_atomically
+from ospo_agents import AgentError
+from ospo_cli._explanation import Explanation, Row, credit_colour, explain
+from ospo_cli._tasks import first_split, open_task
+from ospo_env import RetrievalTask
+from ospo_env.rendering import terminal_line
+
+__all__ = ["coloured", "show_explanation"]
+
+_MAX_TITLE = 60
+
+
+def show_explanation(arguments: Namespace) -> None:
+    """Explain a rewrite, print it or write it as JSON.
+
+    Args:
+        arguments: As ``ospo explain`` parses them.
+    """
+    task = open_task(
+        arguments.env,
+        arguments.data,
+        split=None,
+        retriever=arguments.retriever,
+        metric=arguments.metric,
+        candidates=arguments.candidates,
+        max_words=arguments.max_words,
+    )
+    if arguments.query_id is None:
+        split = first_split(task)
+        ids, prompts = task.prompts(split)
+        some = ", ".join(f"{key} ({terminal_line(prompt)[:40]})" for key, prompt in zip(ids[:3], prompts, strict=False))
+        raise AgentError(f"--query-id: expected the id of a query; the {split} split has {len(ids)}, such as {some}")
+    found = explain(
+        task,
+        arguments.query_id,
+        arguments.text,
+        segmenter=arguments.segmenter,
+        solution=arguments.solution,
+        top=arguments.top,
+    )
+    if arguments.json is None or str(arguments.json) != "-":
+        print("\n".join(_lines(found, arguments, task, coloured(arguments.color))))
+    if arguments.json is not None:
+        content = json.dumps(_as_json(found, arguments, task), indent=2)
+        if str(arguments.json) == "-":
+            print(content)
+        else:
+            write_atomically(arguments.json, content.encode() + b"\n")
+            print(f"Wrote {arguments.json}")
+
+
+def coloured(choice: str) -> bool:
+    """Whether to print colours: ``always``, ``never``, or ``auto``, which is on a terminal without ``NO_COLOR``."""
+    if choice == "auto":
+        return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return choice == "always"
+
+
+def _lines(found: Explanation, arguments: Namespace, task: RetrievalTask, colours: bool) -> list[str]:
+    kind = "synthetic data" if task.data.synthetic else "real data"
+    beyond = f"  ({found.words_beyond_cap} words beyond the cap)" if found.words_beyond_cap else ""
+    lines = [
+        f"{arguments.env} ({task.data.manifest['dataset']}, {kind}), {terminal_line(arguments.retriever)}",
+        "",
+        f"prompt    {terminal_line(found.prompt)}",
+        f"query     {terminal_line(found.query)}",
+        f"rewrite   {_painted_text(found) if colours else terminal_line(found.text)}{beyond}",
+        f"{found.metric:<9} {found.worth:.3f}, the raw query's {found.query_worth:.3f}, gain {found.gain:+.3f}",
+        "",
+        f"credit    {found.method}",
+    ]
+    for segment in found.segments:
+        error = "" if segment.error is None else f" ± {segment.error:.3f}"
+        shown = _painted(terminal_line(segment.text), segment.credit, found.largest, colours)
+        lines.append(f"  {segment.credit:+.3f}{error}  {shown}")
+    lines.append(f"  {found.total:+.3f}  {found.sum_in_words}")
+    for title, rows, ranked in (
+        ("before, by the raw query", found.before, found.query_ranked),
+        ("after, by the rewrite", found.after, found.ranked),
+    ):
+        lines += ["", f"ranking   {title}: {ranked} documents ranked, {found.relevant} judged relevant"]
+        lines += [_ranked_line(row) for row in rows]
+    return [*lines, "", "* full gain, + some gain; in brackets the rank in the other ranking"]
+
+
+def _ranked_line(row: Row) -> str:
+    other = "-" if row.other_rank is None else str(row.other_rank)
+    title = terminal_line(row.title)[:_MAX_TITLE]
+    return f"{row.rank:>3} {row.mark} {row.gain:.2f} ({other:>3})  {title} [{terminal_line(row.doc_id)}]"
+
+
+def _painted_text(found: Explanation) -> str:
+    """The rewrite with each segment on its colour; white space at a segment's ends stays plain."""
+    parts: list[str] = []
+    for segment in found.segments:
+        shown = terminal_line(segment.text)
+        parts.append(" " if parts and segment.text[:1].isspace() else "")
+        parts.append(_painted(shown, segment.credit, found.largest, True))
+    return "".join(parts)
+
+
+def _painted(text: str, credit: float, largest: float, colours: bool) -> str:
+    if not colours:
+        return text
+    red, green, blue = credit_colour(credit, largest)
+    return f"\x1b[38;2;17;17;17;48;2;{red};{green};{blue}m{text}\x1b[0m"
+
+
+def _as_json(found: Explanation, arguments: Namespace, task: RetrievalTask) -> dict[str, Any]:
+    return {
+        "env": arguments.env,
+        "dataset": task.data.manifest["dataset"],
+        "synthetic": task.data.synthetic,
+        "data_fingerprint": task.data.fingerprint,
+        "retriever": arguments.retriever,
+        "candidates": arguments.candidates,
+        **dataclasses.asdict(found),
+        "gain": found.gain,
+        "total": found.total,
+        "efficient": found.efficient,
+    }

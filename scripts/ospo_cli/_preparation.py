@@ -1,0 +1,86 @@
+"""A preparation: which function prepares each kind of files, and what was written and left out, in words."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from envs_data import SPLITS, PreparedData, prepare_beir, prepare_esci, prepare_hm, prepare_tables
+from envs_data.writing import check_replaceable
+
+__all__ = ["prepare", "summary"]
+
+_LEFT_OUT = {
+    "judgements_repeated": "judgements that repeat a query and a document (the higher gain was kept)",
+    "judgements_without_query": "judgements of queries that the queries file does not have",
+    "judgements_without_document": "judgements of documents that the documents file does not have",
+    "queries_without_judgement": "queries without a judgement",
+    "queries_without_full_gain": "queries without a document of full gain (at or above --full-gain)",
+    "demonstrations_without_query": "demonstrations of queries that the queries file does not have",
+    "demonstrations_not_of_training": "demonstrations of queries that are not training ones",
+    "queries_blank": "queries without text",
+    "queries_without_exact": "queries without an Exact product in the corpus",
+    "judgements_of_queries_left_out": "judgements of the queries left out",
+    "purchases_unusable": "purchases of articles that the articles file does not have, or without date or customer",
+    "customers_without_earlier_purchase": "customers without a purchase before their last date",
+    "customers_not_drawn": "customers beyond --max-queries",
+    "customers_without_new_need": "customers whose last date has no article of a known type that is new to them",
+}
+_SHORTFALLS = {
+    "pool_hard_missing": "places for hard negatives, for want of documents; they went to related ones",
+    "pool_related_missing": "places for related negatives (those passed on included); they went to random ones",
+    "pool_places_empty": "places stayed empty, as the corpus has too few documents",
+    "pools_oversize": "pools hold more judged documents than --pool-size; none was cut",
+}
+
+
+_PREPARE: Mapping[str, Callable[..., PreparedData]] = {
+    "esci": prepare_esci,
+    "hm": prepare_hm,
+    "table": prepare_tables,
+    "beir": prepare_beir,
+}
+_SOURCES = ("source", "documents", "queries", "qrels", "demonstrations")
+
+
+def prepare(dataset: str, out: Path, **settings: Any) -> PreparedData:
+    """Prepare a data set.
+
+    Args:
+        dataset: ``esci``, ``hm``, ``table`` or ``beir``.
+        out: Directory to write.
+        settings: Of that kind's function, such as :func:`envs_data.prepare_esci`.
+    """
+    for name in _SOURCES:
+        if settings.get(name) is not None:
+            check_replaceable(out, settings[name])
+    return _PREPARE[dataset](out=out, **settings)
+
+
+def summary(data: PreparedData, out: Path) -> list[str]:
+    """What was written and what was not, a line each."""
+    counts: Mapping[str, int] = data.manifest["counts"]
+    splits = {name: int((data.queries["split"] == name).sum()) for name in SPLITS}
+    kinds = ", ".join(f"{counts[f'pool_{kind}']:,} {kind}" for kind in ("judged", "hard", "related", "random"))
+    sizes = data.pools["doc_rows"].list.len().to_numpy()
+    lines = [
+        f"Wrote {out}:",
+        f"  documents       {data.documents.height:,}",
+        f"  queries         {data.queries.height:,}: " + ", ".join(f"{n:,} {name}" for name, n in splits.items()),
+        f"  judgements      {data.qrels.height:,}",
+        f"  pools           {sizes.min():,} to {sizes.max():,} documents each; in all {kinds}",
+        f"  demonstrations  {data.demonstrations.height:,}, of training queries",
+    ]
+    for heading, sentences in (("Left out:", _LEFT_OUT), ("Filled or empty places in pools:", _SHORTFALLS)):
+        found = [f"  {counts[name]:,} {sentence}" for name, sentence in sentences.items() if counts.get(name)]
+        lines += [heading, *found] if found else []
+    drawn = data.manifest["arguments"].get("splits_drawn")
+    if drawn:
+        lines.append(f"Splits: {', '.join(drawn)} were drawn by seed, as the files do not say them.")
+    if counts.get("documents_blank"):
+        lines.append(
+            f"Blank: {counts['documents_blank']:,} documents have neither title nor text; no query finds them."
+        )
+    if counts.get("queries_without_full_gain", 0) > data.queries.height:
+        lines.append("Warning: most judged queries were left out; a lower --full-gain keeps more of them.")
+    lines += [f"Warning: there is no {name} query." for name, n in splits.items() if n == 0]
+    return lines

@@ -1,0 +1,105 @@
+"""A run's report: what is read, explained and written."""
+
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from envs_data.files import write_atomically
+from ospo_agents import AgentError
+from ospo_cli._explanation import Explanation, explain
+from ospo_cli._report.curves import learning_curves
+from ospo_cli._report.page import render_page
+from ospo_cli._report.runs import Run, read_evaluation, read_runs, same_settings
+from ospo_cli._tasks import first_split, open_task
+from ospo_env import RetrievalTask
+
+__all__ = ["write_report"]
+
+
+def write_report(arguments: Namespace, command: str) -> None:
+    """Read the runs, explain some rewrites, write the page.
+
+    Args:
+        arguments: As ``ospo report`` parses them.
+        command: The command line, for the page.
+    """
+    runs = read_runs(arguments.run)
+    groups = same_settings(runs)
+    evaluation = None if arguments.evaluation is None else read_evaluation(arguments.evaluation, runs[0])
+    task = _open_task(runs[0], arguments.data)
+    ids, chosen = _choose(arguments, task)
+    page = render_page(
+        runs,
+        learning_curves(groups),
+        evaluation,
+        _explained(runs[0], task, ids, arguments.solution),
+        {
+            "chosen": chosen,
+            "retriever_fingerprint": task.retriever.fingerprint,
+            "evaluation_file": arguments.evaluation,
+            "command": command,
+        },
+    )
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(arguments.out, page.encode())
+    print(f"Wrote {arguments.out}: open it in a browser")
+
+
+def _open_task(first: Run, moved: Path | None) -> RetrievalTask:
+    """The task that the run was trained on.
+
+    Raises:
+        AgentError: Its data have changed.
+    """
+    said = first.arguments
+    data = moved or (None if said["data"] is None else Path(said["data"]))
+    task = open_task(
+        said["env"],
+        data,
+        split=None,
+        retriever=said["retriever"],
+        metric=said["metric"],
+        max_words=said.get("max_words"),
+    )
+    if task.data.fingerprint != first.manifest["data_fingerprint"]:
+        raise AgentError(
+            f"{first.path} was trained on the data {first.manifest['data_fingerprint'][:16]}, but "
+            f"{data or 'the embedded sample'} is {task.data.fingerprint[:16]}; name the data of the run with --data"
+        )
+    return task
+
+
+def _choose(arguments: Namespace, task: RetrievalTask) -> tuple[list[str], str]:
+    """Ids of the queries to show, and in words how they were chosen."""
+    if arguments.queries is not None:
+        ids = list(dict.fromkeys(arguments.queries))
+        for prompt_id in ids:
+            task.query(prompt_id)  # an unknown one is told before the policy is opened
+        return ids, f"{len(ids)} queries, chosen by hand."
+    split = first_split(task)
+    ids = task.prompts(split)[0]
+    count = min(arguments.examples, len(ids))
+    rows = np.random.default_rng(arguments.seed).choice(len(ids), size=count, replace=False)
+    chosen = f"{count} of {len(ids)} {split} queries, drawn with seed {arguments.seed}."
+    return [ids[row] for row in sorted(rows)], chosen
+
+
+def _explained(first: Run, task: RetrievalTask, ids: Sequence[str], solution: str | None) -> list[Explanation]:
+    """The greedy rewrites of the run's policy, cut as in training."""
+    from ospo_agents.policies.language_model import LanguageModelPolicy
+    from ospo_agents.training.progress import quiet
+
+    quiet()
+    prompts = {
+        prompt_id: prompt
+        for split in dict.fromkeys(task.query(prompt_id).split for prompt_id in ids)
+        for prompt_id, prompt in zip(*task.prompts(split), strict=True)
+    }
+    texts = LanguageModelPolicy.open(first.path / "policy")(ids, [prompts[prompt_id] for prompt_id in ids])
+    segmenter = first.arguments["segmenter"] or "phrases"  # other learners have none
+    return [
+        explain(task, prompt_id, text, segmenter=segmenter, solution=solution)
+        for prompt_id, text in zip(ids, texts, strict=True)
+    ]

@@ -1,0 +1,160 @@
+"""The parts of the study: which runs each trains, and which tables and pictures it makes of them."""
+
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ospo_cli._study import tables
+from ospo_cli._study.plan import ABLATIONS, METHODS, SELECTION_SEED, TASKS, TRAINED_ON, Cell
+from ospo_cli._study.plots import draw_curves
+from ospo_cli._study.processes import read_cell, train, work
+
+__all__ = ["choose_rates", "study"]
+
+_COMMAND = (sys.executable, "-m", "ospo_cli", "study")
+
+
+def study(arguments: Namespace) -> None:
+    """Train what is missing and print the tables of a part, or do one process's work.
+
+    Args:
+        arguments: As ``ospo study`` parses them.
+    """
+    if arguments.cell is not None:
+        work(arguments.cell, arguments.out)
+        return
+    _PARTS[arguments.part](arguments)
+
+
+def _settings(method: str) -> dict[str, Any]:
+    return METHODS[method] if method in METHODS else ABLATIONS[method].settings
+
+
+def _cells(arguments: Namespace, rates: Any) -> list[Cell]:
+    """A part's training runs, the first seed of all first."""
+    data = None if arguments.data is None else str(arguments.data)
+    return [
+        Cell(
+            task=task,
+            method=method,
+            settings={**_settings(method), "learning_rate": rates(task, method)},
+            seed=seed,
+            steps=arguments.steps,
+            every=arguments.every,
+            split="test",
+            data=data if TASKS[task].needs_data else None,
+        )
+        for seed in range(arguments.seeds)
+        for task in arguments.tasks
+        for method in arguments.methods
+    ]
+
+
+def _train(arguments: Namespace, cells: Sequence[Cell], label: str) -> None:
+    train(_COMMAND, arguments.out, cells, arguments.processes, label)
+
+
+def _runs(arguments: Namespace, cells: Sequence[Cell], task: str) -> dict[str, list[dict[str, Any]]]:
+    """Reports of a task's finished runs by method, a seed each."""
+    return {
+        method: [read_cell(arguments.out, cell) for cell in cells if (cell.task, cell.method) == (task, method)]
+        for method in arguments.methods
+    }
+
+
+def _learning(arguments: Namespace) -> None:
+    chosen = choose_rates(arguments)
+    cells = _cells(arguments, lambda task, method: chosen[task, method])
+    _train(arguments, cells, "learning")
+    for task in arguments.tasks:
+        runs = _runs(arguments, cells, task)
+        print()
+        print(tables.curves(task, runs))
+        if "grpo" in runs:
+            print(tables.differences(task, runs, {method: chosen[task, method] for method in runs}))
+        _print_unseen(arguments, task, runs)
+        print(tables.repetition(task, runs))
+        drawn = arguments.out / f"{task}.png"
+        draw_curves(runs, drawn, title=f"{task}: {arguments.seeds} seeds, mean and 95 % interval")
+        print(f"Wrote {drawn}")
+
+
+def _accuracy(arguments: Namespace) -> None:
+    cells = [
+        Cell(task=task, method="accuracy", settings={}, seed=seed, steps=1, every=1, split="test")
+        for seed in range(arguments.seeds)
+        for task in arguments.tasks
+    ]
+    train(_COMMAND, arguments.out, cells, arguments.processes, "accuracy", what="accuracy")
+    for task in arguments.tasks:
+        print()
+        print(tables.accuracy(task, [read_cell(arguments.out, cell) for cell in cells if cell.task == task]))
+
+
+def _ablations(arguments: Namespace) -> None:
+    cells = _cells(arguments, lambda task, method: arguments.learning_rate)
+    _train(arguments, cells, "ablations")
+    for task in arguments.tasks:
+        print()
+        print(tables.ablations(task, _runs(arguments, cells, task)))
+
+
+def _real(arguments: Namespace) -> None:
+    cells = _cells(arguments, lambda task, method: arguments.learning_rate)
+    _train(arguments, cells, "real data")
+    data = str(arguments.data)
+    for task in arguments.tasks:
+        runs = _runs(arguments, cells, task)
+        print()
+        print(tables.references(task, "test", [TRAINED_ON, *arguments.unseen], data))
+        print(tables.curves(task, runs))
+        if "grpo" in runs:
+            print(tables.differences(task, runs, dict.fromkeys(runs, arguments.learning_rate)))
+        _print_unseen(arguments, task, runs, data)
+
+
+def _print_unseen(arguments: Namespace, task: str, runs: Any, data: str | None = None) -> None:
+    kinds = tables.kinds_kept(runs)
+    for kind in kinds:
+        print(tables.out_of_distribution(task, runs, arguments.unseen, data, kind))
+    if "sampled" not in kinds:
+        print(
+            f"{arguments.out} holds runs of an earlier version, which kept no sampled rewrites; another --out has them"
+        )
+
+
+def choose_rates(arguments: Namespace) -> dict[tuple[str, str], float]:
+    """The learning rate of each task and method: the best final value, as --select says, on validation queries."""
+    pairs = [(task, method) for task in arguments.tasks for method in arguments.methods]
+    if not arguments.selection_seeds:
+        return dict.fromkeys(pairs, arguments.learning_rate)
+    cells = [
+        Cell(
+            task=task,
+            method=method,
+            settings={**_settings(method), "learning_rate": rate},
+            seed=SELECTION_SEED + number,
+            steps=arguments.selection_steps,
+            every=arguments.selection_steps,
+            split="validation",
+        )
+        for number in range(arguments.selection_seeds)
+        for task, method in pairs
+        for rate in arguments.learning_rates
+    ]
+    _train(arguments, cells, "learning rates")
+    final: dict[tuple[str, str], dict[float, list[float]]] = {pair: {} for pair in pairs}
+    ends: dict[tuple[str, str, float], list[dict[str, float]]] = {}
+    for cell in cells:
+        rate, end = cell.settings["learning_rate"], read_cell(arguments.out, cell)["curve"][-1]
+        final[cell.task, cell.method].setdefault(rate, []).append(end[arguments.select])
+        ends.setdefault((cell.task, cell.method, rate), []).append(end)
+    print()
+    print(tables.rates(ends, arguments.selection_seeds, arguments.select))
+    return {pair: max(values, key=lambda rate: float(np.mean(values[rate]))) for pair, values in final.items()}
+
+
+_PARTS = {"learning": _learning, "accuracy": _accuracy, "ablations": _ablations, "real": _real}

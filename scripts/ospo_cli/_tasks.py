@@ -1,0 +1,69 @@
+"""Tasks of programs: opened by environment id, as ``gym.make`` opens them."""
+
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+
+from envs_data import SPLITS, PreparedData
+from ospo_env import RetrievalTask, RewriteEnv, TaskError
+from ospo_env.data_access import open_data
+
+__all__ = ["first_split", "open_task"]
+
+
+def open_task(
+    env_id: str,
+    data: Path | None,
+    *,
+    split: str | None,
+    retriever: str,
+    metric: str,
+    candidates: str = "pool",
+    max_words: int | None = None,
+) -> RetrievalTask:
+    """The task behind an environment id, as ``gym.make`` opens it.
+
+    Args:
+        env_id: The id.
+        data: Prepared directory; none means the embedded sample.
+        split: A split that has queries; none takes the first that has some of test, validation and train.
+        retriever: What ranks.
+        metric: What is the reward.
+        candidates: What is ranked.
+        max_words: Words of a rewrite that count; none means the environment's own cap.
+
+    Raises:
+        TaskError: The id is unknown or not one of this project's, or an argument is wrong.
+        DataError: The data cannot be read.
+    """
+    arguments: dict[str, Any] = {
+        "data": None if data is None else str(data),
+        "retriever": retriever,
+        "metric": metric,
+        "candidates": candidates,
+        **({} if max_words is None else {"max_words": max_words}),
+    }
+    try:
+        spec = gym.spec(env_id)
+        if not str(spec.entry_point).startswith("ospo_env."):
+            raise TaskError(f"expected an environment of this project, for example OSPO-ESCI-v0; got {env_id!r}")
+        if split is None:
+            split = _first_filled(open_data(spec.kwargs.get("sample"), data))
+        arguments["split"] = split
+        env = gym.make(spec, **arguments)
+    except (gym.error.Error, ImportError) as error:
+        raise TaskError(f"--env {env_id}: {error}") from error
+    if not isinstance(env.unwrapped, RewriteEnv):
+        raise TaskError(f"expected an environment of this project, for example OSPO-ESCI-v0; got {env_id!r}")
+    return env.unwrapped.task
+
+
+def first_split(task: RetrievalTask) -> str:
+    """The first of test, validation and train that has queries."""
+    return _first_filled(task.data)
+
+
+def _first_filled(data: PreparedData) -> str:
+    filled = set(data.queries["split"])
+    return next(name for name in reversed(SPLITS) if name in filled)
