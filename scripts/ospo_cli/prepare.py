@@ -76,7 +76,9 @@ def _parser() -> Parser:
         action="store_true",
         help="leave out and count judgements of unknown queries or documents, which are an error otherwise",
     )
-    datasets = parser.add_subparsers(dest="dataset", required=True, metavar="{esci,hm,table,beir}")
+    datasets = parser.add_subparsers(
+        dest="dataset", required=True, metavar="{esci,hm,table,beir}", help="kind of the files to prepare"
+    )
 
     def add(name: str, description: str, about: str, *parents: Parser) -> Parser:
         added: Parser = datasets.add_parser(

@@ -26,8 +26,6 @@ from ospo_agents.training.run_directory import (
     write_run,
 )
 from ospo_cli._arguments import parse, recorded
-from ospo_cli._tasks import open_task
-from ospo_env import TaskError
 
 PACKAGES = ("ospo", "torch", "transformers", "trl", "peft", "accelerate", "gymnasium", "numpy")
 
@@ -88,6 +86,9 @@ def main(argv: Sequence[str] | None) -> None:
 
 
 def _open_task(arguments: Namespace) -> Any:
+    from ospo_cli._tasks import open_task  # slow to import, and not needed for --help
+    from ospo_env import TaskError
+
     try:
         return open_task(
             arguments.env,
