@@ -89,23 +89,25 @@ FLOORS = {
         "__init__",
     ],
     "ospo_cli": [
-        "_cli _matrix _official_size _sb3_log",
+        "_cli _evaluation_files _matrix _official_size _preparation _sb3_log _tasks",
         "_arguments _explanation _sb3",
-        "_benchmark _policies _report _study",
+        "_benchmark _explanation_page _policies _report _study",
+        "_evaluation",
         "benchmark evaluate explain make_official_size prepare report study train train_sb3",
         "main",
         "__main__",
         "__init__",
     ],
     "ospo_cli._benchmark": [
-        "open_and_step reference rows work",
+        "open_and_step plan reference rows work",
         "curves engine environments real_size report",
         "training",
+        "measure",
         "__init__",
     ],
-    "ospo_cli._official_size": ["words", "esci hm", "__init__"],
-    "ospo_cli._report": ["runs", "curves", "page", "__init__"],
-    "ospo_cli._study": ["numbers plan", "cells plots tables", "accuracy", "processes", "__init__"],
+    "ospo_cli._official_size": ["words", "esci hm", "write", "__init__"],
+    "ospo_cli._report": ["runs", "curves", "page", "report", "__init__"],
+    "ospo_cli._study": ["numbers plan", "cells plots tables", "accuracy", "processes", "parts", "__init__"],
 }
 """The floors of each package, the lowest first. Neighbours on a floor do not know each other."""
 CORE = [
