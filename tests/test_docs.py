@@ -1,4 +1,4 @@
-"""What README and docs show is true: their Python runs, their commands run, their links lead somewhere.
+"""README and docs are true: their Python runs, their commands run, their links lead somewhere.
 
 Blocks of a page run in order, Python in one namespace, in an empty directory. Commands run in this process, with small
 files in place of ``DIR`` and few steps; those that take long or need weights from a hub have their arguments parsed.
@@ -11,23 +11,23 @@ import shlex
 import subprocess
 import sys
 import tomllib
+from functools import partial
 from itertools import pairwise
 
 import pytest
 
 from official_files import write_esci, write_hm
+from ospo_cli.main import PROGRAMS
+from own_files import write_beir, write_own
+from pages import PAGES, blocks
 from paths import ROOT
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-FENCE = re.compile(r"^```(?P<language>\w*)\n(?P<content>.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?P<target>[^)#\s]+)(#[^)\s]*)?\)")
 SMALL = {"--steps": "2", "--batch-size": "8", "--group-size": "2", "--max-completion-length": "8"}
 SMALL |= {"--warm-start-epochs": "1"}
-PARSED = ("study.py", "benchmark.py")
-
-
-def blocks(page):
-    return [(found["language"], found["content"]) for found in FENCE.finditer(page.read_text())]
+PARSED = ("study", "benchmark")
+FILES = {"esci": write_esci, "hm": write_hm, "beir": write_beir, "table": partial(write_own, ending="parquet")}
+"""Small files of each kind that is prepared."""
 
 
 def commands(content):
@@ -46,7 +46,7 @@ def empty(tmp_path, monkeypatch):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_blocks_run(page, empty, capsys):
     namespace = {"__name__": "__main__"}
-    for language, content in blocks(page):
+    for language, content in blocks(page.read_text()):
         assert language in ("python", "sh", "text"), f"a block of {page.name} does not say what it is: {content[:60]!r}"
         if language == "python":
             exec(compile(content, page.name, "exec"), namespace)
@@ -58,7 +58,7 @@ def test_blocks_run(page, empty, capsys):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page):
     assert len(page.read_text()) > 500
-    targets = [found["target"] for found in LINK.finditer(page.read_text())]
+    targets = [match["target"] for match in LINK.finditer(page.read_text())]
     for target in targets:
         assert re.match(r"https?://", target) or (page.parent / target).exists(), f"{page.name}: {target} is not there"
 
@@ -68,11 +68,15 @@ def test_links_lead_somewhere(page):
     [
         ["make", "no-such-target"],
         ["python", "scripts/evaluate.py", "--env", "OSPO-ESCI-v0", "--policy", "query", "--no-such-option"],
-        ["python", "scripts/study.py", "--no-such-option"],
+        ["python", "scripts/no_such_program.py"],
+        ["ospo", "study", "--no-such-option"],
+        ["ospo", "no-such-program"],
+        ["ospo", "train_sb3", "--help"],
+        ["accelerate", "launch", "scripts/train.py"],
         ["pip", "install", "ospo[no-such-extra]"],
         ["rm", "-r", "runs"],
     ],
-    ids=lambda words: words[0],
+    ids=" ".join,
 )
 def test_wrong_commands_are_found(words, empty, capsys):
     with pytest.raises((AssertionError, SystemExit)):
@@ -90,8 +94,13 @@ def run(words, directory):
         assert words[1] == "install"
         assert all(extra in known for extras in asked for extra in extras.split(",")), words
     elif words[:2] == ["accelerate", "launch"]:
-        place = next(index for index, word in enumerate(words) if word.endswith(".py"))
-        run(["python", *words[place:]], directory)
+        assert "-m" in words, words
+        run(["python", *words[words.index("-m") :]], directory)
+    elif words[:3] == ["python", "-m", "ospo_cli"]:
+        run(["ospo", *words[3:]], directory)
+    elif words[0] == "ospo":
+        assert words[1] in PROGRAMS, words
+        run_program(words[1], words[2:], directory)
     else:
         assert words[0] == "python", words
         script = ROOT / words[1]
@@ -100,20 +109,22 @@ def run(words, directory):
             sys.argv = [str(script), *words[2:]]
             runpy.run_path(str(script), run_name="__main__")
         else:
-            run_script(script, words[2:], directory)
+            run_program(script.stem.replace("_", "-"), words[2:], directory)
 
 
-def run_script(script, arguments, directory):
-    program = importlib.import_module(f"ospo_cli.{script.stem}")
-    if script.name in PARSED:
+def run_program(name, arguments, directory):
+    program = importlib.import_module(f"ospo_cli.{name.replace('-', '_')}")
+    if name in PARSED:
         program.parse(arguments)
         return
-    if script.name == "train.py":
+    if name == "train":
         if "--preset" in arguments or any("/" in value and not value.startswith("runs") for value in policy(arguments)):
             program.parse(arguments)
             return
         arguments = shrunk(arguments)
-    program.main([str(source(arguments, directory)) if word == "DIR" else word for word in arguments])
+    if name == "prepare":
+        arguments = [re.sub("^DIR", str(source(arguments[0], directory)), word) for word in arguments]
+    program.main(arguments)
 
 
 def policy(arguments):
@@ -130,7 +141,9 @@ def shrunk(arguments):
     return [*rest, *(word for pair in SMALL.items() for word in pair)]
 
 
-def source(arguments, directory):
-    """Official files of the data set that is prepared."""
-    place = directory / f"official-{arguments[0]}"
-    return place if place.is_dir() else {"esci": write_esci, "hm": write_hm}[arguments[0]](place)
+def source(kind, directory):
+    """Small files of the kind that is prepared."""
+    place = directory / f"source-{kind}"
+    if not place.is_dir():
+        FILES[kind](place)
+    return place

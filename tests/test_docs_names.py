@@ -1,0 +1,87 @@
+"""Names that pages write in backticks exist: files, dotted names, and options of the programs."""
+
+import contextlib
+import importlib
+import io
+import re
+
+import pytest
+
+from ospo_cli.main import PROGRAMS
+from pages import PAGES, code_spans
+from paths import ROOT
+
+PATH = re.compile(r"(?:agents|docs|envs_data|examples|ospo_env|scripts|tests)(?:/[\w.-]+)*/(?:[\w-]+\.\w+)?")
+PLACEHOLDER = re.compile("NAME|DIR")
+DOTTED = re.compile(r"\b(?:envs_data|ospo_env|ospo_agents|ospo_cli)(?:\.\w+)+")
+OPTION = re.compile(r"(?<![\w-])--[a-z][\w-]+")
+OTHERS_OPTIONS = {"--config_file", "--index-url", "--num_processes", "--strict"}
+"""Options of pip, accelerate and mypy that pages name."""
+
+
+def wrong_names(page, options):
+    """Names in a page's backticks that there are not."""
+    spans = code_spans(page)
+    wrong = {
+        span for span in spans if PATH.fullmatch(span) and not PLACEHOLDER.search(span) and not (ROOT / span).exists()
+    }
+    for span in spans:
+        wrong |= {name for name in DOTTED.findall(span) if not resolves(name)}
+        wrong |= set(OPTION.findall(span)) - options
+    return sorted(wrong)
+
+
+def resolves(name):
+    """Whether a dotted name is that of a module, or of something in one."""
+    parts = name.split(".")
+    for depth in range(len(parts), 0, -1):
+        try:
+            value = importlib.import_module(".".join(parts[:depth]))
+        except ModuleNotFoundError:
+            continue
+        return reaches(value, parts[depth:])
+    return False
+
+
+def reaches(value, attributes):
+    """Whether attributes, or a dataclass's fields, lead on from a value."""
+    for attribute in attributes:
+        if not hasattr(value, attribute):
+            return attribute in getattr(value, "__dataclass_fields__", {})
+        value = getattr(value, attribute)
+    return True
+
+
+@pytest.fixture(scope="module")
+def options():
+    """Options of all programs, as their help names them."""
+    known = set(OTHERS_OPTIONS)
+    for name in PROGRAMS:
+        program = importlib.import_module(f"ospo_cli.{name.replace('-', '_')}")
+        for kind in ("esci", "hm", "table", "beir") if name == "prepare" else ("",):
+            with contextlib.redirect_stdout(io.StringIO()) as text, pytest.raises(SystemExit):
+                program.main([*([kind] if kind else []), "--help"])
+            known |= set(OPTION.findall(text.getvalue()))
+    return known
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_names_exist(page, options):
+    assert wrong_names(page.read_text(), options) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "`scripts/gone.py`",
+        "`ospo_env/rooms/`",
+        "`ospo_env.games`",
+        "`ospo_agents.credit.SOLUTION`",
+        "`ospo_env.task.RetrievalTask.judge`",
+        "`--no-such-option 3`",
+    ],
+)
+def test_wrong_names_are_found(text, options):
+    right = "`tests/`, `docs/RESULTS.md`, `ospo_agents.credit.SOLUTIONS`, `ospo train --steps 3`, `envs_data.prepare_hm(D)`"
+    assert wrong_names(right, options) == []
+    assert len(wrong_names(f"{right}, {text}", options)) == 1
