@@ -82,6 +82,6 @@ def test_names_exist(page, options):
     ],
 )
 def test_wrong_names_are_found(text, options):
-    right = "`tests/`, `docs/RESULTS.md`, `ospo_agents.credit.SOLUTIONS`, `ospo train --steps 3`, `envs_data.prepare_hm`"
+    right = "`tests/`, `docs/RESULTS.md`, `ospo_agents.credit.SOLUTIONS`, `ospo train --steps 3`, `envs_data.SPLITS`"
     assert wrong_names(right, options) == []
     assert len(wrong_names(f"{right}, {text}", options)) == 1
