@@ -21,7 +21,8 @@ from pathlib import Path
 import polars as pl
 
 from envs_data.custom.faults import Faults
-from envs_data.custom.formats import LIST, NO_TEXT, read_raw
+from envs_data.custom.formats import read_raw
+from envs_data.custom.json_lines import LIST, NO_TEXT
 from envs_data.errors import one_line
 from envs_data.layout import SPLITS
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from envs_data import DataError, FileFaults, prepare_beir, prepare_tables
-from envs_data.custom.csv_shape import csv_shape
+from envs_data.csv_shape import csv_shape
 from own_files import FORMATS, faults_of, own_tables, write_beir, write_own, write_table
 from paths import ROOT
 
@@ -238,7 +238,7 @@ def test_fields_are_counted_as_the_csv_module_counts_them(tmp_path_factory, rows
     path = tmp_path_factory.mktemp("csv") / "x.csv"
     path.write_bytes(text.getvalue().encode())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("envs_data.custom.csv_shape._BLOCK", block + 3)  # a mark of three bytes lies in the first block
+        patch.setattr("envs_data.csv_shape._BLOCK", block + 3)  # a mark of three bytes lies in the first block
         shape = csv_shape(path, ",")
     assert shape.fields.tolist() == [len(row) for row in csv.reader(io.StringIO(text.getvalue(), newline=""))]
     assert (len(shape.misquoted), shape.open_record) == (0, None)

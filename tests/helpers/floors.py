@@ -14,7 +14,7 @@ FORBIDDEN = {
 }
 FLOORS = {
     "envs_data": [
-        "errors files",
+        "csv_shape errors files",
         "cache layout",
         "documents manifest splits",
         "prepared",
@@ -24,7 +24,16 @@ FLOORS = {
         "__init__",
     ],
     "envs_data.assembly": ["pools words", "demonstrations shared_words", "__init__"],
-    "envs_data.custom": ["csv_shape faults", "formats", "values", "tables", "beir", "prepare", "__init__"],
+    "envs_data.custom": [
+        "faults",
+        "json_lines separated",
+        "formats",
+        "values",
+        "tables",
+        "beir",
+        "prepare",
+        "__init__",
+    ],
     "envs_data.official": ["sources", "esci_files hm_files", "esci hm", "__init__"],
     "envs_data.sample": [
         "fashion_words lexicon shopping_words",

@@ -1,0 +1,53 @@
+"""Reader of CSV and TSV files."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from envs_data.csv_shape import csv_shape
+from envs_data.custom.faults import Faults
+
+__all__ = ["read_separated"]
+
+_QUOTES = 'quotes only around whole fields, closed, and doubled inside them as in "a ""b"" c"'
+
+
+def read_separated(
+    path: Path, columns: Sequence[str], faults: Faults, separator: str
+) -> tuple[pl.DataFrame, Sequence[str]] | None:
+    """Read some columns of a CSV or TSV file as ``envs_data.custom.formats.read_raw`` does."""
+    shape = csv_shape(path, separator)
+    misquoted = shape.misquoted if shape.open_record is None else np.array([shape.open_record])
+    if len(misquoted):  # values after a stray quote cannot be trusted
+        faults.add(path, _QUOTES, pl.DataFrame({"row": misquoted + 1}).with_columns(got=pl.lit('"')))
+        return None
+    width = int(shape.fields[0]) if len(shape.fields) else 0
+    names = [f"column {place}" for place in range(width)]
+    if not width:
+        faults.note(path, "expected a header line with the names of the columns, got nothing", row=1)
+        return None
+    scan = pl.scan_csv(
+        path,
+        has_header=False,
+        separator=separator,
+        schema=dict.fromkeys(names, pl.String),
+        extra_columns="ignore",
+        missing_columns="insert",
+        glob=False,
+    )
+    header = list(scan.head(1).collect().row(0))
+    repeats = sorted({name for name in header if name is not None and header.count(name) > 1})
+    if repeats:
+        faults.note(path, f"expected each column once, got several named {repeats[0]!r}", row=1)
+        return None
+    present = [pl.col(names[header.index(name)]).alias(name) for name in columns if name in header]
+    frame = scan.select(present).collect() if present else pl.DataFrame()
+    if present and frame.height != len(shape.fields):
+        raise OSError(f"{len(shape.fields)} records by its quotes, {frame.height} as read")  # our own invariant
+    numbers = {"row": np.arange(1, len(shape.fields) + 1), "fields": shape.fields}
+    table = pl.DataFrame(numbers).hstack(frame)[1:].filter(pl.col("fields") > 0)
+    wrong = table.filter(pl.col("fields") != width).select("row", got="fields")
+    faults.add(path, f"{width} fields, as the header has", wrong)
+    return table.filter(pl.col("fields") == width).drop("fields"), [name or "" for name in header]
