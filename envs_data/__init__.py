@@ -3,6 +3,8 @@
 The package knows no environment.
 """
 
+from importlib.metadata import version as _version
+
 from envs_data.custom.prepare import prepare_beir, prepare_tables
 from envs_data.errors import DataError, FileFaults
 from envs_data.layout import SPLITS
@@ -23,3 +25,5 @@ __all__ = [
     "prepare_tables",
     "write_prepared",
 ]
+
+__version__ = _version("ospo")

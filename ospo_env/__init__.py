@@ -4,6 +4,8 @@ Importing the package registers the ids of :data:`~ospo_env.registration.ENVIRON
 ``gym.make("ospo_env:OSPO-ESCI-v0")`` works in a fresh interpreter.
 """
 
+from importlib.metadata import version as _version
+
 from ospo_env.env import RewriteEnv
 from ospo_env.errors import RetrieverError, TaskError
 from ospo_env.evaluation.feedback import feedback_policy
@@ -35,5 +37,7 @@ __all__ = [
     "rescore",
     "write_rewrites",
 ]
+
+__version__ = _version("ospo")
 
 _register_environments()

@@ -1,6 +1,7 @@
 """Each package has one public face: ``__all__`` in its ``__init__``, complete and in order."""
 
 import importlib
+import importlib.metadata
 import inspect
 import types
 
@@ -47,3 +48,8 @@ def test_the_environments_face():
 
     expected = {"FreeText", "RetrieverError", "RewriteEnv", "RewriteVectorEnv", "TaskError", "make_reference_policy"}
     assert expected <= set(ospo_env.__all__)
+
+
+@pytest.mark.parametrize("package", [*PACKAGES, "ospo_cli"])
+def test_each_package_has_the_version_of_the_project(package):
+    assert importlib.import_module(package).__version__ == importlib.metadata.version("ospo")

@@ -1,5 +1,7 @@
 """Learners, and credit of the segments of a text. A task is known only through ``ospo_agents.protocols``."""
 
+from importlib.metadata import version as _version
+
 from ospo_agents.assignment import CreditedText, assign_credit
 from ospo_agents.errors import AgentError
 from ospo_agents.protocols import Coalitions, CoalitionTask, Policy, Spans, Task
@@ -14,3 +16,5 @@ __all__ = [
     "Task",
     "assign_credit",
 ]
+
+__version__ = _version("ospo")
