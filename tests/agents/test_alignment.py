@@ -84,8 +84,8 @@ def encoded(tokenizer, text):
     return tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
-def slow_offsets(tokenizer, ids, text):
-    """Ends of tokens by decoding every prefix from the start."""
+def slow_starts(tokenizer, ids, text):
+    """Starts of tokens by decoding every prefix from the start."""
     ends = []
     for token in range(len(ids)):
         decoded = tokenizer.decode(ids[: token + 1], skip_special_tokens=True)
@@ -93,7 +93,44 @@ def slow_offsets(tokenizer, ids, text):
         while common < min(len(decoded), len(text)) and decoded[common] == text[common]:
             common += 1
         ends.append(common)
-    return [min(ends[token:]) for token in range(len(ends))]
+    return [0, *(min(ends[token:]) for token in range(len(ends) - 1))]
+
+
+def spelt_starts(tokenizer, ids):
+    """Text and starts of tokens, put together piece by piece as sentencepiece defines it.
+
+    Byte tokens in a row, special ones left out, are characters if they are valid UTF-8, else one mark each; the first
+    blank of the whole text is dropped.
+    """
+    special = set(tokenizer.all_special_ids) | {tokenizer.convert_tokens_to_ids("<|end|>")}
+    names = tokenizer.convert_ids_to_tokens(ids)
+    text, starts, run = "", [0] * len(ids), []
+
+    def finish():
+        nonlocal text
+        content = bytes(int(names[token][3:5], 16) for token in run)
+        try:
+            characters = [(character, len(character.encode())) for character in content.decode()]
+        except UnicodeDecodeError:
+            characters = [("\ufffd", 1)] * len(run)
+        for character, size in characters:
+            for _ in range(size):
+                starts[run.pop(0)] = len(text)
+            text += character
+
+    for token, name in enumerate(names):
+        if ids[token] in special:
+            continue
+        if name.startswith("<0x"):
+            run.append(token)
+            continue
+        finish()
+        starts[token] = len(text)
+        text += name.replace("▁", " ")
+    finish()
+    if text.startswith(" "):
+        text, starts = text[1:], [max(start - 1, 0) for start in starts]
+    return text, starts, [token not in special for token in ids]
 
 
 @pytest.mark.parametrize("text", TEXTS)
@@ -146,7 +183,7 @@ def test_bytes_of_one_character_share_it():
     assert offsets.tolist() == [[0, 1], [1, 2], [1, 2]]
 
 
-def test_a_thousand_random_tokens_in_blocks_equal_one_prefix_at_a_time(tokenizer):
+def test_a_thousand_random_tokens_in_blocks_equal_one_prefix_at_a_time(tokenizer, kind):
     """What the policy samples need not be what the tokenizer would encode; special tokens stand anywhere."""
     rng = np.random.default_rng(5)
     for length in (1, 31, 32, 33, 100):
@@ -154,10 +191,12 @@ def test_a_thousand_random_tokens_in_blocks_equal_one_prefix_at_a_time(tokenizer
             ids = rng.integers(len(tokenizer), size=length).tolist()
             text, offsets = token_offsets(tokenizer, ids)
             assert text == tokenizer.decode(ids, skip_special_tokens=True)
-            ends = slow_offsets(tokenizer, ids, text)
-            np.testing.assert_array_equal(
-                offsets[1:, 0][offsets[1:, 0] < len(text)], np.array(ends[:-1])[offsets[1:, 0] < len(text)]
-            )
+            compared = offsets[:, 0] < len(text)
+            starts = slow_starts(tokenizer, ids, text)
+            if kind == "byte_fallback":  # the prefix of a run of bytes is no prefix of its text
+                spelt, starts, compared = spelt_starts(tokenizer, ids)
+                assert spelt == text
+            np.testing.assert_array_equal(offsets[compared, 0], np.array(starts)[compared])
             assert (np.diff(offsets[:, 0]) >= 0).all()
             assert (offsets[:, 0] <= offsets[:, 1]).all()
             assert offsets.max(initial=0) <= len(text)
@@ -165,6 +204,81 @@ def test_a_thousand_random_tokens_in_blocks_equal_one_prefix_at_a_time(tokenizer
             for start, end in offsets:
                 covered[start:end] = True
             assert covered.all()
+
+
+@pytest.mark.parametrize("kind", LOSSLESS, indirect=True)
+def test_characters_spelt_in_bytes_have_their_own_tokens(tokenizer, kind):
+    """Every character here is several tokens, one after the other, a special token inside one of them included."""
+    if kind == "byte_level":
+        symbols = dict(zip(range(256), _byte_symbols(), strict=True))
+        spell = [tokenizer.convert_tokens_to_ids(symbols[byte]) for byte in "赤い😀靴é!".encode()]
+    else:
+        spell = [tokenizer.convert_tokens_to_ids(f"<0x{byte:02X}>") for byte in "赤い😀靴é!".encode()]
+    text, offsets = token_offsets(tokenizer, spell)
+    assert text == "赤い😀靴é!"
+    sizes = [3, 3, 4, 3, 2, 1]
+    own = np.repeat(np.arange(6), sizes)
+    np.testing.assert_array_equal(offsets, np.stack([own, own + 1], axis=1))
+    assert segment_of_tokens(offsets, [(0, 2), (2, 6)]).tolist() == [0] * 6 + [1] * 10
+    end = tokenizer.convert_tokens_to_ids("<|end|>")
+    text, offsets = token_offsets(tokenizer, [*spell[:4], end, *spell[4:]])
+    assert text == "赤い😀靴é!"
+    np.testing.assert_array_equal(np.delete(offsets, 4, axis=0), np.stack([own, own + 1], axis=1))
+    assert offsets[4].tolist() == [1, 1]
+
+
+def _byte_symbols():
+    """The letters in which byte-level vocabularies write the 256 bytes: GPT-2's own table, built anew."""
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = iter(range(256, 512))
+    return [chr(byte) if byte in printable else chr(next(others)) for byte in range(256)]
+
+
+class Counted:
+    """A tokenizer that counts the tokens it decodes."""
+
+    def __init__(self, tokenizer):
+        self.tokenizer = tokenizer
+        self.decoded = 0
+
+    def __getattr__(self, name):
+        return getattr(self.tokenizer, name)
+
+    def decode(self, ids, **settings):
+        self.decoded += len(ids)
+        return self.tokenizer.decode(ids, **settings)
+
+
+@pytest.mark.parametrize("written", ["random", "emoji", "ascii", "run", "cut", "blanks"])
+def test_time_is_linear(tokenizer, kind, written):
+    """Of work, counted in tokens decoded: that of four times as many tokens is four times as much."""
+    rng = np.random.default_rng(1)
+    texts = {"emoji": "😀赤👩🏽‍🚀い", "ascii": "red shoes, ", "blanks": "   "}
+    if written in texts:
+        ids = encoded(tokenizer, texts[written] * 4000)[:2000]
+    elif written == "random":
+        ids = rng.integers(len(tokenizer), size=2000).tolist()
+    else:  # one character spelt wrong makes nothing but marks of a whole run
+        content = "赤".encode() * 667 + b"\xe8" * (written == "cut")
+        names = [f"<0x{byte:02X}>" if kind == "byte_fallback" else _byte_symbols()[byte] for byte in content]
+        ids = tokenizer.convert_tokens_to_ids(names[:2000])
+
+    def work(count):
+        token_offsets(counted := Counted(tokenizer), ids[:count])
+        return counted.decoded
+
+    assert work(len(ids)) < 4.4 * work(len(ids) // 4) + 2000
+
+
+def test_work_that_is_not_linear_is_seen(tokenizer):
+    """The negative control of the test above: every prefix from the start."""
+    ids = np.random.default_rng(1).integers(len(tokenizer), size=400).tolist()
+
+    def work(count):
+        slow_starts(counted := Counted(tokenizer), ids[:count], "")
+        return counted.decoded
+
+    assert work(400) > 15 * work(100)
 
 
 def test_special_tokens_are_empty_where_they_stand(tokenizer):
