@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ospo_agents.alignment import segment_of_tokens, separators, token_offsets, whole_segments
+from ospo_agents.alignment import segment_of_tokens, separators, whole_segments
+from ospo_agents.offsets import token_offsets
 from ospo_agents.protocols import Spans
 from ospo_agents.segments import decision_points
 
@@ -53,7 +54,7 @@ def find_answer(
     """Decode a completion and find the rewrite in it.
 
     Args:
-        tokenizer: A transformers tokenizer (:func:`ospo_agents.alignment.token_offsets`).
+        tokenizer: A transformers tokenizer (:func:`ospo_agents.offsets.token_offsets`).
         token_ids: Tokens of the completion, length T.
         answer_span: From the decoded completion to the rewrite's span, None where there is none:
             ``PromptFormat.answer_span``.

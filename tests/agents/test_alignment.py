@@ -7,7 +7,8 @@ import pytest
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from ospo_agents.alignment import segment_of_tokens, separators, token_offsets, whole_segments
+from ospo_agents.alignment import segment_of_tokens, separators, whole_segments
+from ospo_agents.offsets import token_offsets
 from ospo_agents.segments import decision_points, phrases, sentences
 
 TEXTS = [

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from chat_models import TAGGED, chat_directory, logged, train, weights
-from ospo_agents.alignment import token_offsets
+from ospo_agents.offsets import token_offsets
 from ospo_agents.policies.language_model import load_policy
 from toy_task import ToyTask
 

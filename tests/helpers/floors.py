@@ -72,7 +72,7 @@ FLOORS = {
     "ospo_env.conformance.environment": ["case", "episodes rewards", "clauses", "__init__"],
     "ospo_env.conformance.retriever": ["case", "elsewhere scores sums", "copies", "clauses", "__init__"],
     "ospo_agents": [
-        "errors files protocols",
+        "errors files offsets protocols",
         "alignment rollouts segments",
         "advantages answers credit",
         "assignment policies stopwatch",
@@ -129,6 +129,7 @@ CORE = [
         "credit",
         "errors",
         "files",
+        "offsets",
         "protocols",
         "rollouts",
         "segments",
