@@ -13,11 +13,12 @@ from ospo_agents.policies.language_model import LanguageModelPolicy, load_policy
 from ospo_agents.policies.prompt_format import PromptFormat
 from ospo_agents.policies.tiny import tiny_model, tiny_tokenizer
 from ospo_agents.trainer import OSPOTrainer
-from ospo_agents.training import learners
-from ospo_agents.training.learners import make_trainer
+from ospo_agents.training import TrainingSettings
+from ospo_agents.training.learners import LEARNERS, Start
 from ospo_agents.training.preferences import sample_preferences
+from ospo_agents.training.settings import LOSS_TYPES
+from ospo_agents.training.trainers import make_trainer
 from ospo_agents.training.warm_start import warm_start
-from ospo_cli._arguments import LEARNERS, LOSS_TYPES, parse
 from toy_task import ToyTask
 
 PLAIN = {"use_cpu": True, "bf16": False, "activation_checkpointing": False, "disable_tqdm": True}
@@ -34,19 +35,19 @@ def warm(tmp_path_factory):
     return out / "warm"
 
 
-def arguments_of(tmp_path, **settings):
-    given = {"env": "any", "out": tmp_path / "run", "batch_size": 16, "group_size": 4, "max_completion_length": 12}
-    given |= {"steps": 2, "learning_rate": 1e-2, **settings}
-    return parse([word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", str(value))])
+def settings_of(**values):
+    small = {"batch_size": 16, "group_size": 4, "max_completion_length": 12, "steps": 2, "learning_rate": 1e-2}
+    settings = TrainingSettings(**{**small, **values})
+    settings.check()
+    return settings
 
 
-def trainer_of(tmp_path, warm, **settings):
-    arguments, task = arguments_of(tmp_path, **settings), ToyTask()
-    policy = load_policy(warm)
-    preferences = []
-    if arguments.algo == "dpo":
-        preferences = preferences_of(task, policy, groups=arguments.steps * 4)
-    return make_trainer(arguments, task, *policy, tmp_path / "scratch", preferences=preferences)
+def trainer_of(tmp_path, warm, **values):
+    settings, task = settings_of(**values), ToyTask()
+    start = Start(task, *load_policy(warm))
+    if settings.algo == "dpo":
+        start = start._replace(preferences=preferences_of(task, start[1:4], groups=settings.steps * 4))
+    return make_trainer(settings, start, tmp_path / "scratch")
 
 
 def preferences_of(task, policy, **settings):
@@ -118,18 +119,19 @@ def test_every_loss_takes_advantages_of_tokens(tmp_path, warm, loss_type):
     assert all(map(math.isfinite, losses))
 
 
-def test_vllm_is_passed_on(tmp_path, monkeypatch):
+def test_vllm_is_passed_on(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
-    settings = learners._rollouts(arguments_of(tmp_path, vllm="server"))
-    assert (settings["use_vllm"], settings["vllm_mode"]) == (True, "server")
-    assert "use_vllm" not in learners._rollouts(arguments_of(tmp_path))
-    assert set(settings) <= {field.name for field in dataclasses.fields(trl.RLOOConfig)}
+    settings = settings_of(vllm="server", algo="rloo")
+    fields = settings.learner.fields(settings.as_json())
+    assert (fields["use_vllm"], fields["vllm_mode"]) == (True, "server")
+    assert "use_vllm" not in settings.learner.fields(settings_of(algo="rloo").as_json())
+    assert set(fields) <= {field.name for field in dataclasses.fields(trl.RLOOConfig)}
 
 
 def test_luspo_knows_no_tokens(tmp_path, warm):
     """Its one ratio for a completion would lay the mean advantage on all tokens, so OSPO refuses it."""
     with pytest.raises(AgentError, match="credit would be lost"):
-        arguments_of(tmp_path, algo="ospo", loss_type="luspo")
+        settings_of(algo="ospo", loss_type="luspo")
     trainer = trainer_of(tmp_path, warm, algo="grpo", loss_type="luspo", num_iterations=2)
     assert trainer.args.importance_sampling_level == "sequence"
     start = {name: tensor.detach().clone() for name, tensor in trainer.model.named_parameters()}

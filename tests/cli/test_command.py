@@ -17,7 +17,7 @@ from paths import ROOT
 SLOW_TO_IMPORT = {"matplotlib", "sklearn", "scipy", "polars", "gymnasium", "torch", "transformers", "trl", "faiss"}
 SUBCOMMANDS = [*([program] for program in PROGRAMS), *(["prepare", kind] for kind in ("esci", "hm", "table", "beir"))]
 
-_TO_COME = (["train-sb3"], ["train"])  # whose options are being written anew
+_TO_COME = (["train-sb3"],)  # whose options are being written anew
 
 
 def ospo(*arguments, **settings):

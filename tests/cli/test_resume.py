@@ -198,6 +198,26 @@ def test_other_data_is_not_resumed(unfinished, tmp_path, key, message):
         run(out, "--resume")
 
 
+# What run.json held before settings were a class of their own, in its order.
+FIRST_ARGUMENTS = """activation_checkpointing algo batch_size bf16 credit_separators data env gradient_accumulation
+    group_size kl learning_rate load_4bit lora_alpha lora_rank loss_type max_completion_length max_words metric
+    num_iterations out overwrite policy preset redistribution redistribution_settings retriever save_steps seed
+    segmenter solution solution_settings steps temperature vllm warm_start_epochs warm_start_learning_rate""".split()
+
+
+def test_a_run_of_the_first_format_goes_on(unfinished, tmp_path, data):
+    """Its run.json names no setting that came later; their defaults are what it had."""
+    out = copied(unfinished, tmp_path)
+    arguments = manifest(out)["arguments"]
+    assert [name for name in arguments if name in FIRST_ARGUMENTS] == FIRST_ARGUMENTS
+    spoil(out, {"arguments": {name: arguments[name] for name in FIRST_ARGUMENTS}})
+    run(out, "--resume")
+    assert manifest(out)["status"] == "finished"
+    assert manifest(out)["arguments"] == arguments | {"out": str(out)}
+    whole = run(tmp_path / "whole", data=data, steps=4, save_steps=2, warm_start_epochs=1)
+    assert weights(out) == weights(whole)
+
+
 def copied(run_directory, tmp_path):
     return shutil.copytree(run_directory, tmp_path / "run")
 

@@ -40,9 +40,7 @@ def test_a_run_holds_what_it_says(trained):
     run = json.loads((trained / "run.json").read_text())
     assert run["synthetic"] is True
     assert run["arguments"]["steps"] == 2
-    assert run["command"] == shlex.join(
-        ["python", "scripts/train.py", "--env", "OSPO-ESCI-v0", "--out", str(trained), *QUICK]
-    )
+    assert run["command"] == shlex.join(["ospo", "train", "--env", "OSPO-ESCI-v0", "--out", str(trained), *QUICK])
     assert {"python", "torch", "trl"} <= set(run["versions"])
     assert run["status"] == "finished"
     rows = [json.loads(line) for line in (trained / "log.jsonl").read_text().splitlines()]

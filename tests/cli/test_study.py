@@ -134,19 +134,16 @@ class TestRuns:
         cell = Cell(
             "shopping", "x", {"learning_rate": 2e-4, **plan.ABLATIONS["separators"].settings}, 3, 2, 1, "test", None
         )
-        arguments = cells._arguments(cell, cell.settings)
-        assert (arguments.learning_rate, arguments.credit_separators, arguments.seed) == (2e-4, True, 3)
+        settings = cells.cell_settings(cell, cell.settings)
+        assert (settings.learning_rate, settings.credit_separators, settings.seed) == (2e-4, True, 3)
         budget = Cell("shopping", "x", plan.ABLATIONS["budget-32"].settings, 3, 2, 1, "test", None)
-        assert cells._arguments(budget, budget.settings).solution_settings == {"budget": 32}
+        assert cells.cell_settings(budget, budget.settings).solution_settings == {"budget": 32}
 
     @pytest.mark.parametrize("name", plan.ABLATIONS)
     def test_every_ablation_can_be_trained(self, name):
-        from ospo_agents.training.stages import check_credit
-
-        arguments = cells._arguments(a_cell(), {"learning_rate": 1e-3, **plan.ABLATIONS[name].settings})
-        check_credit(arguments)
-        if arguments.algo == "ospo":  # rewrites have up to 16 segments
-            make_solution(arguments.solution, **arguments.solution_settings).plan(16, [list(range(16))])
+        settings = cells.cell_settings(a_cell(), {"learning_rate": 1e-3, **plan.ABLATIONS[name].settings})
+        if settings.algo == "ospo":  # rewrites have up to 16 segments
+            make_solution(settings.solution, **settings.solution_settings).plan(16, [list(range(16))])
 
     @pytest.mark.parametrize("name", accuracy.COMPARED_SOLUTIONS)
     def test_every_solution_of_the_accuracy_part_covers_long_rewrites(self, name):

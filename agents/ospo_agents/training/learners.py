@@ -1,198 +1,208 @@
-"""The trainer of each learner: OSPO is this project's, the others are TRL's own, unchanged.
+"""The table of learners: OSPO is this project's, the others are TRL's own trainers, unchanged.
 
-All start from the same policy, on the same task, and take the same arguments. OSPO differs from GRPO in credit only.
+All start from the same policy, on the same task, with the same settings. OSPO differs from GRPO in credit only.
 """
 
-from argparse import Namespace
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from __future__ import annotations
 
-import torch
-from trl import (
-    DPOConfig,
-    DPOTrainer,
-    GRPOConfig,
-    GRPOTrainer,
-    RLOOConfig,
-    RLOOTrainer,
-    SFTConfig,
-    SFTTrainer,
-)
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from ospo_agents.policies.prompt_format import PromptFormat
-from ospo_agents.trainer import OSPOConfig, OSPOTrainer
-from ospo_agents.training.preferences import Preference, preference_dataset
 from ospo_agents.training.processes import processes
-from ospo_agents.trl_task import TaskReward, demonstration_dataset, prompt_dataset
 
-__all__ = ["SHOWN", "make_trainer", "plain"]
+if TYPE_CHECKING:  # TRL takes seconds to import, and the table is read for --help
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-_CREDIT = (
-    "segmenter",
-    "solution",
-    "solution_settings",
-    "redistribution",
-    "redistribution_settings",
-    "credit_separators",
-)
-# What a learner's progress bar shows; the reward stands there with its metric's name.
-SHOWN = {
-    "ospo": {"entropy": "entropy"},
-    "grpo": {"entropy": "entropy"},
-    "rloo": {"entropy": "entropy"},
-    "dpo": {"loss": "loss", "rewards/accuracies": "accuracy"},
-    "sft": {"loss": "loss", "entropy": "entropy"},
-}
+    from ospo_agents.policies.prompt_format import PromptFormat
+    from ospo_agents.protocols import Task
+    from ospo_agents.training.preferences import Preference
+
+__all__ = ["LEARNERS", "OF_SOME", "Learner", "Start", "Values"]
+
+Values: TypeAlias = Mapping[str, Any]
+"""Training settings by name."""
 
 
-class _Start(NamedTuple):
-    """What a learner starts from."""
+class Start(NamedTuple):
+    """What a learner starts from.
 
-    task: Any
-    model: Any
-    tokenizer: Any
-    prompt_format: PromptFormat
-    preferences: Sequence[Preference]
-
-
-def make_trainer(
-    arguments: Namespace,
-    task: Any,
-    model: Any,
-    tokenizer: Any,
-    prompt_format: PromptFormat,
-    scratch: Path,
-    *,
-    preferences: Sequence[Preference] = (),
-    save_steps: int = 0,
-) -> Any:
-    """The trainer of ``arguments.algo``.
-
-    Args:
-        arguments: Of ``train.py``.
-        task: Gives prompts, demonstrations and rewards.
-        model: The policy after the warm start, named by the directory it was read from: TRL reads the reference of the
-            KL penalty there.
-        tokenizer: Its tokenizer.
-        prompt_format: How prompts are put and rewrites found.
-        scratch: Directory into which the trainer writes.
-        preferences: Compared groups of rollouts, for DPO.
-        save_steps: Steps between checkpoints; 0 for none.
+    Attributes:
+        task: Source of prompts, demonstrations and rewards.
+        model: The policy after the warm start, named by the directory that it was read from: TRL reads the reference
+            of the KL penalty there.
+        tokenizer: The policy's tokenizer.
+        prompt_format: Wording of prompts and position of the rewrite in a completion.
+        preferences: Compared groups of rollouts, for a learner that draws its rollouts before it begins.
     """
-    settings = {
-        "output_dir": str(scratch),
-        "max_steps": arguments.steps,
-        "gradient_accumulation_steps": arguments.gradient_accumulation,
-        "learning_rate": arguments.learning_rate,
-        "lr_scheduler_type": "constant",
-        "seed": arguments.seed,
-        "save_strategy": "steps" if save_steps else "no",
-        "save_steps": save_steps or 1,  # means nothing without the strategy, but may not be 0
-        **plain(arguments),
-    }
-    return _TRAINERS[arguments.algo](arguments, _Start(task, model, tokenizer, prompt_format, preferences), settings)
+
+    task: Task
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    prompt_format: PromptFormat
+    preferences: Sequence[Preference] = ()
 
 
-def plain(arguments: Namespace) -> dict[str, Any]:
-    """Settings of every trainer here. TRL's defaults are for large models on accelerators; these are for any."""
-    accelerated = torch.accelerator.is_available()
-    return {
-        "bf16": arguments.bf16,
-        "activation_checkpointing": arguments.activation_checkpointing,
-        "use_cpu": not accelerated,
-        "dataloader_pin_memory": accelerated,
-        "ddp_find_unused_parameters": False,
-        "disable_tqdm": True,
-        "log_level_replica": "error",  # as of the first process
-        "report_to": [],
-        "logging_steps": 1,
-    }
+class Learner(NamedTuple):
+    """One entry of the table.
+
+    Attributes:
+        about: A phrase for help texts.
+        defaults: The settings that not all learners have, each with its default here.
+        shown: Values on the progress bar beside the reward: logged name -> name on the bar.
+        rollouts: When rollouts are drawn: ``"during"`` training, ``"before"`` it, or ``"never"``.
+        stage: Name of this kind of learning in tables.
+        config: Function that imports the class of TRL's settings.
+        fields: Function from the settings to those fields of TRL's settings that are this learner's own.
+        trainer: Function from an instance of ``config`` and a start to the trainer.
+    """
+
+    about: str
+    defaults: Mapping[str, Any]
+    shown: Mapping[str, str]
+    rollouts: str
+    stage: str
+    config: Callable[[], Any]
+    fields: Callable[[Values], dict[str, Any]]
+    trainer: Callable[[Any, Start], Any]
+
+    def examples(self, settings: Values) -> int:
+        """Examples in one optimiser step, of all processes: rollouts, demonstrations, or pairs (one a group)."""
+        return int(settings["batch_size"] // (settings["group_size"] if self.rollouts == "before" else 1))
+
+    def drawn(self, settings: Values) -> int:
+        """Rollouts of a whole run."""
+        if self.rollouts == "never":
+            return 0
+        generations = -(-settings["steps"] // (settings["num_iterations"] or 1))
+        return int(generations * settings["batch_size"])
 
 
-def _ospo(arguments: Namespace, start: _Start, settings: dict[str, Any]) -> OSPOTrainer:
+def _ospo_config() -> Any:
+    from ospo_agents.trainer import OSPOConfig
+
+    return OSPOConfig
+
+
+def _ospo_fields(settings: Values) -> dict[str, Any]:
+    return {**_grpo_fields(settings), **{name: settings[name] for name in _CREDIT}}
+
+
+def _ospo(config: Any, start: Start) -> Any:
+    from ospo_agents.trainer import OSPOTrainer
+
     return OSPOTrainer(
         model=start.model,
         task=start.task,
         prompt_format=start.prompt_format,
-        args=OSPOConfig(
-            **settings,
-            **_rollouts(arguments),
-            **_loss(arguments),
-            **{name: getattr(arguments, name) for name in _CREDIT},
-        ),
+        args=config,
         processing_class=start.tokenizer,
     )
 
 
-def _grpo(arguments: Namespace, start: _Start, settings: dict[str, Any]) -> GRPOTrainer:
-    return GRPOTrainer(args=GRPOConfig(**settings, **_rollouts(arguments), **_loss(arguments)), **_rewarded(start))
+def _grpo_config() -> Any:
+    from trl import GRPOConfig
+
+    return GRPOConfig
 
 
-def _rloo(arguments: Namespace, start: _Start, settings: dict[str, Any]) -> RLOOTrainer:
-    return RLOOTrainer(args=RLOOConfig(**settings, **_rollouts(arguments)), **_rewarded(start))
+def _grpo_fields(settings: Values) -> dict[str, Any]:
+    """LUSPO is defined on ratios of whole completions; all other losses take ratios of tokens here."""
+    level = "sequence" if settings["loss_type"] == "luspo" else "token"
+    return {**_rollout_fields(settings), "loss_type": settings["loss_type"], "importance_sampling_level": level}
 
 
-def _dpo(arguments: Namespace, start: _Start, settings: dict[str, Any]) -> DPOTrainer:
+def _grpo(config: Any, start: Start) -> Any:
+    from trl import GRPOTrainer
+
+    return GRPOTrainer(args=config, **_rewarded(start))
+
+
+def _rloo_config() -> Any:
+    from trl import RLOOConfig
+
+    return RLOOConfig
+
+
+def _rloo(config: Any, start: Start) -> Any:
+    from trl import RLOOTrainer
+
+    return RLOOTrainer(args=config, **_rewarded(start))
+
+
+def _dpo_config() -> Any:
+    from trl import DPOConfig
+
+    return DPOConfig
+
+
+def _dpo_fields(settings: Values) -> dict[str, Any]:
     """A step takes as many pairs as a step of the others has groups."""
+    return {**_batch_fields(settings), "beta": settings["kl"], "max_length": None}
+
+
+def _dpo(config: Any, start: Start) -> Any:
+    from trl import DPOTrainer
+
+    from ospo_agents.training.preferences import preference_dataset
+
     return DPOTrainer(
         model=start.model,
-        args=DPOConfig(
-            **settings,
-            per_device_train_batch_size=_of_a_part(arguments, arguments.batch_size // arguments.group_size),
-            beta=arguments.kl,
-            max_length=None,
-        ),
+        args=config,
         train_dataset=preference_dataset(start.preferences, start.task, start.prompt_format),
         processing_class=start.tokenizer,
     )
 
 
-def _sft(arguments: Namespace, start: _Start, settings: dict[str, Any]) -> SFTTrainer:
+def _sft_config() -> Any:
+    from trl import SFTConfig
+
+    return SFTConfig
+
+
+def _sft_fields(settings: Values) -> dict[str, Any]:
     """A step takes as many demonstrations as a step of the others has rollouts."""
+    return {**_batch_fields(settings), "max_length": None}
+
+
+def _sft(config: Any, start: Start) -> Any:
+    from trl import SFTTrainer
+
+    from ospo_agents.trl_task import demonstration_dataset
+
     return SFTTrainer(
         model=start.model,
-        args=SFTConfig(
-            **settings,
-            per_device_train_batch_size=_of_a_part(arguments, arguments.batch_size),
-            max_length=None,
-        ),
+        args=config,
         train_dataset=demonstration_dataset(start.task, start.prompt_format),
         processing_class=start.tokenizer,
     )
 
 
-_TRAINERS: dict[str, Callable[[Namespace, _Start, dict[str, Any]], Any]] = {
-    "ospo": _ospo,
-    "grpo": _grpo,
-    "rloo": _rloo,
-    "dpo": _dpo,
-    "sft": _sft,
-}
+def _batch_fields(settings: Values) -> dict[str, Any]:
+    """The examples of a step that one process takes at once."""
+    parts = settings["gradient_accumulation"] * processes()
+    return {"per_device_train_batch_size": LEARNERS[settings["algo"]].examples(settings) // parts}
 
 
-def _rollouts(arguments: Namespace) -> dict[str, Any]:
-    """Settings of the learners that sample while they learn."""
-    settings = {
-        "per_device_train_batch_size": _of_a_part(arguments, arguments.batch_size),
-        "num_generations": arguments.group_size,
-        "num_iterations": arguments.num_iterations,
-        "max_completion_length": arguments.max_completion_length,
-        "temperature": arguments.temperature,
-        "beta": arguments.kl,
+def _rollout_fields(settings: Values) -> dict[str, Any]:
+    """Fields of the learners that draw rollouts while they learn."""
+    fields = {
+        **_batch_fields(settings),
+        "num_generations": settings["group_size"],
+        "num_iterations": settings["num_iterations"],
+        "max_completion_length": settings["max_completion_length"],
+        "temperature": settings["temperature"],
+        "beta": settings["kl"],
     }
-    if arguments.vllm is not None:
-        settings |= {"use_vllm": True, "vllm_mode": arguments.vllm}
-    return settings
+    if settings["vllm"] is not None:
+        fields |= {"use_vllm": True, "vllm_mode": settings["vllm"]}
+    return fields
 
 
-def _loss(arguments: Namespace) -> dict[str, Any]:
-    """TRL's loss. LUSPO is defined on ratios of whole completions; all others take ratios of tokens here."""
-    level = "sequence" if arguments.loss_type == "luspo" else "token"
-    return {"loss_type": arguments.loss_type, "importance_sampling_level": level}
+def _rewarded(start: Start) -> dict[str, Any]:
+    """Arguments of TRL's trainers that draw rollouts."""
+    from ospo_agents.trl_task import TaskReward, prompt_dataset
 
-
-def _rewarded(start: _Start) -> dict[str, Any]:
     return {
         "model": start.model,
         "reward_funcs": [TaskReward(start.task, start.prompt_format, start.tokenizer)],
@@ -201,6 +211,73 @@ def _rewarded(start: _Start) -> dict[str, Any]:
     }
 
 
-def _of_a_part(arguments: Namespace, batch: int) -> int:
-    """A step's examples that one process takes at once."""
-    return int(batch // (arguments.gradient_accumulation * processes()))
+_CREDIT: dict[str, Any] = {
+    "segmenter": "phrases",
+    "solution": "sampled_shapley",
+    "solution_settings": {},
+    "redistribution": "additive",
+    "redistribution_settings": {},
+    "credit_separators": False,
+}
+_ON_POLICY: dict[str, Any] = {"num_iterations": 1, "vllm": None, "kl": 0.0}
+_LOSS: dict[str, Any] = {"loss_type": "dr_grpo"}
+_ENTROPY = {"entropy": "entropy"}
+
+LEARNERS: Mapping[str, Learner] = MappingProxyType(
+    {
+        "ospo": Learner(
+            about="this project's",
+            defaults=_CREDIT | _LOSS | _ON_POLICY,
+            shown=_ENTROPY,
+            rollouts="during",
+            stage="RL",
+            config=_ospo_config,
+            fields=_ospo_fields,
+            trainer=_ospo,
+        ),
+        "grpo": Learner(
+            about="TRL's own, as the others",
+            defaults=_LOSS | _ON_POLICY,
+            shown=_ENTROPY,
+            rollouts="during",
+            stage="RL",
+            config=_grpo_config,
+            fields=_grpo_fields,
+            trainer=_grpo,
+        ),
+        "rloo": Learner(
+            about="leave-one-out baselines",
+            defaults=_ON_POLICY,
+            shown=_ENTROPY,
+            rollouts="during",
+            stage="RL",
+            config=_rloo_config,
+            fields=_rollout_fields,
+            trainer=_rloo,
+        ),
+        "dpo": Learner(
+            about="best against worst of groups of rollouts drawn before it begins",
+            defaults={"kl": 0.1},
+            shown={"loss": "loss", "rewards/accuracies": "accuracy"},
+            rollouts="before",
+            stage="DPO",
+            config=_dpo_config,
+            fields=_dpo_fields,
+            trainer=_dpo,
+        ),
+        "sft": Learner(
+            about="more passes over the demonstrations, no rollouts",
+            defaults={},
+            shown={"loss": "loss", "entropy": "entropy"},
+            rollouts="never",
+            stage="SFT",
+            config=_sft_config,
+            fields=_sft_fields,
+            trainer=_sft,
+        ),
+    }
+)
+"""Learners by name; the first is the default."""
+
+OF_SOME: tuple[str, ...] = tuple(dict.fromkeys(name for learner in LEARNERS.values() for name in learner.defaults))
+"""Settings that not all learners have."""

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import time
-from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,52 +10,55 @@ from typing import Any
 from tqdm import tqdm
 
 from ospo_agents.files import write_atomically
-from ospo_agents.policies.prompt_format import PromptFormat
+from ospo_agents.training.learners import Start
 from ospo_agents.training.preferences import Preference, sample_preferences
 from ospo_agents.training.processes import is_first, wait
+from ospo_agents.training.settings import TrainingSettings
 
 __all__ = ["sample_pairs"]
 
 
-def sample_pairs(
-    arguments: Namespace, task: Any, model: Any, tokenizer: Any, prompt_format: PromptFormat
-) -> tuple[list[Preference], Mapping[str, int]]:
-    """Groups of rollouts of the policy after its warm start: as many rollouts as GRPO would draw in as many steps.
+def sample_pairs(settings: TrainingSettings, start: Start, path: Path) -> tuple[list[Preference], Mapping[str, int]]:
+    """Draw groups of rollouts of the policy after its warm start: as many rollouts as GRPO would draw in as many steps.
 
-    They are kept in ``pairs.jsonl``, a line for what would be a step's batch; a run that goes on draws only what is
+    They are kept in a JSON Lines file, a line for what would be a step's batch; a run that goes on draws only what is
     missing. The first process draws, the others wait for the file.
+
+    Args:
+        settings: Settings of the run.
+        start: Task and policy.
+        path: The file.
 
     Returns:
         All groups in order, and the task's counters as they stood when this process began.
     """
-    path = arguments.out / "pairs.jsonl"
-    groups_at_once = arguments.batch_size // arguments.group_size
+    groups_at_once = settings.examples
     first, device = is_first(), wait().device
     rows = _read(path)
     before: Mapping[str, int] = rows[-1]["evaluations"] if rows else {}
-    if first and len(rows) < arguments.steps:
+    if first and len(rows) < settings.steps:
         write_atomically(path, b"".join(json.dumps(row).encode() + b"\n" for row in rows))  # no half line
         batches = sample_preferences(
-            model.to(device),
-            tokenizer,
-            task,
-            prompt_format,
-            groups=arguments.steps * groups_at_once,
-            group_size=arguments.group_size,
+            start.model.to(device),
+            start.tokenizer,
+            start.task,
+            start.prompt_format,
+            groups=settings.steps * groups_at_once,
+            group_size=settings.group_size,
             groups_at_once=groups_at_once,
-            max_new_tokens=arguments.max_completion_length,
-            temperature=arguments.temperature,
-            seed=arguments.seed,
+            max_new_tokens=settings.max_completion_length,
+            temperature=settings.temperature,
+            seed=settings.seed,
             start=len(rows),
         )
-        bar = tqdm(batches, total=arguments.steps, initial=len(rows), desc="pairs", dynamic_ncols=True)
+        bar = tqdm(batches, total=settings.steps, initial=len(rows), desc="pairs", dynamic_ncols=True)
         with path.open("a") as stream:
             for batch in bar:
-                evaluations = {name: before.get(name, 0) + count for name, count in task.counters.items()}
+                evaluations = {name: before.get(name, 0) + count for name, count in start.task.counters.items()}
                 row = {"groups": [dataclasses.asdict(group) for group in batch], "evaluations": evaluations}
                 stream.write(json.dumps(row) + "\n")
                 stream.flush()
-    while len(_read(path)) < arguments.steps:  # this may take longer than a barrier has patience
+    while len(_read(path)) < settings.steps:  # this may take longer than a barrier has patience
         time.sleep(1)
     return [Preference(**group) for row in _read(path) for group in row["groups"]], before
 

@@ -1,12 +1,11 @@
-"""Training as `train.py` runs it, once arguments and task stand.
+"""The two stages of a training run: the warm start, then the learner.
 
-Two stages. The warm start writes ``warmstart/``; the learner reads its policy from there, in a new run and in one that
-goes on, so that nothing that the first stage left in memory can make them differ.
+The warm start writes ``warmstart/``; the learner reads its policy from there, in a new run and in one that goes on, so
+that nothing that the first stage left in memory can make them differ.
 """
 
 import dataclasses
 import shutil
-from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
@@ -14,133 +13,122 @@ import torch
 from peft import PeftModel, get_peft_model
 from transformers import PrinterCallback
 
-from ospo_agents.advantages import make_redistribution
-from ospo_agents.credit import make_solution
-from ospo_agents.errors import AgentError, unknown
+from ospo_agents.errors import AgentError
 from ospo_agents.policies.language_model import load_policy, lora_config, save_policy
 from ospo_agents.policies.prompt_format import PromptFormat
 from ospo_agents.policies.tiny import tiny_model, tiny_tokenizer
-from ospo_agents.segments import SEGMENTERS
+from ospo_agents.protocols import Task
 from ospo_agents.training.checkpoints import Checkpoints
 from ospo_agents.training.curves import draw_curves
-from ospo_agents.training.learners import SHOWN, make_trainer, plain
+from ospo_agents.training.learners import Start
 from ospo_agents.training.pairs import sample_pairs
-from ospo_agents.training.preferences import Preference
 from ospo_agents.training.processes import is_first, processes, wait
 from ospo_agents.training.progress import LogFile, ProgressBar, Tally
 from ospo_agents.training.run_directory import CHECKPOINTS, read_log
+from ospo_agents.training.settings import TrainingSettings
+from ospo_agents.training.trainers import common_fields, make_trainer
 from ospo_agents.training.warm_start import warm_start
 
-__all__ = ["check_credit", "learn", "make_policy", "make_trainer", "warm_policy"]
+__all__ = ["learn", "make_policy", "warm_policy"]
 
 _WARM_START_BATCH = 32
 
 
-def check_credit(arguments: Namespace) -> None:
-    """Raise :class:`AgentError` for a name or a setting of credit that is unknown, before anything is written."""
-    if arguments.algo == "ospo":
-        if arguments.segmenter not in SEGMENTERS:
-            raise unknown("segmenter", arguments.segmenter, SEGMENTERS)
-        make_solution(arguments.solution, **arguments.solution_settings)
-        make_redistribution(arguments.redistribution, **arguments.redistribution_settings)
-
-
-def make_policy(arguments: Namespace, task: Any) -> tuple[Any, Any, PromptFormat]:
-    """Model, tokenizer and prompt format to train: those of --policy, or a new tiny one."""
-    if arguments.policy is not None:
-        model, tokenizer, prompt_format = _open(arguments, arguments.policy)
+def make_policy(settings: TrainingSettings, task: Task) -> Start:
+    """The policy to train, before its warm start: ``settings.policy``, or a new tiny one."""
+    if settings.policy is not None:
+        model, tokenizer, prompt_format = _open(settings, settings.policy)
     else:
         tokenizer, prompt_format = tiny_tokenizer(task.texts()), PromptFormat()
-        model = tiny_model(tokenizer, seed=arguments.seed)
-    if arguments.lora_rank:
+        model = tiny_model(tokenizer, seed=settings.seed)
+    if settings.lora_rank:
         if isinstance(model, PeftModel):
-            raise AgentError(f"--lora-rank: {arguments.policy} is an adapter already; leave it out to train that one")
+            raise AgentError(
+                f"lora_rank (--lora-rank): {settings.policy} is an adapter already; leave it out to train that one"
+            )
         with torch.random.fork_rng():
-            torch.manual_seed(arguments.seed)
-            model = get_peft_model(model, lora_config(arguments.lora_rank, arguments.lora_alpha))
-    if arguments.load_4bit and not isinstance(model, PeftModel):
-        raise AgentError("--load-4bit holds weights that cannot be trained; add --lora-rank, for example 32")
-    model.generation_config.max_new_tokens = arguments.max_completion_length  # evaluation writes as long
-    return model, tokenizer, prompt_format
+            torch.manual_seed(settings.seed)
+            model = get_peft_model(model, lora_config(settings.lora_rank, settings.lora_alpha))
+    if settings.load_4bit and not isinstance(model, PeftModel):
+        raise AgentError(
+            "load_4bit (--load-4bit) holds weights that cannot be trained; add lora_rank (--lora-rank), for example 32"
+        )
+    model.generation_config.max_new_tokens = settings.max_completion_length  # evaluation writes as long
+    return Start(task, model, tokenizer, prompt_format)
 
 
-def warm_policy(
-    arguments: Namespace, task: Any, model: Any, tokenizer: Any, prompt_format: PromptFormat, path: Path
-) -> None:
+def warm_policy(settings: TrainingSettings, start: Start, path: Path) -> None:
     """Fit a policy to the demonstrations, if any passes are asked for, and save it."""
-    if arguments.warm_start_epochs > 0:
+    model, tokenizer, prompt_format = start.model, start.tokenizer, start.prompt_format
+    if settings.warm_start_epochs > 0:
         warm_start(
             model,
             tokenizer,
-            task,
+            start.task,
             prompt_format,
             out=path.parent / f".{path.name}.scratch",
-            epochs=arguments.warm_start_epochs,
-            learning_rate=arguments.warm_start_learning_rate,
-            batch_size=max(_WARM_START_BATCH // (arguments.gradient_accumulation * processes()), 1),
-            gradient_accumulation_steps=arguments.gradient_accumulation,
-            seed=arguments.seed,
+            epochs=settings.warm_start_epochs,
+            learning_rate=settings.warm_start_learning_rate,
+            batch_size=max(_WARM_START_BATCH // (settings.gradient_accumulation * processes()), 1),
+            gradient_accumulation_steps=settings.gradient_accumulation,
+            seed=settings.seed,
             callbacks=[ProgressBar("warm start", {"loss": "loss"})],
-            **plain(arguments),
+            **common_fields(settings),
         )
         shutil.rmtree(path.parent / f".{path.name}.scratch", ignore_errors=True)
     save_policy(path, model, tokenizer, prompt_format)
 
 
-def learn(arguments: Namespace, task: Any, tally: Tally) -> dict[str, Any]:
-    """The learner, from the policy in ``warmstart/`` or where it stopped; policy and log are in the run directory then.
+def learn(
+    settings: TrainingSettings, task: Task, out: Path, tally: Tally, *, metric: str, title: str
+) -> dict[str, Any]:
+    """Run the learner, from ``warmstart/`` or from the last checkpoint, and write ``policy/``, log and curves.
 
     Args:
-        arguments: Of ``train.py``.
-        task: Gives prompts, demonstrations and rewards.
+        settings: Settings of the run.
+        task: Source of prompts, demonstrations and rewards.
+        out: Run directory.
         tally: What the run has spent, and how far it had come when it was resumed.
+        metric: Name of the metric that is the reward.
+        title: Title of the curves.
 
     Returns:
-        What the run spent: ``rollouts``, ``evaluations``, ``seconds``, and for DPO what became of the groups.
+        What the run spent: ``rollouts``, ``evaluations``, ``seconds``, and for DPO the number of groups and of those
+        without a pair.
     """
-    out = arguments.out
     scratch = out / CHECKPOINTS / ".partial"
     if is_first():
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True)
     wait()
-    start = _open(arguments, out / "warmstart")
-    spent: dict[str, Any] = {"rollouts": _rollouts(arguments)}
-    preferences: list[Preference] = []
-    if arguments.algo == "dpo":
-        preferences, evaluations = sample_pairs(arguments, task, *start)
+    learner = settings.learner
+    start = Start(task, *_open(settings, out / "warmstart"))
+    spent: dict[str, Any] = {"rollouts": learner.drawn(settings.as_json())}
+    if learner.rollouts == "before":
+        preferences, evaluations = sample_pairs(settings, start, out / "pairs.jsonl")
         spent |= {"groups": len(preferences), "groups_without_spread": sum(g.chosen is None for g in preferences)}
+        start = start._replace(preferences=preferences)
         tally.before = dataclasses.replace(tally.before, evaluations=evaluations)
-    trainer = make_trainer(arguments, task, *start, scratch, preferences=preferences, save_steps=arguments.save_steps)
+    trainer = make_trainer(settings, start, scratch, save_steps=settings.save_steps or 0)
     trainer.remove_callback(PrinterCallback)
-    shown = {"reward": f"reward ({arguments.metric})", **SHOWN[arguments.algo]}
-    trainer.add_callback(ProgressBar(arguments.algo, shown))
-    trainer.add_callback(LogFile(out / "log.jsonl", tally, arguments.metric))
+    trainer.add_callback(ProgressBar(settings.algo, {"reward": f"reward ({metric})", **learner.shown}))
+    trainer.add_callback(LogFile(out / "log.jsonl", tally, metric))
     trainer.add_callback(Checkpoints(out / CHECKPOINTS))
     checkpoint = tally.before.checkpoint
     trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-    if trainer.state.global_step != arguments.steps:
-        raise AgentError(f"expected {arguments.steps} steps, but training ended after {trainer.state.global_step}")
+    if trainer.state.global_step != settings.steps:
+        raise AgentError(f"expected {settings.steps} steps, but training ended after {trainer.state.global_step}")
     whole = None
     if trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled:  # each process may hold a part only
         whole = trainer.accelerator.get_state_dict(trainer.model_wrapped)
-    save_policy(out / "policy", trainer.model, *start[1:], state_dict=whole)
+    save_policy(out / "policy", trainer.model, start.tokenizer, start.prompt_format, state_dict=whole)
     spent |= {"evaluations": tally.evaluations(), "seconds": round(tally.seconds(), 1)}
     if is_first():
-        title = f"{arguments.algo} on {arguments.env}, {arguments.retriever}, seed {arguments.seed}"
-        draw_curves(read_log(out), out / "curves.png", title=title, metric=arguments.metric)
+        draw_curves(read_log(out), out / "curves.png", title=title, metric=metric)
     return spent
 
 
-def _open(arguments: Namespace, path: str | Path) -> tuple[Any, Any, PromptFormat]:
+def _open(settings: TrainingSettings, path: str | Path) -> tuple[Any, Any, PromptFormat]:
     """A policy in the precision to train it in: weights that are themselves trained stay in float32."""
-    bf16 = arguments.bf16 and bool(arguments.lora_rank or arguments.load_4bit)
-    return load_policy(path, bf16=bf16, load_4bit=arguments.load_4bit)
-
-
-def _rollouts(arguments: Namespace) -> int:
-    """Completions that the learner learns from."""
-    if arguments.algo == "sft":
-        return 0
-    generations = -(-arguments.steps // (arguments.num_iterations or 1))
-    return int(generations * arguments.batch_size)
+    bf16 = settings.bf16 and bool(settings.lora_rank or settings.load_4bit)
+    return load_policy(path, bf16=bf16, load_4bit=settings.load_4bit)

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import shutil
 import tempfile
-from argparse import Namespace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,16 @@ from transformers import PrinterCallback, TrainerCallback
 
 from envs_data.files import write_atomically
 from ospo_agents.policies.language_model import LanguageModelPolicy, load_policy
+from ospo_agents.training.learners import Start
 from ospo_agents.training.progress import quiet
-from ospo_agents.training.stages import make_policy, make_trainer, warm_policy
-from ospo_cli._arguments import parse
+from ospo_agents.training.settings import TrainingSettings
+from ospo_agents.training.stages import make_policy, warm_policy
+from ospo_agents.training.trainers import make_trainer
 from ospo_cli._study.plan import METRIC, TASKS, TRAINED_ON, Cell
-from ospo_cli._tasks import open_task
+from ospo_cli._task_settings import TaskSettings
+from ospo_env import RetrievalTask
 
-__all__ = ["open_cell", "run_cell", "warm_start_cell"]
+__all__ = ["cell_settings", "open_cell", "run_cell", "warm_start_cell"]
 
 SAMPLES = 2  # rewrites sampled for each query at an evaluation
 _KEPT = ("completions/mean_length", "entropy", "segments", "credit_spread")
@@ -28,12 +31,11 @@ _KEPT = ("completions/mean_length", "entropy", "segments", "credit_spread")
 def warm_start_cell(cell: Cell, path: Path) -> None:
     """Make and save the policy that all methods of this task and seed start from; the directory is whole or absent."""
     quiet()
-    arguments = _arguments(cell, settings={})
+    settings = cell_settings(cell, {})
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as scratch:
         made = Path(scratch) / "policy"
-        task = open_cell(cell)
-        warm_policy(arguments, task, *make_policy(arguments, task), made)
+        warm_policy(settings, make_policy(settings, open_cell(cell)), made)
         shutil.rmtree(path, ignore_errors=True)
         made.rename(path)
 
@@ -49,7 +51,7 @@ def run_cell(cell: Cell, warm: Path, path: Path) -> None:
             ``sampled_rewrites`` (a list a draw).
     """
     quiet()
-    arguments = _arguments(cell, cell.settings)
+    settings = cell_settings(cell, cell.settings)
     task = open_cell(cell)
     model, tokenizer, prompt_format = load_policy(warm)
     ids, prompts = task.prompts(cell.split)
@@ -66,9 +68,9 @@ def run_cell(cell: Cell, warm: Path, path: Path) -> None:
     def evaluate(step: int) -> None:
         when = "after" if step else "before"
         rewrites[when] = greedy = texts(0.0)
-        sampled_rewrites[when] = sampled = [texts(arguments.temperature, seed) for seed in range(1, 1 + SAMPLES)]
+        sampled_rewrites[when] = sampled = [texts(settings.temperature, seed) for seed in range(1, 1 + SAMPLES)]
         point = {
-            "rollouts": float(step * arguments.batch_size),
+            "rollouts": float(step * settings.batch_size),
             "greedy": float(task.rewards(ids, greedy).mean()),
             "sampled": float(np.mean([task.rewards(ids, drawn).mean() for drawn in sampled])),
         }
@@ -81,7 +83,7 @@ def run_cell(cell: Cell, warm: Path, path: Path) -> None:
 
     evaluate(0)
     with tempfile.TemporaryDirectory(prefix="ospo-") as scratch:
-        trainer = make_trainer(arguments, task, model, tokenizer, prompt_format, Path(scratch))
+        trainer = make_trainer(settings, Start(task, model, tokenizer, prompt_format), Path(scratch))
         trainer.remove_callback(PrinterCallback)
         trainer.add_callback(Evaluation())
         trainer.train()
@@ -98,25 +100,15 @@ def run_cell(cell: Cell, warm: Path, path: Path) -> None:
     write_atomically(path, json.dumps(report).encode())
 
 
-def open_cell(cell: Cell, retriever: str = TRAINED_ON) -> Any:
+def open_cell(cell: Cell, retriever: str = TRAINED_ON) -> RetrievalTask:
     """The task of a cell under a retriever."""
-    data = None if cell.data is None else Path(cell.data)
-    return open_task(TASKS[cell.task].env, data, split="train", retriever=retriever, metric=METRIC)
+    return TaskSettings(env=TASKS[cell.task].env, data=cell.data, retriever=retriever, metric=METRIC).open()
 
 
-def _arguments(cell: Cell, settings: Any) -> Namespace:
-    """The arguments that train.py would have."""
-    task = TASKS[cell.task]
-    unused = str(Path(tempfile.gettempdir()) / "ospo-study-unused")
-    given = ["--env", task.env, "--out", unused, "--seed", str(cell.seed), "--steps", str(cell.steps)]
-    given += ["--warm-start-epochs", str(task.warm_start_epochs)]
-    given += ["--retriever", TRAINED_ON, "--metric", METRIC]
-    if cell.data:
-        given += ["--data", cell.data]
-    for name, value in settings.items():
-        option = f"--{name.replace('_', '-')}"
-        if isinstance(value, bool):
-            given.append(option if value else f"--no-{name.replace('_', '-')}")
-        else:
-            given += [option, value if isinstance(value, str) else json.dumps(value)]
-    return parse(given)
+def cell_settings(cell: Cell, settings: Mapping[str, Any]) -> TrainingSettings:
+    """The settings of a cell's training run, checked."""
+    whole = TrainingSettings(
+        seed=cell.seed, steps=cell.steps, warm_start_epochs=TASKS[cell.task].warm_start_epochs, **settings
+    )
+    whole.check()
+    return whole

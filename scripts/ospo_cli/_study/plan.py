@@ -43,7 +43,7 @@ _PAPER = {
 METHODS: Mapping[str, dict[str, Any]] = MappingProxyType(
     {"ospo": {"algo": "ospo"}, "grpo": {"algo": "grpo"}, "rloo": {"algo": "rloo"}, "paper": _PAPER}
 )
-"""Learners that are compared with GRPO, by name: what `train.py` is told beyond the rest."""
+"""Learners that are compared with GRPO, by name: training settings beyond the rest."""
 
 
 class Ablation(NamedTuple):
@@ -93,13 +93,13 @@ class Cell:
     """One training run of the study.
 
     Args:
-        task: A name in :data:`TASKS`.
-        method: Its name in the tables.
-        settings: What `train.py` is told beyond task, seed, steps and warm start.
-        seed: Of everything random.
+        task: Name of the task in :data:`TASKS`.
+        method: Name of the method in the tables.
+        settings: Training settings beyond seed, steps and warm start.
+        seed: Seed of everything random.
         steps: Optimiser steps of the learner.
         every: Steps between evaluations; divides ``steps``.
-        split: Queries of the evaluations.
+        split: Split whose queries are evaluated.
         data: Prepared directory; none means the embedded sample.
     """
 

@@ -1,0 +1,167 @@
+"""A whole training run: checks, the run directory, both stages, and going on with a run that was interrupted."""
+
+import os
+import platform
+import shutil
+import warnings
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from ospo_agents.errors import AgentError
+from ospo_agents.protocols import Task
+from ospo_agents.training.processes import is_first, part, processes, wait
+from ospo_agents.training.run_directory import (
+    CHECKPOINTS,
+    CLEARING,
+    Progress,
+    check_out,
+    find_progress,
+    prepare_out,
+    read_run,
+    tidy,
+    write_run,
+)
+from ospo_agents.training.settings import TrainingSettings
+
+__all__ = ["changed_arguments", "run_record", "train"]
+
+MAY_CHANGE = ("out", "overwrite", "resume", "save_steps")
+"""Arguments that a resumed run may have other values of."""
+
+_PACKAGES = ("ospo", "torch", "transformers", "trl", "peft", "accelerate", "gymnasium", "numpy")
+
+
+def train(
+    settings: TrainingSettings,
+    task: Task,
+    out: str | Path,
+    *,
+    metric: str = "reward",
+    title: str | None = None,
+    record: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+    resume: bool = False,
+    warn: Callable[[str], object] = warnings.warn,
+) -> dict[str, Any]:
+    """Train a policy on a task, or go on training, and write the run directory.
+
+    Args:
+        settings: What to train.
+        task: Source of prompts, demonstrations, rewards and coalition values.
+        out: Run directory to write: ``warmstart/`` (the policy before the learner), ``policy/`` (after it),
+            ``log.jsonl`` (one line a step), ``curves.png``, ``run.json``; for DPO also ``pairs.jsonl``.
+        metric: Name of the metric that is the reward, for log and curves.
+        title: Title of the curves; None takes learner and seed.
+        record: What ``run.json`` holds beside the status and what the run spent; None takes :func:`run_record`.
+        overwrite: Whether to replace an earlier run in ``out``.
+        resume: Whether to go on with the unfinished run in ``out``.
+        warn: Function that is told when a resumed run was started with other versions of packages.
+
+    Returns:
+        What ``run.json`` holds.
+
+    Raises:
+        AgentError: A setting is wrong, ``out`` holds something that may not be replaced, or the run to resume was
+            started with other settings, other data or another number of processes.
+    """
+    out = Path(out)
+    settings.check()
+    _check_prompts(settings, len(task.prompts("train")[0]))
+    record = run_record(settings.as_json()) if record is None else record
+    earlier = _earlier(out, resume=resume, overwrite=overwrite)
+    if earlier is not None:
+        if earlier.get("status") == "finished":
+            return earlier
+        _check_same(out, earlier, record, warn)
+        record = {**record, **{name: earlier[name] for name in ("command",) if name in earlier}}
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # else TRL reports each trainer that is made
+    # Heavy libraries are imported once the task stands, so that bad input is reported at once.
+    from ospo_agents.training.progress import Tally, quiet
+    from ospo_agents.training.stages import learn, make_policy, warm_policy
+
+    quiet()
+    warmed = earlier is not None and (out / "warmstart").is_dir()
+    start = None if warmed else make_policy(settings, task)
+    progress = Progress() if earlier is None else find_progress(out)
+    if is_first() and earlier is None:
+        prepare_out(out, record)
+    elif is_first():
+        tidy(out, progress.step)
+    wait()
+    tally = Tally(lambda: task.counters, progress)
+    if start is not None:
+        warm_policy(settings, start, out / "warmstart")
+        del start  # the learner reads its own
+    title = f"{settings.algo}, seed {settings.seed}" if title is None else title
+    manifest = {"status": "finished", **learn(settings, task, out, tally, metric=metric, title=title), **record}
+    if is_first():
+        write_run(out, manifest)
+        shutil.rmtree(out / CHECKPOINTS)
+    part()
+    return manifest
+
+
+def run_record(arguments: Mapping[str, Any], **about: Any) -> dict[str, Any]:
+    """What ``run.json`` holds of a run before it starts.
+
+    Args:
+        arguments: The settings, by name.
+        **about: What else identifies the run, such as the fingerprint of its data.
+    """
+    versions = {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}}
+    return {"arguments": dict(arguments), "processes": processes(), **about, "versions": versions}
+
+
+def changed_arguments(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Arguments that may not change when a run goes on, but did: sorted names, each with its value before and now.
+
+    Args:
+        earlier: Arguments that ``run.json`` holds; a setting that it does not name yet had its default.
+        now: Arguments of now.
+    """
+    before = {**TrainingSettings.of(earlier).as_json(), **earlier}
+    return {
+        name: (value, now.get(name))
+        for name, value in sorted(before.items())
+        if name not in MAY_CHANGE and now.get(name) != value
+    }
+
+
+def _earlier(out: Path, *, resume: bool, overwrite: bool) -> dict[str, Any] | None:
+    """What ``run.json`` says of the run to go on with; None where a run begins."""
+    if not resume:
+        if is_first():
+            check_out(out, overwrite)
+        return None
+    manifest = read_run(out)
+    if manifest is None:
+        raise AgentError(f"expected a run to resume in {out}, but it holds none")
+    return None if manifest.get("status") == CLEARING else manifest  # killed before it began
+
+
+def _check_prompts(settings: TrainingSettings, prompts: int) -> None:
+    """A step's groups must be of different prompts, where the trainer draws them."""
+    groups = settings.batch_size // settings.group_size
+    if settings.learner.rollouts == "during" and groups > prompts:
+        raise AgentError(
+            f"batch_size (--batch-size) {settings.batch_size} with group_size (--group-size) {settings.group_size} "
+            f"needs {groups} prompts a step, but the train split has {prompts}; "
+            f"use at most {prompts * settings.group_size}"
+        )
+
+
+def _check_same(out: Path, earlier: Mapping[str, Any], now: Mapping[str, Any], warn: Callable[[str], object]) -> None:
+    """A run goes on with the settings, the data and the processes that it had; other versions of packages are told."""
+    changed = changed_arguments(earlier["arguments"], now["arguments"])
+    if changed:
+        listed = ", ".join(f"{name} {was} (now {is_now})" for name, (was, is_now) in changed.items())
+        raise AgentError(f"{out} was started with {listed}; resume it with the settings that it had")
+    for key, what in (("data_fingerprint", "data"), ("processes", "number of processes")):
+        if earlier.get(key) != now.get(key):
+            raise AgentError(f"{out} was started with another {what} ({earlier.get(key)}, now {now.get(key)})")
+    versions = {name: (was, now["versions"].get(name)) for name, was in earlier.get("versions", {}).items()}
+    others = ", ".join(f"{name} {was} (now {is_now})" for name, (was, is_now) in versions.items() if was != is_now)
+    if others and is_first():
+        warn(f"started with {others}; the result may differ from an uninterrupted run's")
