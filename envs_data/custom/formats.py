@@ -35,8 +35,8 @@ def read_raw(path: Path, columns: Sequence[str], faults: Faults) -> _RawTable | 
     Returns:
         A table of ``row`` (int64, ascending) and the columns present, and the names of all columns of the file (of JSON
         Lines, of its first object). Columns of CSV and JSON Lines are strings, null where there is no value; in JSON
-        Lines numbers are as written, and each column has two boolean ones beside it, ``NAME is a list`` and ``NAME is
-        no text``. ``None`` if the file cannot be read at all.
+        Lines numbers are as written, and each column has another beside it, ``NAME kind`` (:data:`KIND`). ``None`` if
+        the file cannot be read at all.
 
     Raises:
         DataError: The file does not exist, or its name has an unknown ending.

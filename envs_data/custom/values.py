@@ -7,28 +7,29 @@ Whole columns are checked at once. Valid values:
 | ``id`` | a text that is not blank, or a whole number, which becomes its digits |
 | ``text`` | likewise |
 | ``maybe`` | likewise, or nothing or a blank text, which become ``""`` |
-| ``number`` | a finite number of at least 0 |
+| ``number`` | a finite number of at least 0; a float of fewer than 64 bits is its shortest decimal |
 | ``split`` | ``train``, ``validation`` or ``test`` |
-| ``list`` | a list of texts (Parquet, JSON Lines), or a text that is cut at a separator; blank entries are dropped |
+| ``list`` | a list of texts (Parquet, JSON Lines), or a text, cut at a separator; blank entries and nulls are dropped |
 
-So ``true`` and ``1.5`` are neither ids nor texts, in JSON Lines as in Parquet, unless they are quoted.
+So ``true`` and ``1.5`` are neither ids nor texts, and ``5`` is no history, in JSON Lines as in Parquet, unless they are
+quoted.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from envs_data.custom.faults import Faults
 from envs_data.custom.formats import read_raw
-from envs_data.custom.json_lines import LIST, NO_TEXT
+from envs_data.custom.json_lines import KIND
 from envs_data.errors import one_line
 from envs_data.layout import SPLITS
 
 __all__ = ["Column", "note_repeats", "note_unknown", "read_table"]
 
-_TEXT_LIST = r'^\[(?:"(?:[^"\\]|\\.)*"(?:,"(?:[^"\\]|\\.)*")*)?\]$'
 _EXPECTED = {
     "id": "an id",
     "text": "a text that is not blank",
@@ -45,6 +46,9 @@ _TYPES = {
     "split": "texts",
     "list": "lists of texts",
 }
+_JSON_KINDS = dict.fromkeys(("id", "text", "maybe", "split"), ("text", "whole"))
+_JSON_KINDS |= {"number": ("text", "whole", "other"), "list": ("text", "list")}
+_WITHOUT_QUOTES = dict.fromkeys(("id", "text", "maybe"), "text or a whole number") | {"list": "a list of texts"}
 
 
 @dataclass(frozen=True)
@@ -119,23 +123,22 @@ def note_unknown(
 
 def _check(path: Path, raw: pl.DataFrame, column: Column, faults: Faults, separator: str) -> pl.Series | None:
     """Values of a column, null where they are wrong; ``None`` if the column has another type."""
-    cells = raw[column.file_name].alias("cell")
-    none = pl.repeat(False, len(cells), eager=True)
-    nested = raw.get_column(column.file_name + LIST, default=none)
-    no_text = (
-        raw.get_column(column.file_name + NO_TEXT, default=none) if column.kind in ("id", "text", "maybe") else none
-    )
+    cells = _shortest_decimals(raw[column.file_name]).alias("cell")
+    no_kinds = pl.repeat(None, len(cells), dtype=pl.String, eager=True)  # of a format that tells texts from lists
+    kinds = raw.get_column(column.file_name + KIND, default=no_kinds)
     value = _lists(cells.dtype, separator) if column.kind == "list" else _singles(cells.dtype, column.kind)
     if value is None:
         faults.note(path, f"expected {_TYPES[column.kind]}, got the type {cells.dtype}", column=column.file_name)
         return None
-    if column.kind != "list":
-        value = pl.when(~pl.col("nested") & ~pl.col("no_text")).then(value)
-    table = pl.DataFrame([raw["row"], cells, nested.alias("nested"), no_text.alias("no_text")])
-    table = table.with_columns(value.alias("value"))
-    wrong = table.filter(pl.col("value").is_null()).select("row", "no_text", got="cell", also=pl.lit(" without quotes"))
-    faults.add(path, _EXPECTED[column.kind], wrong.filter(~pl.col("no_text")).drop("also"), column.file_name)
-    faults.add(path, "text or a whole number", wrong.filter("no_text"), column.file_name)
+    kind = pl.col("kind")
+    table = pl.DataFrame([raw["row"], cells]).with_columns(kinds.alias("kind"))
+    table = table.with_columns(value=pl.when(kind.is_null() | kind.is_in(_JSON_KINDS[column.kind])).then(value))
+    wrong = table.filter(pl.col("value").is_null())
+    unquoted = kind.is_in(("whole", "other")).fill_null(False) & pl.lit(column.kind in _WITHOUT_QUOTES)
+    faults.add(path, _EXPECTED[column.kind], wrong.filter(~unquoted).select("row", got="cell"), column.file_name)
+    also = pl.lit(" without quotes")
+    rows = wrong.filter(unquoted).select("row", got="cell", also=also)
+    faults.add(path, _WITHOUT_QUOTES.get(column.kind, ""), rows, column.file_name)
     return table["value"].alias(column.name)
 
 
@@ -144,8 +147,7 @@ def _singles(dtype: pl.DataType, kind: str) -> pl.Expr | None:
     if kind == "number":
         if dtype != pl.String and not dtype.is_numeric() and dtype != pl.Null:
             return None
-        text = pl.col("cell").str.strip_chars() if dtype == pl.String else pl.col("cell")
-        number = text.cast(pl.Float64, strict=False)
+        number = pl.col("cell").cast(pl.String).str.strip_chars().cast(pl.Float64, strict=False)
         return pl.when(number.is_finite() & (number >= 0)).then(number)
     if not _is_text(dtype) and not dtype.is_integer():
         return None
@@ -162,10 +164,9 @@ def _lists(dtype: pl.DataType, separator: str) -> pl.Expr | None:
         entries = pl.col("cell").cast(pl.List(pl.String))
     elif _is_text(dtype):
         text = pl.col("cell").cast(pl.String)
-        listed = pl.when(pl.col("nested") & text.str.contains(_TEXT_LIST)).then(text)
-        decoded = listed.str.json_decode(pl.List(pl.String))
-        entries = pl.when(~pl.col("nested")).then(text.fill_null("").str.split(separator)).otherwise(decoded)
-        return _without_blanks(entries)
+        is_list = (pl.col("kind") == "list").fill_null(False)
+        decoded = pl.when(is_list).then(text).str.json_decode(pl.List(pl.String))
+        entries = pl.when(is_list).then(decoded).otherwise(text.str.split(separator))
     else:
         return None
     return _without_blanks(entries.fill_null([]))
@@ -174,6 +175,14 @@ def _lists(dtype: pl.DataType, separator: str) -> pl.Expr | None:
 def _without_blanks(entries: pl.Expr) -> pl.Expr:
     bare = entries.list.eval(pl.element().str.strip_chars())
     return bare.list.eval(pl.element().filter(pl.element() != ""))
+
+
+def _shortest_decimals(cells: pl.Series) -> pl.Series:
+    """Floats of 16 or 32 bits as the decimals that they are written as: 0.7, not 0.699999988079071."""
+    if cells.dtype not in (pl.Float16, pl.Float32):
+        return cells
+    decimals = pl.Series(cells.name, cells.to_numpy().astype(str).astype(np.float64))
+    return decimals.set(cells.is_null(), None)
 
 
 def _is_text(dtype: object) -> bool:

@@ -124,7 +124,9 @@ def test_a_wrong_line_of_json(line, said, tmp_path):
     assert told.startswith(f"qrels.jsonl, row 7{said}")
 
 
-@pytest.mark.parametrize("history", ['["a", 3]', "[[]]", '{"a": "b"}', "[null]"])
+@pytest.mark.parametrize(
+    "history", ['["a", 3]', "[[]]", '{"a": "b"}', "[null, 3]", '{"a": null}', "{}", "[true]", "[[null]]", '[{}, "a"]']
+)
 def test_a_history_that_is_no_list_of_texts(history, tmp_path):
     files = write_own(tmp_path / "in", ending="jsonl")
     line = f'{{"query_id": "x", "query": "lamp", "history": {history}}}\n'

@@ -24,6 +24,26 @@ def test_gains_are_the_nearest_numbers_in_every_format(ending, tmp_path):
     assert frame["gain"].to_list() == gains.tolist()
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_narrow_floats_are_the_decimals_that_they_are_written_as(dtype, tmp_path):
+    """A gain of .7 is .7: the nearest float of 32 bits as one of 64 bits would be .699999988079071."""
+    rng = np.random.default_rng(0)
+    decimals = [f"{part / 10**places:.{places}f}" for places in (1, 2, 3) for part in range(10**places)]
+    decimals += [str(dtype(x)) for x in rng.random(1000) * 10.0 ** rng.integers(-4, 4, 1000)]
+    if dtype == np.float16:
+        decimals = [text for text in decimals if str(np.float16(text)) == text.rstrip("0") or text.endswith(".0")]
+    path = tmp_path / "qrels.parquet"
+    pl.DataFrame({"gain": np.array(decimals, dtype=dtype)}).write_parquet(path)
+    assert pl.read_parquet(path).schema["gain"].to_python() is float
+    faults = Faults()
+    frame = read_table(path, [Column("gain", "number")], faults)
+    faults.check()
+    assert len(decimals) > 300
+    assert frame["gain"].to_list() == [float(text) for text in decimals]
+    if dtype == np.float32:  # the negative control
+        assert pl.read_parquet(path)["gain"].cast(pl.Float64).to_list() != [float(text) for text in decimals]
+
+
 LEVELS = [*range(1, 1001), 0.09, 0.18, 0.72, 0.91, 1e-3, 5e-324, 2.5e-308, 1e308, 1.7976931348623157e308]
 
 
