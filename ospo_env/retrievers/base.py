@@ -3,15 +3,26 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Encoder", "Retriever", "best_rows", "equal_pools", "make_fingerprint", "unit_rows"]
+__all__ = [
+    "RETRIEVER_MEMBERS",
+    "Encoder",
+    "Retriever",
+    "best_rows",
+    "equal_pools",
+    "is_encoder",
+    "is_retriever",
+    "make_fingerprint",
+    "unit_rows",
+]
+
+RETRIEVER_MEMBERS = ("name", "fingerprint", "linear", "score_pools", "rank_corpus", "cuts_cleanly")
 
 
-@runtime_checkable
 class Retriever(Protocol):
     """Ranks documents, named by their rows in the corpus, for a text. All scores depend on text and corpus alone.
 
@@ -68,7 +79,6 @@ class Retriever(Protocol):
         ...
 
 
-@runtime_checkable
 class Encoder(Protocol):
     """What a retriever can do besides, if it knows a text as a vector: ``lsa`` and ``dense`` can.
 
@@ -90,6 +100,19 @@ class Encoder(Protocol):
             float32 (B, d), rows of unit length, hence every number in [-1, 1]; zeros for a text that matches nothing.
         """
         ...
+
+
+def is_retriever(value: object) -> TypeGuard[Retriever]:
+    """Whether an object offers all of :class:`Retriever`.
+
+    Members that ``__getattr__`` forwards to another retriever count, as they did for ``isinstance`` until Python 3.11.
+    """
+    return all(hasattr(value, member) for member in RETRIEVER_MEMBERS)
+
+
+def is_encoder(value: object) -> TypeGuard[Encoder]:
+    """Whether an object offers all of :class:`Encoder`; as :func:`is_retriever`."""
+    return hasattr(value, "dimensions") and hasattr(value, "encode")
 
 
 def make_fingerprint(kind: str, version: int, settings: Mapping[str, Any], corpus: str) -> str:

@@ -3,14 +3,14 @@
 import importlib
 import threading
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 from cachetools import LRUCache
 
 from envs_data.documents import corpus_digest
 from envs_data.errors import one_line, unknown_name
 from ospo_env.errors import RetrieverError, TaskError
-from ospo_env.retrievers.base import Retriever
+from ospo_env.retrievers.base import RETRIEVER_MEMBERS, Retriever, is_retriever
 from ospo_env.retrievers.bm25 import BM25Retriever
 from ospo_env.retrievers.chargram import CharGramRetriever
 from ospo_env.retrievers.dense import DenseRetriever
@@ -83,7 +83,6 @@ _KINDS: dict[str, Kind] = {
     "rerank": Kind(_rerank, "a directory or hub id of a cross-encoder of sentence-transformers"),
 }
 _SIGNS = ":?,+"
-_MEMBERS = ("name", "fingerprint", "linear", "score_pools", "rank_corpus", "cuts_cleanly")
 _made: LRUCache[tuple[RetrieverFactory, str], Retriever] = LRUCache(maxsize=4)
 _lock = threading.RLock()
 
@@ -124,16 +123,17 @@ def make_retriever(spec: RetrieverSpec, documents: Sequence[str], corpus: str) -
         TaskError: The name is unknown, the import failed, or what was found neither is a retriever nor makes one.
     """
     found = resolve_retriever(spec)
-    if isinstance(found, type) or not isinstance(found, Retriever):
-        with _lock:
-            made = _made.get((found, corpus))
-            if made is None:
-                made = _make(found, spec, documents, corpus)
-                if not isinstance(made, Retriever):
-                    raise TaskError(_not_a_retriever(spec, made))
-                _made[found, corpus] = made
-        return made
-    return found
+    if not isinstance(found, type) and is_retriever(found):
+        return found
+    factory = cast(RetrieverFactory, found)
+    with _lock:
+        made = _made.get((factory, corpus))
+        if made is None:
+            made = _make(factory, spec, documents, corpus)
+            if not is_retriever(made):
+                raise TaskError(_not_a_retriever(spec, made))
+            _made[factory, corpus] = made
+    return made
 
 
 def resolve_retriever(spec: RetrieverSpec) -> RetrieverFactory | Retriever:
@@ -143,7 +143,7 @@ def resolve_retriever(spec: RetrieverSpec) -> RetrieverFactory | Retriever:
         TaskError: The name is unknown, the import failed, or what was found neither is a retriever nor makes one.
     """
     found = _named(spec) if isinstance(spec, str) else spec
-    if not callable(found) and not isinstance(found, Retriever):
+    if not callable(found) and not is_retriever(found):
         raise TaskError(_not_a_retriever(spec, found))
     return found
 
@@ -179,7 +179,7 @@ def _make(factory: RetrieverFactory, spec: RetrieverSpec, documents: Sequence[st
 
 
 def _not_a_retriever(spec: RetrieverSpec, found: object) -> str:
-    missing = [member for member in _MEMBERS if not hasattr(found, member)]
+    missing = [member for member in RETRIEVER_MEMBERS if not hasattr(found, member)]
     return (
         f"expected {_spoken(spec)} to make or be a retriever; got {type(found).__name__} without {', '.join(missing)}"
     )

@@ -6,7 +6,7 @@ that ``gym.make(env.spec)`` makes the same again.
 """
 
 from collections.abc import Sequence
-from typing import Any, SupportsFloat, TypeAlias
+from typing import Any, SupportsFloat, TypeAlias, cast
 
 import gymnasium as gym
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ospo_env.env import RewriteEnv
 from ospo_env.errors import RetrieverError, TaskError
-from ospo_env.retrievers.base import Encoder
+from ospo_env.retrievers.base import Encoder, is_encoder
 from ospo_env.retrievers.registry import RetrieverSpec, make_retriever
 from ospo_env.spaces import FreeText
 from ospo_env.task import RetrievalTask
@@ -186,10 +186,10 @@ def open_encoder(encoder: RetrieverSpec | Encoder, task: RetrievalTask) -> Encod
     Raises:
         TaskError: The name is unknown, or what it names has no vectors of texts.
     """
-    if not isinstance(encoder, str) and not isinstance(encoder, type) and isinstance(encoder, Encoder):
+    if not isinstance(encoder, str) and not isinstance(encoder, type) and is_encoder(encoder):
         return encoder
-    made = make_retriever(encoder, task.data.documents.texts, task.data.documents.digest)
-    if not isinstance(made, Encoder):
+    made = make_retriever(cast(RetrieverSpec, encoder), task.data.documents.texts, task.data.documents.digest)
+    if not is_encoder(made):
         raise TaskError(f"the retriever {made.name!r} has no vectors of texts; use 'lsa' or 'dense:MODEL' as encoder")
     return made
 

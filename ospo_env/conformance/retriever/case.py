@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ospo_env.conformance.messages import quoted
 from ospo_env.errors import TaskError
-from ospo_env.retrievers.base import Retriever
+from ospo_env.retrievers.base import Retriever, is_retriever
 from ospo_env.retrievers.registry import (
     RetrieverFactory,
     RetrieverSpec,
@@ -104,7 +105,8 @@ def make_case(
 ) -> Case:
     """The case of the arguments of :func:`~ospo_env.conformance.check_retriever`."""
     named = resolve_retriever(retriever)
-    factory = named if isinstance(named, type) or not isinstance(named, Retriever) else None
+    is_made = not isinstance(named, type) and is_retriever(named)
+    factory = None if is_made else cast(RetrieverFactory, named)
     if factory is None and documents is None:
         raise TaskError("expected the documents of a retriever that is made already; got none; pass documents=...")
     content = _DOCUMENTS if documents is None else tuple(documents)
