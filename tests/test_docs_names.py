@@ -4,8 +4,10 @@ import contextlib
 import importlib
 import io
 import re
+import tomllib
 
 import pytest
+import yaml
 
 from ospo_cli.main import PROGRAMS
 from pages import PAGES, code_spans
@@ -85,3 +87,20 @@ def test_wrong_names_are_found(text, options):
     right = "`tests/`, `docs/RESULTS.md`, `ospo_agents.credit.SOLUTIONS`, `ospo train --steps 3`, `envs_data.SPLITS`"
     assert wrong_names(right, options) == []
     assert len(wrong_names(f"{right}, {text}", options)) == 1
+
+
+def test_moved_names_are_gone_and_lead_somewhere():
+    rows = re.findall(r"^\| `([\w.]+)` \| `([\w.]+)` \|$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert len(rows) > 40
+    assert [new for _, new in rows if not resolves(new)] == []
+    assert [old for old, _ in rows if "." in old and resolves(old)] == []
+    assert not (ROOT / "agents" / "__init__.py").exists(), "the wheel would hold the import name of another project"
+
+
+def test_the_citation_is_of_this_version():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert (citation["version"], citation["license"]) == (project["version"], project["license"])
+    assert f"## {citation['version']}\n" in (ROOT / "CHANGELOG.md").read_text()
+    (paper,) = citation["references"]
+    assert paper["url"] in (ROOT / "README.md").read_text()
