@@ -26,8 +26,9 @@ RETRIEVER_MEMBERS = ("name", "fingerprint", "linear", "score_pools", "rank_corpu
 class Retriever(Protocol):
     """Ranks documents, named by their rows in the corpus, for a text. All scores depend on text and corpus alone.
 
-    A text that matches nothing scores -inf everywhere: such documents are not ranked and earn nothing. A retriever
-    can be pickled. One that fails raises; the task turns that into a ``RetrieverError``, never into a reward.
+    A document that a text does not match scores -inf: it is not ranked and earns nothing. Blank texts match nothing,
+    and blank documents are matched by nothing. A retriever can be pickled. One that fails raises an exception; the task
+    turns it into a ``RetrieverError``, never into a reward.
 
     One whose scores of a document depend also on which other documents are in the pool, as those of a fusion of
     rankings do, says so with an attribute ``depends_on_pool = True``.

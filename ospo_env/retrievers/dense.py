@@ -17,7 +17,7 @@ from ospo_env.retrievers.vectors import VectorIndex, check_index
 
 __all__ = ["DenseRetriever"]
 
-_VERSION = 1
+_VERSION = 2  # 2: documents without a known token are not matched
 _BLOCK = 2**14  # documents whose vectors are computed before they are written
 
 
@@ -25,8 +25,9 @@ class DenseRetriever:
     """Cosines of the vectors that a sentence-transformers model gives texts and documents (Reimers and Gurevych 2019).
 
     Vectors are rounded to 24 bits, so that a score depends on the two vectors alone, to the last bit, and equal
-    documents tie. A text that is blank or holds no known token matches nothing; any other matches every document.
-    Whatever a text's vector depends on is in :class:`~ospo_env.retrievers.encoder.TextEncoder`. Not linear.
+    documents tie. A text or document that is blank or holds no known token matches nothing; any other text matches
+    every other document. :class:`~ospo_env.retrievers.encoder.TextEncoder` says what a text's vector depends on. Not
+    linear.
 
     Document vectors are computed when first asked for, with progress on a terminal, and kept in the cache directory
     under a digest of the model's files, the prompt, the numbers, the documents and the versions of the libraries. The
@@ -82,17 +83,18 @@ class DenseRetriever:
 
     def score_pools(self, texts: Sequence[str], pools: NDArray[np.int32]) -> NDArray[np.float64]:
         """As :meth:`Retriever.score_pools`: finite scores are cosines in [-1, 1], whole multiples of 2^-48."""
-        queries, known = self._encoder.encode(texts, "query")
+        queries, matching = self._encoder.encode(texts, "query")
         scores = np.full(pools.shape, -np.inf)
         for rows, pool in equal_pools(pools):
             products = queries[rows].astype(np.float64) @ self._vectors[pool].astype(np.float64).T
-            scores[rows] = np.where(known[rows, None] & (pool >= 0), products / UNIT**2, -np.inf)
+            has_tokens = (pool >= 0) & self._stored["has_tokens"][pool]
+            scores[rows] = np.where(matching[rows, None] & has_tokens, products / UNIT**2, -np.inf)
         return scores
 
     def rank_corpus(self, text: str, k: int) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
         """As :meth:`Retriever.rank_corpus`; with an approximate index, some of the best may be missing."""
-        queries, known = self._encoder.encode([text], "query")
-        if not known[0]:
+        queries, matching = self._encoder.encode([text], "query")
+        if not matching[0]:
             return np.empty(0, dtype=np.int32), np.empty(0)
         rows, products = self._index.best(queries[0], k)
         return rows, products / UNIT**2
@@ -108,8 +110,8 @@ class DenseRetriever:
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """As :meth:`Encoder.encode`, with the prompt for queries; needs no document vectors."""
-        vectors, known = self._encoder.encode(texts, "query")
-        return unit_rows(np.where(known[:, None], vectors, 0.0))
+        vectors, matching = self._encoder.encode(texts, "query")
+        return unit_rows(np.where(matching[:, None], vectors, 0.0))
 
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in self.__dict__.items() if key != "_encoder"}
@@ -125,8 +127,11 @@ class DenseRetriever:
     def _build(self, documents: Sequence[str], directory: Path) -> None:
         shape = (len(documents), self._encoder.dimensions)
         vectors = np.lib.format.open_memmap(directory / "vectors.npy", mode="w+", dtype=np.float32, shape=shape)
+        has_tokens = np.zeros(len(documents), dtype=np.bool_)
         with tqdm(total=len(documents), desc="encoding documents", unit=" documents", disable=None, delay=1.0) as bar:
             for start in range(0, len(documents), _BLOCK):
                 block = slice(start, start + _BLOCK)
-                vectors[block] = self._encoder.encode(documents[block], "document", bar.update)[0]
+                encoded, has_tokens[block] = self._encoder.encode(documents[block], "document", bar.update)
+                vectors[block] = np.where(has_tokens[block, None], encoded, 0.0)
         vectors.flush()
+        np.save(directory / "has_tokens.npy", has_tokens)

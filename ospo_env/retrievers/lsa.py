@@ -17,7 +17,7 @@ from ospo_env.text import cuts_between_words
 
 __all__ = ["LSARetriever"]
 
-_VERSION = 1
+_VERSION = 2  # 2: documents without a word are not matched
 _DOCUMENT_UNIT = 2**15  # length of a document vector
 _TOKEN_UNIT = 2**20  # length of the longest token vector
 _POWER_ITERATIONS = 5  # as in sklearn.decomposition.TruncatedSVD
@@ -30,8 +30,8 @@ class LSARetriever:
     unit length. A text: the **un**normalised sum over its tokens of idf times the token's row of those vectors, so
     that its scores are the cosines times one positive factor and add up over its pieces. Both kinds of vector are
     rounded to whole numbers (15 and 20 bits), and every partial sum of a score stays below 2^53 in texts of up to
-    2^18 tokens: nothing depends on the order of summation. A text with a known token matches every document, any
-    other text none. The decomposition is computed on one thread, so that it does not depend on their number.
+    2^18 tokens: nothing depends on the order of summation. A text with a known token matches every document that has
+    a token, any other text none. The decomposition runs on one thread, so that it does not depend on their number.
 
     Args:
         documents: Their texts, at least two, with at least two different tokens among them.
@@ -49,44 +49,47 @@ class LSARetriever:
     def __init__(self, documents: Sequence[str], corpus: str, *, dimensions: int = 128, seed: int = 0) -> None:
         settings = {"dimensions": dimensions, "seed": seed, "units": [_DOCUMENT_UNIT, _TOKEN_UNIT]}
         self.fingerprint = make_fingerprint("lsa", _VERSION, settings, corpus)
-        terms = term_counts(documents, corpus)
-        self._vocabulary = Vocabulary(terms)
+        self._terms = term_counts(documents, corpus)
+        self._vocabulary = Vocabulary(self._terms)
         shape = (len(documents), len(self._vocabulary))
         if min(shape) < 2:
             raise TaskError(
                 "expected at least two documents and two different words for the retriever 'lsa'; "
                 f"got {shape[0]} and {shape[1]}; use 'bm25'"
             )
-        build = partial(_decompose, terms, min(dimensions, min(shape) - 1), seed)
+        build = partial(_decompose, self._terms, min(dimensions, min(shape) - 1), seed)
         self._vectors = index_arrays(self.fingerprint, build, documents=len(documents), label="lsa index")
 
     def score_pools(self, texts: Sequence[str], pools: NDArray[np.int32]) -> NDArray[np.float64]:
         """As :meth:`Retriever.score_pools`: finite scores are integers, of either sign."""
         scores = np.full(pools.shape, -np.inf)
+        starts = self._terms["starts"]
         for rows, pool in equal_pools(pools):
-            queries, known = self._query_vectors([texts[row] for row in rows])
+            queries, matching = self._query_vectors([texts[row] for row in rows])
             products = queries @ self._vectors["documents"][pool].astype(np.float64).T
-            scores[rows] = np.where(known[:, None] & (pool >= 0), products, -np.inf)
+            has_tokens = (pool >= 0) & (starts[pool + 1] > starts[pool])
+            scores[rows] = np.where(matching[:, None] & has_tokens, products, -np.inf)
         return scores
 
     def rank_corpus(self, text: str, k: int) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
         """As :meth:`Retriever.rank_corpus`: candidates by FAISS in float32, then ranked by their exact scores."""
-        queries, known = self._query_vectors([text])
-        if not known[0]:
+        queries, matching = self._query_vectors([text])
+        if not matching[0]:
             return np.empty(0, dtype=np.int32), np.empty(0)
-        total, dimensions = self._vectors["documents"].shape
+        index, indexed_rows = self._index
+        total, dimensions = len(indexed_rows), self.dimensions
         # bound on the error of a float32 product of these vectors, rounding of the query included
         slack = (dimensions + 2) * 2.0**-23 * float(np.linalg.norm(queries)) * (_DOCUMENT_UNIT + dimensions)
-        wanted = min(total, max(2 * k, 64))
+        depth = min(total, max(2 * k, 64))
         while True:
-            approximate, found = self._index.search(queries.astype(np.float32), wanted)
-            candidates = np.sort(found[0])
+            approximate, places = index.search(queries.astype(np.float32), depth)
+            candidates = indexed_rows[np.sort(places[0])]
             scores = self._vectors["documents"][candidates].astype(np.float64) @ queries[0]
             best = best_rows(scores, k)
-            # what FAISS left out scores at most this, so that it cannot belong among the best
-            if wanted == total or scores[best[-1]] > approximate[0, -1] + slack:
+            # documents that FAISS left out score at most this, so that they cannot be among the best
+            if depth == total or scores[best[-1]] > approximate[0, -1] + slack:
                 return candidates[best].astype(np.int32), scores[best]
-            wanted = min(total, 4 * wanted)
+            depth = min(total, 4 * depth)
 
     def cuts_cleanly(self, text: str, offsets: Sequence[int]) -> bool:
         """Whether no word is cut."""
@@ -110,12 +113,15 @@ class LSARetriever:
         return counts @ self._vectors["tokens"][occurring].astype(np.float64), counts.sum(axis=1) > 0
 
     @cached_property
-    def _index(self) -> Any:
+    def _index(self) -> tuple[Any, NDArray[np.intp]]:
+        """FAISS index of the documents that have a token, and their rows."""
         import faiss  # needed only for the whole corpus
 
-        index = faiss.IndexFlatIP(self._vectors["documents"].shape[1])
-        index.add(self._vectors["documents"])
-        return index
+        rows = np.flatnonzero(np.diff(self._terms["starts"]))
+        documents = self._vectors["documents"]
+        index = faiss.IndexFlatIP(documents.shape[1])
+        index.add(documents if len(rows) == len(documents) else documents[rows])
+        return index, rows
 
 
 def _decompose(terms: Mapping[str, NDArray[Any]], dimensions: int, seed: int, directory: Path) -> None:

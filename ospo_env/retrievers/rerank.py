@@ -14,15 +14,15 @@ from ospo_env.retrievers.unpadded import CHUNK, forward, known_tokens, open_mode
 
 __all__ = ["RerankRetriever"]
 
-_VERSION = 1
+_VERSION = 2  # 2: documents without a known token are not matched
 
 
 class RerankRetriever:
     """Logits that a sentence-transformers cross-encoder gives pairs of text and document (Nogueira and Cho 2019).
 
-    A text that is blank or holds no known token matches nothing; any other matches every document. What a pair scores
-    depends on no other pair: :func:`~ospo_env.retrievers.unpadded.forward` says how far. Not linear. The model is
-    opened when a pair has to be scored.
+    A text or document that is blank or holds no known token matches nothing; any other text matches every other
+    document. A pair's score depends on no other pair: :func:`~ospo_env.retrievers.unpadded.forward` says how far. Not
+    linear. The model is opened when a pair has to be scored.
 
     Args:
         documents: Their texts, at least one; kept.
@@ -76,12 +76,13 @@ class RerankRetriever:
     def score_pools(self, texts: Sequence[str], pools: NDArray[np.int32]) -> NDArray[np.float64]:
         """As :meth:`Retriever.score_pools`: finite scores are logits, of either sign."""
         scores = np.full(pools.shape, -np.inf)
-        known = known_tokens(self._model, list(texts)) if len(texts) else np.empty(0, dtype=np.bool_)
-        rows, columns = np.nonzero(known[:, None] & (pools >= 0))
-        wanted, place = np.unique(pools[rows, columns], return_inverse=True)
-        read = [self._documents[document] for document in wanted.tolist()]  # in order, as a file is read best
+        rows, columns = np.nonzero(known_tokens(self._model, list(texts))[:, None] & (pools >= 0))
+        distinct, place = np.unique(pools[rows, columns], return_inverse=True)
+        documents = [self._documents[row] for row in distinct.tolist()]  # in order, which is fastest from a file
+        matching = known_tokens(self._model, documents)[place]
+        rows, columns, place = rows[matching], columns[matching], place[matching]
         scores[rows, columns] = self._logits(
-            [(texts[row], read[at]) for row, at in zip(rows.tolist(), place.tolist(), strict=True)]
+            [(texts[row], documents[at]) for row, at in zip(rows.tolist(), place.tolist(), strict=True)]
         )
         return scores
 

@@ -96,6 +96,8 @@ def known_tokens(model: Any, texts: list[str], input_ids: Any = None) -> NDArray
         texts: B texts.
         input_ids: Their tokens and no others, (B, T), if they are known already.
     """
+    if not texts:
+        return np.empty(0, dtype=np.bool_)
     if input_ids is None:
         input_ids = model.tokenizer(texts, padding=True, truncation=True, return_tensors="pt")["input_ids"]
     blank = np.array([not text.strip() for text in texts], dtype=np.bool_)

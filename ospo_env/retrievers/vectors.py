@@ -18,7 +18,7 @@ __all__ = ["INDEX_KINDS", "VectorIndex", "check_index"]
 INDEX_KINDS = ("flat", "hnsw", "ivf")
 """``flat`` compares with every vector; ``hnsw`` walks a graph of neighbours, ``ivf`` looks into the nearest cells."""
 
-_VERSION = 1
+_VERSION = 2  # 2: vectors of zeros are left out
 _FEWEST = 64  # candidates
 _LINKS = 32  # of a vector in the graph
 _BUILD_DEPTH = 200
@@ -30,14 +30,15 @@ class VectorIndex:
     """Finds the vectors with the largest inner products.
 
     Args:
-        stored: Holds the vectors under ``"vectors"``: float32 (D, d), whole numbers.
+        stored: Holds the vectors under ``"vectors"``: float32 (D, d), whole numbers; and under ``"has_tokens"``, bool
+            (D,), which of them are ever returned.
         kind: One of :data:`INDEX_KINDS`.
         length: Of each vector, at most, but for rounding.
         key: Digest of the vectors, under which an index of them is kept on disk.
     """
 
     def __init__(self, stored: Mapping[str, NDArray[Any]], kind: str, length: float, key: str) -> None:
-        self._stored = stored  # which is pickled as a place on disk
+        self._stored = stored  # pickles as its directory path
         self._kind = kind
         self._length = length
         self._key = f"{key}-{kind}-{_VERSION}"
@@ -48,35 +49,43 @@ class VectorIndex:
         ``flat`` finds them all. The other kinds may miss some, but give the right products of those that they find.
         """
         total, dimensions = self._vectors.shape
+        if not len(self._indexed_rows):
+            return np.empty(0, dtype=np.int32), np.empty(0)
         # bound on the error of a float32 product, rounding of the vectors included
         slack = (dimensions + 2) * 2.0**-23 * float(np.linalg.norm(query)) * (self._length + dimensions)
-        wanted = min(total, max(2 * k, _FEWEST))
+        depth = min(total, max(2 * k, _FEWEST))
         while True:
-            products, rows = self._candidates(query, wanted)
-            candidates = np.sort(rows[rows >= 0])
+            products, rows = self._candidates(query, depth)
+            candidates = np.sort(rows[self._stored["has_tokens"][rows]])
             exact = self._vectors[candidates].astype(np.float64) @ query.astype(np.float64)
             best = best_rows(exact, k)
-            # what was left out scores at most the last candidate, so that it cannot belong among the best
-            if self._kind != "flat" or wanted == total or exact[best[-1]] > products[-1] + slack:
+            # vectors that were left out score at most the last candidate, so that they cannot be among the best
+            complete = len(best) == k and exact[best[-1]] > products[-1] + slack
+            if self._kind != "flat" or depth == total or complete:
                 return candidates[best].astype(np.int32), exact[best]
-            wanted = min(total, 4 * wanted)
+            depth = min(total, 4 * depth)
 
     @property
     def _vectors(self) -> NDArray[np.float32]:
         return self._stored["vectors"]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key != "_index"}
+        return {key: value for key, value in self.__dict__.items() if key not in ("_index", "_indexed_rows")}
 
-    def _candidates(self, query: NDArray[np.float32], wanted: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Approximate products and rows of the nearest vectors, best first, padded with the row -1."""
+    def _candidates(self, query: NDArray[np.float32], depth: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Approximate products of the nearest vectors, best first, and the rows of those that were found."""
         import faiss  # needed only for the whole corpus
 
         if self._kind == "flat":
-            products, rows = faiss.knn(query[None], self._vectors, wanted, metric=faiss.METRIC_INNER_PRODUCT)
-        else:
-            products, rows = self._index.search(query[None], wanted)
-        return products[0], rows[0]
+            products, rows = faiss.knn(query[None], self._vectors, depth, metric=faiss.METRIC_INNER_PRODUCT)
+            return products[0], rows[0]
+        products, places = self._index.search(query[None], depth)
+        return products[0], self._indexed_rows[places[0][places[0] >= 0]]
+
+    @cached_property
+    def _indexed_rows(self) -> NDArray[np.intp]:
+        """Rows of the vectors that may be returned."""
+        return np.flatnonzero(self._stored["has_tokens"])
 
     @cached_property
     def _index(self) -> Any:
@@ -94,15 +103,16 @@ class VectorIndex:
         import faiss
 
         index: Any
-        total, dimensions = self._vectors.shape
+        rows, dimensions = self._indexed_rows, self._vectors.shape[1]
+        vectors = self._vectors if len(rows) == len(self._vectors) else self._vectors[rows]
         if self._kind == "hnsw":
             index = faiss.IndexHNSWFlat(dimensions, _LINKS, faiss.METRIC_INNER_PRODUCT)
             index.hnsw.efConstruction = _BUILD_DEPTH
         else:
-            cells = max(1, min(int(4 * total**0.5), total // 39))  # FAISS asks for 39 vectors a cell
+            cells = max(1, min(int(4 * len(rows) ** 0.5), len(rows) // 39))  # FAISS asks for 39 vectors a cell
             index = faiss.IndexIVFFlat(faiss.IndexFlatIP(dimensions), dimensions, cells, faiss.METRIC_INNER_PRODUCT)
-            index.train(self._vectors)
-        index.add(self._vectors)
+            index.train(vectors)
+        index.add(vectors)
         np.save(directory / "index.npy", faiss.serialize_index(index))
 
 

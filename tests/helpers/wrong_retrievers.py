@@ -81,12 +81,28 @@ class Blank(RightAndLinear):
         return np.where(column([not text.strip() for text in texts]) & (pools >= 0), 0.0, scores)
 
 
+class BlankDocuments(Right):
+    """A text that matches something matches everything, as the cosine of an empty document's vector would have it."""
+
+    def __init__(self, documents, corpus):
+        super().__init__(documents, corpus)
+        self.blank = np.array([not document.strip() for document in documents])
+
+    def spoil(self, scores, texts, pools):
+        matching = column([len(self.inner.rank_corpus(text, 1)[0]) > 0 for text in texts])
+        return np.where(matching & (pools >= 0) & self.blank[pools], 0.5, scores)
+
+
 class Unknown(Right):
     """A text that matches nothing keeps the order of rows."""
 
+    def __init__(self, documents, corpus):
+        super().__init__(documents, corpus)
+        self.filled = np.array([bool(document.strip()) for document in documents])
+
     def spoil(self, scores, texts, pools):
         lost = column([bool(text.strip()) and not len(self.inner.rank_corpus(text, 1)[0]) for text in texts])
-        return np.where(lost & (pools >= 0), 0.0, scores)
+        return np.where(lost & (pools >= 0) & self.filled[pools], 0.0, scores)
 
 
 class Twins(Right):
@@ -160,6 +176,7 @@ WRONG = {
     Order: "order",
     Writes: "order",
     Blank: "blank",
+    BlankDocuments: "blank_documents",
     Unknown: "unknown",
     Twins: "twins",
     Ties: "ties",

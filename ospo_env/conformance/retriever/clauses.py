@@ -21,6 +21,7 @@ CLAUSES: dict[str, Clause] = clause_table(
     scores.check_batch,
     scores.check_order,
     scores.check_blank,
+    scores.check_blank_documents,
     scores.check_unknown,
     scores.check_twins,
     scores.check_ties,

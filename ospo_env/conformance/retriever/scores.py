@@ -7,10 +7,12 @@ import numpy as np
 
 from ospo_env.conformance.messages import clause, quoted
 from ospo_env.conformance.retriever.case import Case, first_difference
+from ospo_env.retrievers.registry import corpus_digest
 
 __all__ = [
     "check_batch",
     "check_blank",
+    "check_blank_documents",
     "check_corpus",
     "check_order",
     "check_padding",
@@ -22,6 +24,7 @@ __all__ = [
 ]
 
 _BLANK_TEXTS = ("", " ", "\n\t", "\u3000")
+_SOME_DOCUMENTS = 50
 
 
 @clause("protocol")
@@ -98,6 +101,28 @@ def check_order(case: Case, rng: np.random.Generator) -> str | None:
 def check_blank(case: Case, rng: np.random.Generator) -> str | None:
     """A text without characters, or with white space only, matches nothing."""
     return _unexpected_match(case, _BLANK_TEXTS)
+
+
+@clause("blank_documents")
+def check_blank_documents(case: Case, rng: np.random.Generator) -> str | None:
+    """A document without characters, or with white space only, is matched by no text."""
+    retriever, documents = case.retriever, case.documents
+    if case.factory is not None:
+        documents = (*documents[:_SOME_DOCUMENTS], *_BLANK_TEXTS)
+        retriever = case.factory(documents, corpus_digest(documents))
+    rows = [row for row, document in enumerate(documents) if not document.strip()]
+    if not rows:
+        return None
+    scores = retriever.score_pools(case.texts, np.tile(np.array(rows, dtype=np.int32), (len(case.texts), 1)))
+    matched = np.argwhere(scores > -np.inf)
+    if len(matched):
+        row, column = matched[0]
+        return f"{quoted(case.texts[row])} scores {scores[row, column]} on the blank document {rows[column]}"
+    for text in case.texts:
+        ranked = np.intersect1d(retriever.rank_corpus(text, len(documents))[0], rows)
+        if len(ranked):
+            return f"rank_corpus of {quoted(text)} finds the blank document {ranked[0]}"
+    return None
 
 
 @clause("unknown")
