@@ -79,7 +79,9 @@ def read_rewrites(path: str | Path) -> Rewrites:
         raise TaskError(f"{path}: expected stored rewrites, which are JSON Lines in UTF-8; {error}") from error
     header = _parsed(path, 1, lines[0])
     if header.pop("kind", None) != _KIND or header.pop("version", None) != _VERSION:
-        raise TaskError(f"{path}: expected rewrites of version {_VERSION}, as evaluate.py --rewrites stores them")
+        raise TaskError(
+            f"{path}: expected rewrites of version {_VERSION}, as ospo_env.write_rewrites or ospo evaluate --rewrites stores them"
+        )
     if header.keys() != {*_HEADER} or not all(isinstance(header[name], kind) for name, kind in _HEADER.items()):
         raise TaskError(f"{path}, line 1: expected a header with {', '.join(_HEADER)}; got {', '.join(header)}")
     rows = [_parsed(path, number, line) for number, line in enumerate(lines[1:], start=2)]

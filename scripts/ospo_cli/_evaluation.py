@@ -10,7 +10,7 @@ from tqdm import tqdm
 from envs_data.files import write_atomically
 from ospo_cli._evaluation_files import check_file_names, file_name, trec_tag, write_qrels, write_run
 from ospo_cli._matrix import draw_matrix, policy_labels, print_tables
-from ospo_cli._policies import FoundPolicy, Request, open_policy
+from ospo_cli._policies import Request, ResolvedPolicy, open_policy
 from ospo_cli._tasks import open_task
 from ospo_env import RetrievalTask, Rewrites, make_reference_policy, rescore, write_rewrites
 from ospo_env.evaluation.summary import summarise
@@ -51,11 +51,11 @@ def evaluate(arguments: Namespace) -> None:
     ids, prompts = task.prompts(arguments.split)
     for policy in policies.values():
         policy.check(task, ids)
-    # first, so that ids and gains that TREC files cannot hold are known at once
+    # Written first, so that ids and gains that TREC files cannot hold are an error before the work begins.
     scale = None if arguments.trec is None else write_qrels(arguments.trec, task, ids)
     written = _write_once(policies, task, ids, prompts, arguments.rewrites)
     raw = make_reference_policy("query", task)(ids, prompts)
-    values = _judge(policies, written, tasks, ids, prompts, arguments.trec)
+    values = _measure(policies, written, tasks, ids, prompts, arguments.trec)
     summary = summarise(values, {retriever: opened.evaluate(ids, raw) for retriever, opened in tasks.items()})
     for name in policies:
         notes = written[name].notes if name in written else {}
@@ -89,11 +89,11 @@ def evaluate(arguments: Namespace) -> None:
 
 
 def _write_once(
-    policies: dict[str, FoundPolicy], task: RetrievalTask, ids: list[str], prompts: list[str], directory: Path | None
+    policies: dict[str, ResolvedPolicy], task: RetrievalTask, ids: list[str], prompts: list[str], directory: Path | None
 ) -> dict[str, Rewrites]:
-    """The rewrites of the policies that need no retriever, with a bar for each; a file each as soon as it is done."""
+    """Rewrites of the policies that do not read the task, with a bar for each; each is stored as soon as it is done."""
     written = {}
-    once = {name: policy for name, policy in policies.items() if not policy.of_retriever}
+    once = {name: policy for name, policy in policies.items() if not policy.reads_task}
     for number, (name, policy) in enumerate(once.items(), start=1):
         label = f"[{number}/{len(once)}] {name[-40:]} writes"
         with tqdm(total=len(ids), desc=label, unit="prompt", dynamic_ncols=True) as bar:
@@ -105,17 +105,17 @@ def _write_once(
     return written
 
 
-def _judge(
-    policies: dict[str, FoundPolicy],
+def _measure(
+    policies: dict[str, ResolvedPolicy],
     written: dict[str, Rewrites],
     tasks: dict[str, RetrievalTask],
     ids: list[str],
     prompts: list[str],
     trec: Path | None,
 ) -> dict[str, Any]:
-    """Every metric of every policy under every retriever, with one bar over all of them; TREC runs where asked for."""
+    """Values of all policies under all retrievers, with one bar; TREC runs too if ``trec`` is a directory."""
     values: dict[str, Any] = {name: {} for name in policies}
-    with tqdm(total=len(policies) * len(tasks), desc="judging", unit="ranking", dynamic_ncols=True) as bar:
+    with tqdm(total=len(policies) * len(tasks), desc="ranking", unit="ranking", dynamic_ncols=True) as bar:
         for name, policy in policies.items():
             for retriever, opened in tasks.items():
                 bar.set_postfix_str(f"{name[-40:]} under {retriever[-40:]}")

@@ -39,7 +39,7 @@ def show_explanation(arguments: Namespace) -> None:
         ids, prompts = task.prompts(split)
         some = ", ".join(f"{key} ({terminal_line(prompt)[:40]})" for key, prompt in zip(ids[:3], prompts, strict=False))
         raise AgentError(f"--query-id: expected the id of a query; the {split} split has {len(ids)}, such as {some}")
-    found = explain(
+    explanation = explain(
         task,
         arguments.query_id,
         arguments.text,
@@ -48,9 +48,9 @@ def show_explanation(arguments: Namespace) -> None:
         top=arguments.top,
     )
     if arguments.json is None or str(arguments.json) != "-":
-        print("\n".join(_lines(found, arguments, task, coloured(arguments.color))))
+        print("\n".join(_lines(explanation, arguments, task, coloured(arguments.color))))
     if arguments.json is not None:
-        content = json.dumps(_as_json(found, arguments, task), indent=2)
+        content = json.dumps(_as_json(explanation, arguments, task), indent=2)
         if str(arguments.json) == "-":
             print(content)
         else:
@@ -65,29 +65,30 @@ def coloured(choice: str) -> bool:
     return choice == "always"
 
 
-def _lines(found: Explanation, arguments: Namespace, task: RetrievalTask, colours: bool) -> list[str]:
+def _lines(explanation: Explanation, arguments: Namespace, task: RetrievalTask, colours: bool) -> list[str]:
     kind = "synthetic data" if task.data.synthetic else "real data"
-    beyond = f"  ({found.words_beyond_cap} words beyond the cap)" if found.words_beyond_cap else ""
+    beyond = f"  ({explanation.words_beyond_cap} words beyond the cap)" if explanation.words_beyond_cap else ""
     lines = [
         f"{arguments.env} ({task.data.manifest['dataset']}, {kind}), {terminal_line(arguments.retriever)}",
         "",
-        f"prompt    {terminal_line(found.prompt)}",
-        f"query     {terminal_line(found.query)}",
-        f"rewrite   {_painted_text(found) if colours else terminal_line(found.text)}{beyond}",
-        f"{found.metric:<9} {found.worth:.3f}, the raw query's {found.query_worth:.3f}, gain {found.gain:+.3f}",
+        f"prompt    {terminal_line(explanation.prompt)}",
+        f"query     {terminal_line(explanation.query)}",
+        f"rewrite   {_painted_text(explanation) if colours else terminal_line(explanation.text)}{beyond}",
+        f"{explanation.metric:<9} {explanation.worth:.3f}, the raw query's {explanation.query_worth:.3f}, "
+        f"gain {explanation.gain:+.3f}",
         "",
-        f"credit    {found.method}",
+        f"credit    {explanation.method}",
     ]
-    for segment in found.segments:
+    for segment in explanation.segments:
         error = "" if segment.error is None else f" ± {segment.error:.3f}"
-        shown = _painted(terminal_line(segment.text), segment.credit, found.largest, colours)
+        shown = _painted(terminal_line(segment.text), segment.credit, explanation.largest, colours)
         lines.append(f"  {segment.credit:+.3f}{error}  {shown}")
-    lines.append(f"  {found.total:+.3f}  {found.sum_in_words}")
+    lines.append(f"  {explanation.total:+.3f}  {explanation.sum_in_words}")
     for title, rows, ranked in (
-        ("before, by the raw query", found.before, found.query_ranked),
-        ("after, by the rewrite", found.after, found.ranked),
+        ("before, by the raw query", explanation.before, explanation.query_ranked),
+        ("after, by the rewrite", explanation.after, explanation.ranked),
     ):
-        lines += ["", f"ranking   {title}: {ranked} documents ranked, {found.relevant} judged relevant"]
+        lines += ["", f"ranking   {title}: {ranked} documents ranked, {explanation.relevant} judged relevant"]
         lines += [_ranked_line(row) for row in rows]
     return [*lines, "", "* full gain, + some gain; in brackets the rank in the other ranking"]
 
@@ -98,13 +99,13 @@ def _ranked_line(row: Row) -> str:
     return f"{row.rank:>3} {row.mark} {row.gain:.2f} ({other:>3})  {title} [{terminal_line(row.doc_id)}]"
 
 
-def _painted_text(found: Explanation) -> str:
+def _painted_text(explanation: Explanation) -> str:
     """The rewrite with each segment on its colour; white space at a segment's ends stays plain."""
     parts: list[str] = []
-    for segment in found.segments:
+    for segment in explanation.segments:
         shown = terminal_line(segment.text)
         parts.append(" " if parts and segment.text[:1].isspace() else "")
-        parts.append(_painted(shown, segment.credit, found.largest, True))
+        parts.append(_painted(shown, segment.credit, explanation.largest, True))
     return "".join(parts)
 
 
@@ -115,7 +116,7 @@ def _painted(text: str, credit: float, largest: float, colours: bool) -> str:
     return f"\x1b[38;2;17;17;17;48;2;{red};{green};{blue}m{text}\x1b[0m"
 
 
-def _as_json(found: Explanation, arguments: Namespace, task: RetrievalTask) -> dict[str, Any]:
+def _as_json(explanation: Explanation, arguments: Namespace, task: RetrievalTask) -> dict[str, Any]:
     return {
         "env": arguments.env,
         "dataset": task.data.manifest["dataset"],
@@ -123,8 +124,8 @@ def _as_json(found: Explanation, arguments: Namespace, task: RetrievalTask) -> d
         "data_fingerprint": task.data.fingerprint,
         "retriever": arguments.retriever,
         "candidates": arguments.candidates,
-        **dataclasses.asdict(found),
-        "gain": found.gain,
-        "total": found.total,
-        "efficient": found.efficient,
+        **dataclasses.asdict(explanation),
+        "gain": explanation.gain,
+        "total": explanation.total,
+        "efficient": explanation.efficient,
     }

@@ -59,11 +59,11 @@ def draw_matrix(summary: Mapping[str, Any], labels: Mapping[str, str], metric: s
     axes.set_yticks(range(len(summary)), names, parse_math=False)
     for y, row in enumerate(summary.values()):
         for x, name in enumerate(retrievers):
-            found = Interval.of_json(row["intervals"][name][metric])
-            text = f"{found.value:.3f}\n{found.bounds()}"
-            axes.text(x, y, text, ha="center", va="center", fontsize=7, color="white" if found.value < 0.6 else "black")
+            cell = Interval.of_json(row["intervals"][name][metric])
+            text = f"{cell.value:.3f}\n{cell.bounds()}"
+            axes.text(x, y, text, ha="center", va="center", fontsize=7, color="white" if cell.value < 0.6 else "black")
     axes.set_title(title, fontsize=9, parse_math=False)
     figure.colorbar(image, label=metric)
-    drawn = io.BytesIO()
-    figure.savefig(drawn, format="png", dpi=130)
-    return drawn.getvalue()
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=130)
+    return stream.getvalue()

@@ -1,8 +1,8 @@
-"""Policies by the names that --policy takes: a list of kinds, of which the first that knows a name has it.
+"""Policies by the names that --policy takes: a table of kinds, of which the first that knows a name resolves it.
 
-A kind is a function of a name and a request. It gives ``None`` for a name that is not its own, and otherwise how the
-rewrites come about, found or refused before anything slow starts; what can be said of it only once the prompts are
-known, its ``check`` says then. A new kind is one more function in :data:`KINDS`.
+A kind is a function of a name and a request. It returns ``None`` for a name that is not its own, and otherwise a
+resolved policy; a name that cannot be used is refused before anything slow starts. What depends on the prompts is
+checked by the policy's ``check``. A new kind is one more function in :data:`KINDS`.
 """
 
 import difflib
@@ -16,7 +16,7 @@ from ospo_agents.training.run_directory import read_run
 from ospo_cli._sb3 import is_sb3_policy, open_sb3_policy
 from ospo_env import REFERENCE_POLICIES, RetrievalTask, Rewrites, make_reference_policy, read_rewrites
 
-__all__ = ["KINDS", "FoundPolicy", "Request", "open_policy"]
+__all__ = ["KINDS", "Request", "ResolvedPolicy", "open_policy"]
 
 _SUPERVISED = ("sft", "dpo")  # learners that are no reinforcement learning
 _ENDPOINT = "openai:"
@@ -24,7 +24,7 @@ _LONGEST_NAME = 1024
 
 
 class Request(NamedTuple):
-    """What the rewrites are for, and how trained policies decode.
+    """The task that rewrites are for, and the settings of decoding.
 
     Attributes:
         env: Environment id.
@@ -32,7 +32,7 @@ class Request(NamedTuple):
         split: The prompts' split.
         temperature: 0 decodes greedily, else samples.
         max_new_tokens: Bound on a completion; none means the policy's own.
-        seed: Of sampling and of the random policy.
+        seed: Seed of sampling and of the random policy.
     """
 
     env: str
@@ -44,40 +44,41 @@ class Request(NamedTuple):
 
 
 class Write(Protocol):
-    """Writes or reads the rewrites of all prompts of a task."""
+    """Function that writes or reads the rewrites of all prompts of a task."""
 
     def __call__(
         self, task: RetrievalTask, ids: Sequence[str], prompts: Sequence[str], progress: Callable[[int], object]
     ) -> Rewrites:
-        """Rewrites of these prompts, in order; ``progress`` is told of as many of them as were just done."""
+        """Rewrites of these prompts, in order; ``progress`` is called with the number of prompts just done."""
         ...
 
 
 @dataclass(frozen=True)
-class FoundPolicy:
-    """A policy that is there.
+class ResolvedPolicy:
+    """A resolved policy, ready to write rewrites.
 
     Attributes:
-        write: Its rewrites.
-        of_retriever: Whether it looks behind the door, so that each retriever has rewrites of its own.
-        check: Called with the task and the ids of all prompts before any policy writes; an ``AgentError`` refuses them.
+        write: Writes them.
+        reads_task: Whether the policy reads the task itself, so that it must be run once per retriever.
+        check: Called with the task and the ids of all prompts before any policy writes; raises ``AgentError`` if the
+            policy does not fit them.
     """
 
     write: Write
-    of_retriever: bool = False
+    reads_task: bool = False
     check: Callable[[RetrievalTask, Sequence[str]], None] = lambda task, ids: None
 
 
-def open_policy(name: str, request: Request) -> FoundPolicy:
-    """The policy of a name.
+def open_policy(name: str, request: Request) -> ResolvedPolicy:
+    """Resolve the name of a policy.
 
     Raises:
         AgentError: No kind knows the name, or what it names cannot be used.
     """
     for kind in KINDS:
-        found = kind(name, request)
-        if found is not None:
-            return found
+        policy = kind(name, request)
+        if policy is not None:
+            return policy
     near = difflib.get_close_matches(name[:_LONGEST_NAME], REFERENCE_POLICIES, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise AgentError(
@@ -86,7 +87,7 @@ def open_policy(name: str, request: Request) -> FoundPolicy:
     )
 
 
-def _reference(name: str, request: Request) -> FoundPolicy | None:
+def _reference(name: str, request: Request) -> ResolvedPolicy | None:
     """A reference policy of the task."""
     if name not in REFERENCE_POLICIES:
         return None
@@ -98,10 +99,10 @@ def _reference(name: str, request: Request) -> FoundPolicy | None:
         progress(len(ids))
         return _rewrites(name, request, task, ids, texts)
 
-    return FoundPolicy(write, of_retriever=True)
+    return ResolvedPolicy(write, reads_task=True)
 
 
-def _endpoint(name: str, request: Request) -> FoundPolicy | None:
+def _endpoint(name: str, request: Request) -> ResolvedPolicy | None:
     """A model behind an OpenAI-compatible endpoint, ``openai:MODEL``."""
     if not name.startswith(_ENDPOINT):
         return None
@@ -122,10 +123,10 @@ def _endpoint(name: str, request: Request) -> FoundPolicy | None:
         notes = {"endpoint": policy.endpoint, "malformed": policy.malformed}
         return _rewrites(name, request, task, ids, texts, notes)
 
-    return FoundPolicy(write)
+    return ResolvedPolicy(write)
 
 
-def _stored(name: str, request: Request) -> FoundPolicy | None:
+def _stored(name: str, request: Request) -> ResolvedPolicy | None:
     """A file of stored rewrites."""
     if not _exists(name) or not Path(name).is_file():
         return None
@@ -148,11 +149,11 @@ def _stored(name: str, request: Request) -> FoundPolicy | None:
         progress(len(ids))
         return stored
 
-    return FoundPolicy(write, check=check)
+    return ResolvedPolicy(write, check=check)
 
 
-def _stable_baselines(name: str, request: Request) -> FoundPolicy | None:
-    """A run of train_sb3.py, or its policy directory."""
+def _stable_baselines(name: str, request: Request) -> ResolvedPolicy | None:
+    """A run of ``ospo train-sb3``, or its policy directory."""
     where = next((path for path in (Path(name), Path(name) / "policy") if _exists(name) and is_sb3_policy(path)), None)
     if where is None:
         return None
@@ -166,10 +167,10 @@ def _stable_baselines(name: str, request: Request) -> FoundPolicy | None:
         progress(len(ids))
         return _rewrites(name, request, task, ids, texts, _run_notes(where.resolve()))
 
-    return FoundPolicy(write)
+    return ResolvedPolicy(write)
 
 
-def _language_model(name: str, request: Request) -> FoundPolicy | None:
+def _language_model(name: str, request: Request) -> ResolvedPolicy | None:
     """A run, a policy directory, any causal LM's directory, or a hub id with a slash."""
     if not _exists(name) and (len(name) > _LONGEST_NAME or "/" not in name):
         return None
@@ -193,17 +194,17 @@ def _language_model(name: str, request: Request) -> FoundPolicy | None:
         texts = policy(ids, prompts)
         return _rewrites(name, request, task, ids, texts, {**_run_notes(where), "malformed": policy.malformed})
 
-    return FoundPolicy(write)
+    return ResolvedPolicy(write)
 
 
-KINDS: tuple[Callable[[str, Request], FoundPolicy | None], ...] = (
+KINDS: tuple[Callable[[str, Request], ResolvedPolicy | None], ...] = (
     _reference,
     _endpoint,
     _stored,
     _stable_baselines,
     _language_model,
 )
-"""The kinds of policies, in the order in which they are asked; the last takes any directory."""
+"""The kinds of policies, in the order in which they are tried; the last takes any directory."""
 
 
 def _rewrites(
@@ -219,7 +220,7 @@ def _rewrites(
 
 
 def _run_notes(where: Path | str) -> dict[str, Any]:
-    """What the run that a policy lies in says of it."""
+    """Facts about a policy from the run that it lies in."""
     manifest = read_run(where.parent) if isinstance(where, Path) else None
     if manifest is None:
         return {}

@@ -71,11 +71,11 @@ def summary(data: PreparedData, out: Path) -> list[str]:
         f"  demonstrations  {data.demonstrations.height:,}, of training queries",
     ]
     for heading, sentences in (("Left out:", _LEFT_OUT), ("Filled or empty places in pools:", _SHORTFALLS)):
-        found = [f"  {counts[name]:,} {sentence}" for name, sentence in sentences.items() if counts.get(name)]
-        lines += [heading, *found] if found else []
-    drawn = data.manifest["arguments"].get("splits_drawn")
-    if drawn:
-        lines.append(f"Splits: {', '.join(drawn)} were drawn by seed, as the files do not say them.")
+        listed = [f"  {counts[name]:,} {sentence}" for name, sentence in sentences.items() if counts.get(name)]
+        lines += [heading, *listed] if listed else []
+    splits_drawn = data.manifest["arguments"].get("splits_drawn")
+    if splits_drawn:
+        lines.append(f"Splits: {', '.join(splits_drawn)} were drawn by seed, as the files do not say them.")
     if counts.get("documents_blank"):
         lines.append(
             f"Blank: {counts['documents_blank']:,} documents have neither title nor text; no query finds them."

@@ -10,7 +10,7 @@ from ospo_cli import benchmark
 from ospo_cli._benchmark.curves import _exponent, _with_documents, _with_pools
 from ospo_cli._benchmark.engine import Recorded, reference_seconds, time_rollouts
 from ospo_cli._benchmark.reference import reference_worth
-from ospo_cli._benchmark.report import markdown, spoken
+from ospo_cli._benchmark.report import markdown, terminal_row
 from ospo_cli._benchmark.rows import Row, interleaved
 from ospo_cli._benchmark.work import CUTOFF, fresh_task, graded_pools, make_rollouts, pool_gains
 from shop import shop
@@ -41,7 +41,7 @@ def test_both_are_timed_on_the_same_coalitions():
     assert timed["reference_sample"] == 5
     assert timed["ratio"] == timed["reference_seconds"] / timed["engine_seconds"]
     assert reference_seconds(task, rollouts, 10**6)[1] == rollouts.size
-    assert len(set(rollouts.drawn(7, seed=3))) == 7
+    assert len(set(rollouts.sample(7, seed=3))) == 7
 
 
 def test_a_recorded_retriever_is_the_one_inside():
@@ -85,7 +85,7 @@ def test_the_table():
         Row("c", "-", 1234567.0, ""),
     ]
     assert [row.met for row in rows] == [True, False, True]
-    assert spoken(rows[1]).startswith("MISSED")
+    assert terminal_row(rows[1]).startswith("MISSED")
     page = markdown(rows, "python scripts/benchmark.py")
     assert "| a | >= 2x | 3x | yes |" in page
     assert "| b | <= 1 s | 1.5 s | no |" in page

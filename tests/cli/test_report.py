@@ -197,7 +197,7 @@ def test_wrong_input(trained, tmp_path):
     twin = str(another(trained, tmp_path / "twin"))
     other = str(another(trained, tmp_path / "rr", metric="RR"))
     for command, message in (
-        (["--run", str(tmp_path)], "expected a finished run of train.py, but .* holds no run"),
+        (["--run", str(tmp_path)], "expected a finished run of ospo train, but .* holds no run"),
         (["--run", unfinished], "a run that is unfinished"),
         (["--run", changed], "was trained on the data 0{16}, but"),
         (["--run", first, changed], "expected runs of one data_fingerprint"),
@@ -206,7 +206,10 @@ def test_wrong_input(trained, tmp_path):
         (["--run", first, twin], "the same settings and the seed 0; leave one out"),
         (["--run", first, "--evaluation", str(tmp_path / "other.json")], "evaluate the run on its own data"),
         (["--run", first, "--evaluation", str(tmp_path / "list.json")], "is none; evaluate again"),
-        (["--run", first, "--evaluation", str(tmp_path / "cut.json")], "expected a file that evaluate.py --json wrote"),
+        (
+            ["--run", first, "--evaluation", str(tmp_path / "cut.json")],
+            "expected a file that ospo evaluate --json wrote",
+        ),
         (["--run", first, "--queries", "q99"], "unknown prompt id 'q99'"),
         (["--run", first, "--examples", "0"], "--examples: expected at least 1"),
         (["--run", first, "--solution", "shaply"], "did you mean 'shapley'"),

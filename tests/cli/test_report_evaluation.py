@@ -1,4 +1,4 @@
-"""What a report takes for a file of evaluate.py --json."""
+"""What a report takes for a file of ospo evaluate --json."""
 
 import copy
 import functools

@@ -250,7 +250,7 @@ def open_policies(monkeypatch, **writes):
         if name not in writes:
             return None
         opened.append(name)
-        return _policies.FoundPolicy(writes[name])
+        return _policies.ResolvedPolicy(writes[name])
 
     monkeypatch.setattr(_policies, "KINDS", (kind, *_policies.KINDS))
     return opened

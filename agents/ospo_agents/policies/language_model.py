@@ -46,7 +46,9 @@ def find_policy(path_or_id: str | Path) -> Path | str:
         return str(path_or_id)
     else:
         what = "it does not exist"
-    raise AgentError(f"expected a trained policy at {path}, but {what}; train one with scripts/train.py")
+    raise AgentError(
+        f"expected a trained policy at {path}, but {what}; train one with ospo_agents.training or ospo train"
+    )
 
 
 def load_policy(

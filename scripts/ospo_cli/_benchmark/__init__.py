@@ -1,1 +1,1 @@
-"""Parts of `benchmark.py`: the published procedure as a baseline, the work that is timed, and how it is reported."""
+"""Parts of ``ospo benchmark``: the published procedure as a baseline, the work that is timed, and the table."""

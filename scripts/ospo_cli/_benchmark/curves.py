@@ -1,4 +1,4 @@
-"""Cost against what it should grow with at most linearly: coalitions, rollouts, pool size and corpus size."""
+"""Growth of the cost with coalitions, rollouts, pool size and corpus size, each at most linear."""
 
 import dataclasses
 import io
@@ -22,14 +22,14 @@ from ospo_env.task import RetrievalTask
 __all__ = ["Curves", "curve_rows", "draw_costs"]
 
 Curves = dict[str, dict[str, tuple[list[int], list[float]]]]
-"""What grows -> retriever -> its values and the milliseconds each took."""
+"""By quantity that grows and by retriever: its values, and the milliseconds at each."""
 
 Works = list[tuple[RetrievalTask, Rollouts]]
 _RETRIEVERS = ("bm25", "lsa")
 
 
 def curve_rows(arguments: Namespace) -> tuple[list[Row], Curves]:
-    """Milliseconds of one call of the engine, and the exponent of its growth (1 is linear, 0 flat)."""
+    """Rows of the exponent of growth (1 is linear, 0 flat), and the curves: milliseconds of one call of the engine."""
     data = open_data(None)
     scale = 2 if arguments.quick else 8
     curves: Curves = {}
@@ -88,7 +88,7 @@ def _time(curves: Curves, what: str, name: str, values: list[int], works: Works,
 
 
 def _exponent(values: Sequence[int], milliseconds: Sequence[float]) -> float:
-    """The slope in doubly logarithmic paper between the middle and the last point."""
+    """The slope on doubly logarithmic axes between the middle and the last point."""
     middle = len(values) // 2
     return float(np.log(milliseconds[-1] / milliseconds[middle]) / np.log(values[-1] / values[middle]))
 

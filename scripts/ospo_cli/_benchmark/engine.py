@@ -33,7 +33,7 @@ _RELEVANT = 5
 
 
 class Recorded:
-    """A retriever that remembers which texts it was asked to score; else it is the one inside."""
+    """A retriever that records the texts it scores and leaves all else to the one inside."""
 
     def __init__(self, inner: Retriever) -> None:
         self.name, self.fingerprint, self.linear = inner.name, inner.fingerprint, inner.linear
@@ -42,23 +42,23 @@ class Recorded:
         self.texts: list[str] = []
 
     def score_pools(self, texts: Sequence[str], pools: NDArray[np.int32]) -> NDArray[np.float64]:
-        """Pass on."""
+        """Attributes of the retriever inside."""
         self.texts.extend(texts)
         return self._inner.score_pools(texts, pools)
 
 
 def reference_seconds(task: RetrievalTask, rollouts: Rollouts, sample: int) -> tuple[float, int]:
-    """Seconds that the reference takes for all coalitions, from a random sample of them, and the sample's size."""
-    drawn = rollouts.drawn(sample, seed=1)
+    """Seconds that the reference takes for all coalitions, estimated from a random sample, and the sample's size."""
+    pairs = rollouts.sample(sample, seed=1)
     pools = {prompt_id: pool_gains(task, prompt_id) for prompt_id in set(rollouts.prompt_ids)}
 
     def work() -> None:
-        for b, c in drawn:
+        for b, c in pairs:
             reference_worth(task.retriever, rollouts.text_of(b, c), *pools[rollouts.prompt_ids[b]], CUTOFF)
 
     work()  # what the first call builds (a FAISS index, say) is not counted
     (seconds,) = interleaved([work], 1)
-    return seconds / len(drawn) * rollouts.size, len(drawn)
+    return seconds / len(pairs) * rollouts.size, len(pairs)
 
 
 def time_rollouts(
@@ -76,35 +76,35 @@ def time_rollouts(
     cold = [fresh_task(task.data, task.retriever) for _ in range(repeats + 1)]
     rollouts.worths(cold.pop())
     (engine,) = interleaved([lambda: rollouts.worths(cold.pop())], repeats)
-    reference, drawn = reference_seconds(published or task, rollouts, sample)
+    reference, sampled = reference_seconds(published or task, rollouts, sample)
     return {
         "coalitions": rollouts.size,
         "engine_seconds": engine,
         "reference_seconds": reference,
-        "reference_sample": drawn,
+        "reference_sample": sampled,
         "ratio": reference / engine,
     }
 
 
 def lexical_rows(arguments: Namespace) -> list[Row]:
-    """bm25 and lsa on the corpus of ``--data``, or on the embedded sample."""
+    """Rows of bm25 and lsa on the corpus of ``--data``, or on the embedded sample."""
     data = open_data(arguments.data)
-    found = []
+    rows = []
     for name in ("bm25", "lsa"):
         task = fresh_task(data, name)
         rollouts = make_rollouts(task, arguments.prompts, arguments.group, range(8, 13))
         timed = time_rollouts(task, rollouts, arguments.repeats, arguments.sample)
         work = f"{len(rollouts.texts)} rollouts, all windows, {name}, {data.documents.height:,} documents, cold cache"
-        found.append(Row(work, ">= 1,000x the reference", timed["ratio"], "x", least=1000, details=timed))
-    return found
+        rows.append(Row(work, ">= 1,000x the reference", timed["ratio"], "x", least=1000, details=timed))
+    return rows
 
 
 def dense_rows(arguments: Namespace) -> list[Row]:
-    """MiniLM beside the reference, which computes in fp32 as published, and beside its encoder alone; bf16 if asked."""
+    """Rows of MiniLM beside the reference, which computes in fp32 as published, and beside its encoder alone."""
     if arguments.model is None:
         raise AgentError("--only dense: expected --model, the directory of a sentence-transformers model")
     data = open_data(arguments.dense_data)
-    found = []
+    rows = []
     published: RetrievalTask | None = None
     for precision, least in (("fp32", 8.0), ("bf16", 20.0)):
         if precision == "bf16" and not arguments.bf16:
@@ -115,16 +115,16 @@ def dense_rows(arguments: Namespace) -> list[Row]:
         published = published or task
         timed = time_rollouts(task, rollouts, max(1, arguments.repeats // 2), arguments.sample, published)
         work = f"{len(rollouts.texts)} rollouts, all windows, MiniLM {precision}, {data.documents.height:,} documents"
-        found.append(
+        rows.append(
             Row(f"{work}, cold cache", f">= {least:g}x the reference (fp32)", timed["ratio"], "x", least, None, timed)
         )
         if precision == "fp32":
-            found.append(_encoder_row(task, rollouts, arguments))
-    return found
+            rows.append(_encoder_row(task, rollouts, arguments))
+    return rows
 
 
 def _encoder_row(task: RetrievalTask, rollouts: Rollouts, arguments: Namespace) -> Row:
-    """The same texts through the encoder's own batched call."""
+    """Row of the same texts through the encoder's own batched call."""
     from sentence_transformers import SentenceTransformer
 
     recorded = Recorded(task.retriever)
@@ -143,9 +143,9 @@ def _encoder_row(task: RetrievalTask, rollouts: Rollouts, arguments: Namespace) 
 
 
 def game_rows(arguments: Namespace) -> list[Row]:
-    """Worths a second of linear retrievers, and exact Shapley values beside shapiq's."""
+    """Rows of single games: worths a second of linear retrievers, exact Shapley values beside shapiq's."""
     data = graded_pools(open_data(None), _RELEVANT)
-    found = []
+    rows = []
     for name in ("bm25", "lsa"):
         task = fresh_task(data, name)
         rollouts = make_rollouts(task, arguments.prompts, arguments.group, [_LINEAR_PLAYERS], "shapley")
@@ -153,25 +153,23 @@ def game_rows(arguments: Namespace) -> list[Row]:
         (seconds,) = interleaved([partial(rollouts.worths, task)], 8 * arguments.repeats)  # of milliseconds each
         details = {"coalitions": rollouts.size, "seconds": seconds, "pool": 100, "relevant": _RELEVANT}
         work = f"linear worths, {name}, N = {_LINEAR_PLAYERS}, P = 100, {_RELEVANT} relevant, {METRIC} included"
-        found.append(
-            Row(work, ">= 4,000,000 a second", rollouts.size / seconds, "a second", least=4e6, details=details)
-        )
+        rows.append(Row(work, ">= 4,000,000 a second", rollouts.size / seconds, "a second", least=4e6, details=details))
     task = fresh_task(data, "bm25")
-    return [*found, *_shapley_rows(task, arguments)]
+    return [*rows, *_shapley_rows(task, arguments)]
 
 
 def _shapley_rows(task: RetrievalTask, arguments: Namespace) -> list[Row]:
-    found = []
+    rows = []
     for n, most in ((16, 30.0),) if arguments.quick else ((16, 30.0), (20, 1000.0)):
         game = _game(task, n)
         credit = partial(_credit, game, n)
         credit()
         (seconds,) = interleaved([credit], arguments.repeats)
         work = f"exact Shapley values, N = {n} ({2**n:,} coalitions), bm25"
-        found.append(Row(work, f"<= {most:g} ms", 1000 * seconds, "ms", most=most))
+        rows.append(Row(work, f"<= {most:g} ms", 1000 * seconds, "ms", most=most))
         if n == 16:
-            found.append(_shapiq_row(game, n, seconds))
-    return found
+            rows.append(_shapiq_row(game, n, seconds))
+    return rows
 
 
 def _shapiq_row(game: Game, n: int, seconds: float) -> Row:
@@ -192,12 +190,12 @@ def _shapiq_row(game: Game, n: int, seconds: float) -> Row:
 def _game(task: RetrievalTask, n: int) -> Game:
     """A rewrite of n segments as a callable on coalitions."""
     rollouts = make_rollouts(task, 1, 1, [n], "leave_one_out")
-    asked = (rollouts.prompt_ids, rollouts.texts, rollouts.spans)
-    return lambda coalitions: task.coalition_values(*asked, [np.asarray(coalitions, dtype=bool)])[0]
+    texts = (rollouts.prompt_ids, rollouts.texts, rollouts.spans)
+    return lambda coalitions: task.coalition_values(*texts, [np.asarray(coalitions, dtype=bool)])[0]
 
 
 def _credit(game: Game, n: int) -> NDArray[np.float64]:
-    """From the game to credit: plan, worths, solution."""
+    """Exact Shapley values of a game of n players: float64 (n,)."""
     solution = make_solution("shapley", budget=2**n)
     plan = solution.plan(n)
     return solution.solve(plan, np.asarray(game(plan)))

@@ -17,7 +17,7 @@ _WORDS = 8
 
 
 def environment_rows(arguments: Namespace) -> list[Row]:
-    """Steps of the native vector environment, and of a single one, on texts that no cache has seen."""
+    """Rows of the native vector environment and of a single one, on texts that no cache has seen."""
     wide = 4 if arguments.quick else 20
     envs = gym.make_vec(_ENV, num_envs=_WIDE)
     single = gym.make(_ENV)

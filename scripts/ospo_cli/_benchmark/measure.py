@@ -15,7 +15,7 @@ from ospo_cli._benchmark.engine import dense_rows, game_rows, lexical_rows
 from ospo_cli._benchmark.environments import environment_rows
 from ospo_cli._benchmark.plan import CURVES, REAL_SIZE
 from ospo_cli._benchmark.real_size import real_size_rows
-from ospo_cli._benchmark.report import markdown, spoken
+from ospo_cli._benchmark.report import markdown, terminal_row
 from ospo_cli._benchmark.rows import Row
 from ospo_cli._benchmark.training import price_rows, warm_rows
 
@@ -53,7 +53,7 @@ def measure(arguments: Namespace, command: str) -> None:
             else:
                 rows = _MEASURES[name](arguments)
             for row in rows:
-                print(spoken(row), flush=True)
+                print(terminal_row(row), flush=True)
             measured += rows
     if arguments.out is not None:
         _write(arguments, command, measured, curves)

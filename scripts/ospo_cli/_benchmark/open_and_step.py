@@ -16,7 +16,7 @@ EPISODES = 200
 
 
 def gib(maxrss: int) -> float:
-    """What ``getrusage`` says of memory, in GiB: kilobytes, on macOS bytes."""
+    """Convert the memory that ``getrusage`` reports to GiB; its unit is kilobytes, on macOS bytes."""
     return maxrss * (1 if sys.platform == "darwin" else 1024) / 2**30
 
 

@@ -80,22 +80,22 @@ def measure(
         seconds, peak, _ = _timed(["-m", "ospo_cli", "make-official-size", *sized], about)
         add(f"{kind}: writing the files", None, seconds, "s")
         say(f"{kind}: preparing")
-        asked = [kind, "--source", str(source), "--out", str(data), *_PREPARATION[kind]]
-        seconds, peak, _ = _timed(["-m", "ospo_cli", "prepare", *asked], about)
+        options = [kind, "--source", str(source), "--out", str(data), *_PREPARATION[kind]]
+        seconds, peak, _ = _timed(["-m", "ospo_cli", "prepare", *options], about)
         add(f"{kind}: prepare.py", 180.0, seconds, "s")
         add(f"{kind}: prepare.py, peak memory", 6.0, peak, "GiB")
         for retriever in _RETRIEVERS[kind]:
             part = [str(OPEN_AND_STEP), _ENVIRONMENTS[kind], str(data), retriever]
             say(f"{kind}: first gym.make with {retriever}, which checks the data and builds the index")
-            _, peak, said = _timed(part, about)
-            add(f"{kind}: first gym.make, {retriever}, index build included", None, said["make"], "s")
+            _, peak, measured = _timed(part, about)
+            add(f"{kind}: first gym.make, {retriever}, index build included", None, measured["make"], "s")
             add(f"{kind}: first gym.make, {retriever}, peak memory", None, peak, "GiB")
             say(f"{kind}: gym.make with {retriever} again, and {EPISODES} episodes")
-            _, peak, said = _timed(part, about)
-            add(f"{kind}: gym.make, {retriever}", 10.0, said["make"], "s")
-            add(f"{kind}: gym.make, {retriever}, peak memory", 4.0, said["peak"], "GiB")
-            add(f"{kind}: reset + step, {retriever}, median of {EPISODES}", 20.0, said["median"], "ms")
-            add(f"{kind}: reset + step, {retriever}, slowest of {EPISODES}", None, said["slowest"], "ms")
+            _, peak, measured = _timed(part, about)
+            add(f"{kind}: gym.make, {retriever}", 10.0, measured["make"], "s")
+            add(f"{kind}: gym.make, {retriever}, peak memory", 4.0, measured["peak"], "GiB")
+            add(f"{kind}: reset + step, {retriever}, median of {EPISODES}", 20.0, measured["median"], "ms")
+            add(f"{kind}: reset + step, {retriever}, slowest of {EPISODES}", None, measured["slowest"], "ms")
             add(f"{kind}: {EPISODES} episodes, {retriever}, peak memory", None, peak, "GiB")
         size = sum(path.stat().st_size for path in cache.rglob("*.npy"))
         add(f"{kind}: indexes on disk", None, size / _GIB, "GiB")
@@ -103,7 +103,7 @@ def measure(
 
 
 def _timed(command: Sequence[str], about: dict[str, str]) -> tuple[float, float, Any]:
-    """Seconds, peak memory in GiB, and the last line said, as JSON where it is."""
+    """Seconds, peak memory in GiB, and and the last line printed, parsed if it is JSON."""
     start = time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, *command],
@@ -119,5 +119,5 @@ def _timed(command: Sequence[str], about: dict[str, str]) -> tuple[float, float,
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise RuntimeError(f"{' '.join(command)} failed with exit code {process.returncode}: {lines[-1]}")
-    said = json.loads(lines[-1]) if lines[-1].startswith("{") else None
-    return time.perf_counter() - start, gib(usage.ru_maxrss), said
+    measured = json.loads(lines[-1]) if lines[-1].startswith("{") else None
+    return time.perf_counter() - start, gib(usage.ru_maxrss), measured

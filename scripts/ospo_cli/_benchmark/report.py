@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from ospo_cli._benchmark.rows import Row
 
-__all__ = ["markdown", "spoken"]
+__all__ = ["markdown", "terminal_row"]
 
 
-def spoken(row: Row) -> str:
+def terminal_row(row: Row) -> str:
     """One line for a terminal."""
     return f"{_verdict(row, 'met', 'MISSED'):<6} {_number(row):>22}  {row.target:<26} {row.work}"
 
@@ -20,8 +20,8 @@ def markdown(rows: Sequence[Row], command: str) -> str:
 
 
 def _number(row: Row) -> str:
-    shown = f"{row.measured:,.0f}" if row.measured >= 1000 else f"{row.measured:.3g}"
-    return f"{shown}{'' if row.unit in ('x', '') else ' '}{row.unit}"
+    number = f"{row.measured:,.0f}" if row.measured >= 1000 else f"{row.measured:.3g}"
+    return f"{number}{'' if row.unit in ('x', '') else ' '}{row.unit}"
 
 
 def _verdict(row: Row, met: str, missed: str) -> str:

@@ -1,4 +1,4 @@
-"""What a measurement is, and how the clock is read."""
+"""One measured row, and the clock that measures it."""
 
 import gc
 import time
@@ -37,17 +37,17 @@ class Row:
         return (self.least is None or self.measured >= self.least) and (self.most is None or self.measured <= self.most)
 
     def as_json(self) -> dict[str, Any]:
-        """All of it, JSON-able."""
+        """The row as a JSON-able dictionary."""
         return {**asdict(self), "met": self.met}
 
 
 def interleaved(
     works: Sequence[Callable[[], object]], repeats: int, clock: Callable[[], float] = time.process_time
 ) -> list[float]:
-    """The least seconds that each piece of work took, all of them run in turn ``repeats`` times.
+    """Least seconds of each piece of work; all of them run in turn, ``repeats`` times.
 
     Args:
-        works: What to time; what one warms up before its first reading is its own business.
+        works: What to time; the caller warms them up.
         repeats: Rounds, at least 1.
         clock: Seconds; of this process by default, so that other processes count little.
     """

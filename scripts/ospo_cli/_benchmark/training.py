@@ -20,7 +20,7 @@ __all__ = ["price_rows", "train_log", "warm_rows"]
 
 
 def train_log(algo: str, retriever: str, steps: int, data: Path | None = None) -> list[dict[str, Any]]:
-    """The steps' rows of the log of a training run with the tiny policy, warm start left out."""
+    """Rows of a training run's log, one a step of the learner; the policy is the tiny one."""
     with tempfile.TemporaryDirectory() as directory:
         out = Path(directory) / "run"
         command = [
@@ -45,12 +45,12 @@ def train_log(algo: str, retriever: str, steps: int, data: Path | None = None) -
 
 
 def price_rows(arguments: Namespace) -> list[Row]:
-    """An OSPO step over a GRPO step: the same trainer, policy and rollouts."""
+    """Rows of the price of credit: the time of an OSPO step over that of a GRPO step, all else equal."""
     steps = arguments.training_steps or (8 if arguments.quick else 40)
     kinds = [("bm25", 1.15)]
     if arguments.model is not None:
         kinds.append((f"dense:{arguments.model}", 1.5))
-    found = []
+    price = []
     for retriever, most in kinds:
         seconds = {
             algo: float(np.median([row["step_time"] for row in train_log(algo, retriever, steps)[SETTLING_STEPS:]]))
@@ -59,12 +59,12 @@ def price_rows(arguments: Namespace) -> list[Row]:
         kind = retriever.partition(":")[0]
         ratio = seconds["ospo"] / seconds["grpo"]
         work = f"OSPO step over GRPO step, tiny policy, {kind} (median of {steps - SETTLING_STEPS} steps)"
-        found.append(Row(work, f"<= {most:g}x", ratio, "x", most=most, details=seconds))
-    return found
+        price.append(Row(work, f"<= {most:g}x", ratio, "x", most=most, details=seconds))
+    return price
 
 
 def warm_rows(arguments: Namespace) -> list[Row]:
-    """All scoring of a training run with MiniLM, its cache filling up, beside the reference on as many coalitions."""
+    """Row of a warm cache: all scoring of a training run with MiniLM beside the reference on as many coalitions."""
     if arguments.model is None:
         raise AgentError("--only warm: expected --model, the directory of a sentence-transformers model")
     retriever = f"dense:{arguments.model}"
@@ -73,16 +73,16 @@ def warm_rows(arguments: Namespace) -> list[Row]:
     seconds = sum(row["time/scoring"] for row in rows)
     task = fresh_task(open_data(arguments.dense_data), retriever)
     rollouts = make_rollouts(task, arguments.prompts, arguments.group, range(8, 13))
-    whole, drawn = reference_seconds(task, rollouts, arguments.sample)
-    asked = int(rows[-1]["evaluations/asked"])
-    reference = whole / rollouts.size * asked
+    whole, sampled = reference_seconds(task, rollouts, arguments.sample)
+    evaluations = int(rows[-1]["evaluations/asked"])
+    reference = whole / rollouts.size * evaluations
     details = {
-        "asked": asked,
+        "asked": evaluations,
         "distinct": rows[-1]["evaluations/distinct"],
         "cached": rows[-1]["evaluations/cached"],
         "engine_seconds": seconds,
         "reference_seconds": reference,
-        "reference_sample": drawn,
+        "reference_sample": sampled,
     }
     work = f"scoring of {steps} training steps, MiniLM fp32, cache warming up"
     return [Row(work, ">= 20x the reference", reference / seconds, "x", least=20, details=details)]

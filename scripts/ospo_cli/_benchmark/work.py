@@ -25,7 +25,7 @@ MAX_WORDS = 64
 
 
 class Rollouts(NamedTuple):
-    """B rewrites as the door takes them."""
+    """B rewrites with their segments and coalitions, as a task takes them."""
 
     prompt_ids: list[str]
     texts: list[str]
@@ -34,15 +34,15 @@ class Rollouts(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Coalitions of all rewrites."""
+        """Number of coalitions of all rewrites."""
         return sum(map(len, self.coalitions))
 
     def worths(self, task: RetrievalTask) -> list[NDArray[np.float64]]:
-        """What the engine says of them."""
+        """Worths of all coalitions, measured by the engine."""
         return task.coalition_values(*self)
 
-    def drawn(self, number: int, seed: int) -> list[tuple[int, int]]:
-        """Some of the coalitions: which rewrite, and which row of its matrix."""
+    def sample(self, number: int, seed: int) -> list[tuple[int, int]]:
+        """A random sample of the coalitions, each a rewrite's number and a row of its matrix."""
         every = [(b, c) for b, matrix in enumerate(self.coalitions) for c in range(len(matrix))]
         chosen = np.random.default_rng(seed).permutation(len(every))[:number]
         return [every[place] for place in chosen.tolist()]
@@ -58,7 +58,7 @@ def open_data(path: Path | None) -> PreparedData:
 
 
 def graded_pools(data: PreparedData, relevant: int) -> PreparedData:
-    """The same data with at most so many judged documents of some gain a query, all of them in its pool."""
+    """The same data with a bound on the judged documents of positive gain of each query, all of them in its pool."""
     pooled = data.pools.explode("doc_rows").rename({"doc_rows": "doc_row"})
     judged = data.qrels.filter(pl.col("gain") > 0).join(pooled, on=["query_id", "doc_row"], how="semi")
     return dataclasses.replace(data, qrels=judged.group_by("query_id", maintain_order=True).head(relevant))
@@ -86,8 +86,8 @@ def make_rollouts(
             wanted = int(rng.choice(players))
             words: list[str] = []
             while len(words) < 2 * wanted:
-                found = task.data.documents["text"][int(rng.choice(rows))].replace(",", " ").split()
-                words += [word for word in found if word.isalpha()]
+                document_words = task.data.documents["text"][int(rng.choice(rows))].replace(",", " ").split()
+                words += [word for word in document_words if word.isalpha()]
             words = [words[place] for place in rng.permutation(len(words)).tolist()]
             phrases = [" ".join(words[2 * n : 2 * n + 1 + int(rng.integers(2))]) for n in range(wanted)]
             pieces = [f"{phrase}, " for phrase in phrases[:-1]] + phrases[-1:]
@@ -104,8 +104,8 @@ def pool_gains(task: RetrievalTask, prompt_id: str) -> tuple[dict[int, float], l
     """The gain of each document row of a prompt's pool, 0 where it has none, and the gains of all judged documents."""
     rows = task.data.pools.filter(pl.col("query_id") == prompt_id)["doc_rows"].item()
     judged = task.data.qrels.filter(pl.col("query_id") == prompt_id)
-    known = dict(zip(judged["doc_row"], judged["gain"], strict=True))
-    return {row: known.get(row, 0.0) for row in rows}, judged["gain"].to_list()
+    gains = dict(zip(judged["doc_row"], judged["gain"], strict=True))
+    return {row: gains.get(row, 0.0) for row in rows}, judged["gain"].to_list()
 
 
 def fresh_task(data: PreparedData, retriever: str | Retriever) -> RetrievalTask:

@@ -14,7 +14,7 @@ __all__ = ["write_esci"]
 
 
 class _Locale(NamedTuple):
-    """Official counts; queries and judgements are those of the small version, and of the others."""
+    """Official counts of a locale; queries and judgements by version, small and others."""
 
     products: int
     small: tuple[int, int]
@@ -73,13 +73,13 @@ def write_esci(out: Path, seed: int, scale: float, single_locale: bool) -> dict[
 
 
 def _product_ids(locale: str, rows: NDArray[np.int64]) -> pl.Series:
-    """Ten characters, in another order than the rows, of its own for each row and locale."""
+    """Ids of ten characters, different for each row and locale, in another order than the rows."""
     scattered = (rows * 7_919_381) % 10_000_019  # a bijection below the prime
     return (pl.Series(scattered).cast(pl.String).str.zfill(8)).rename("id").str.replace("^", f"S{locale[0].upper()}")
 
 
 def _products(locale: str, name: str, first: int, n: int, lexicon: Lexicon, rng: np.random.Generator) -> pl.DataFrame:
-    """Rows ``first`` to ``first + n``: lengths and gaps are those of a sample of the real file."""
+    """Products ``first`` to ``first + n``, with lengths and missing values as in a sample of the real file."""
     title = lexicon.titles(17.6, 0.5, n, rng)
     models = pl.Series(rng.integers(0, 36**5, n)).cast(pl.String)
     title = pl.select(
@@ -112,7 +112,7 @@ def _gaps(column: pl.Series, share: float, rng: np.random.Generator) -> pl.Serie
 def _examples(
     locale: str, name: str, official: _Locale, scale: float, titles: pl.Series, rng: np.random.Generator
 ) -> pl.DataFrame:
-    """Judgements, by query: a query is words of the title of its first product, which is Exact."""
+    """Judgements by query; a query is made of words of the title of its first product, which is Exact."""
     sizes, small = [], []
     for is_small, (queries, judgements) in ((1, official.small), (0, official.others)):
         n = max(10, round(queries * scale))
@@ -130,13 +130,13 @@ def _examples(
     label[place == 0] = "E"
     words = titles.gather(row[place == 0]).str.to_lowercase().str.split(" ")
     start, length = rng.integers(0, 8, len(size)), rng.integers(2, 6, len(size))
-    spoken = pl.DataFrame({"words": words, "start": start, "length": length}).select(
+    phrases = pl.DataFrame({"words": words, "start": start, "length": length}).select(
         pl.col("words").list.slice(pl.min_horizontal("start", pl.col("words").list.len() - 2), pl.col("length"))
     )
     is_test = rng.random(len(size)) < 0.24
     return pl.DataFrame(
         {
-            "query": spoken["words"].list.join(" ").gather(query),
+            "query": phrases["words"].list.join(" ").gather(query),
             "query_id": query,
             "locale_of": [locale] * len(query),
             "product_id": _product_ids(locale, row),

@@ -75,16 +75,16 @@ def _articles(n: int, rng: np.random.Generator) -> pl.DataFrame:
     }
     for name, (code, values) in _NAMED.items():
         spelt = lexicon.texts(rng.integers(1, 3, values), rng).str.to_titlecase()
-        drawn = (values * rng.random(n) ** 2).astype(np.int64)
-        columns[name] = spelt.gather(drawn)
+        rows = (values * rng.random(n) ** 2).astype(np.int64)
+        columns[name] = spelt.gather(rows)
         if code is not None:
-            columns[code] = pl.Series(drawn + 1).cast(pl.String)
+            columns[code] = pl.Series(rows + 1).cast(pl.String)
     return pl.DataFrame({name: columns[name] for name in _ORDER})
 
 
 def _distinct(high: int, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    drawn = np.unique(rng.integers(0, high, 2 * n))
-    return rng.permutation(drawn)[:n]
+    numbers = np.unique(rng.integers(0, high, 2 * n))
+    return rng.permutation(numbers)[:n]
 
 
 def _customers(n: int, rng: np.random.Generator) -> pl.DataFrame:

@@ -13,7 +13,7 @@ SYLLABLES = {
     "es": [a + b for a in "bcdfglmnñprstv" for b in ("a", "e", "i", "o", "á", "ó", "es", "ar")],
     "jp": [chr(point) for point in range(0x30A2, 0x30F3) if chr(point) not in "ッャュョァィゥェォヮ"],
 }
-"""What words are spelt with, by locale."""
+"""Syllables of the words, by locale."""
 
 _SENTENCES = 200_000
 _TABLE = 2**22  # draws from a table of this many entries; rarer words than one in so many do not come
@@ -39,9 +39,9 @@ class Lexicon:
         self._sentences = self.texts(lengths, rng).str.to_titlecase() + "."
 
     def texts(self, lengths: NDArray[np.int64], rng: np.random.Generator) -> pl.Series:
-        """Texts of so many words each, at least 1: str (R,)."""
-        drawn = self._table[rng.integers(0, _TABLE, int(lengths.sum()))]
-        return _joined(self.words.gather(drawn), lengths)
+        """Texts with these numbers of words, each at least 1: str (R,)."""
+        rows = self._table[rng.integers(0, _TABLE, int(lengths.sum()))]
+        return _joined(self.words.gather(rows), lengths)
 
     def paragraphs(self, mean: float, spread: float, n: int, rng: np.random.Generator) -> pl.Series:
         """Texts of whole sentences, of log-normal length in words with that mean and spread of the logarithm."""
@@ -55,7 +55,7 @@ class Lexicon:
 
 
 def hex_ids(n: int, digits: int, rng: np.random.Generator) -> pl.Series:
-    """Random hexadecimal numbers of so many digits, even: str (n,)."""
+    """Random hexadecimal numbers with this even number of digits: str (n,)."""
     text = rng.bytes(n * digits // 2).hex()
     return pl.Series([text[start : start + digits] for start in range(0, len(text), digits)], dtype=pl.String)
 
@@ -65,7 +65,7 @@ def _log_normal(mean: float, spread: float, n: int, rng: np.random.Generator) ->
 
 
 def _joined(parts: pl.Series, counts: NDArray[np.int64]) -> pl.Series:
-    """Consecutive parts put together, so many for each text, with spaces between."""
+    """Consecutive parts joined with spaces, a given number for each text."""
     table = pl.DataFrame({"text": np.repeat(np.arange(len(counts)), counts), "part": parts})
     return table.group_by("text", maintain_order=True).agg(pl.col("part").str.join(" "))["part"]
 

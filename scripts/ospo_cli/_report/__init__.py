@@ -1,1 +1,1 @@
-"""The parts of `report.py`: runs that are read, their learning curves, and the page."""
+"""Parts of ``ospo report``: the runs, their learning curves, and the page."""

@@ -36,7 +36,7 @@ class Point(NamedTuple):
 
     @property
     def middle(self) -> float:
-        """Where it is drawn."""
+        """The step at which it is drawn."""
         return (self.first + self.last) / 2
 
 
@@ -55,7 +55,7 @@ class Curve(NamedTuple):
 
 
 def learning_curves(groups: Sequence[Sequence[Run]]) -> list[Curve]:
-    """A curve a group of runs; those whose learner logs no reward are left out."""
+    """One curve for each group of runs; groups whose learner logs no reward are left out."""
     curves = []
     for group in groups:
         logged = [_rewards(run) for run in group]
@@ -115,9 +115,9 @@ def draw_rewards(curves: Sequence[Curve], metric: str) -> bytes:
         values = np.array([point.reward for point in curve.points])
         below, above = values[:, 0] - values[:, 1], values[:, 2] - values[:, 0]
         if len(curve.runs) == 1:
-            known = np.nan_to_num(np.array([below, above]))
+            errors = np.nan_to_num(np.array([below, above]))
             style: dict[str, Any] = {"linewidth": 1.8, "marker": "o", "markersize": 4, "capsize": 3}
-            axes.errorbar(middles, values[:, 0], yerr=known, label=curve.label, color=colour, **style)
+            axes.errorbar(middles, values[:, 0], yerr=errors, label=curve.label, color=colour, **style)
         else:
             axes.plot(middles, values[:, 0], color=colour, linewidth=2.2, label=curve.label)
             axes.fill_between(middles, values[:, 1], values[:, 2], color=colour, alpha=0.22, linewidth=0)
@@ -129,9 +129,9 @@ def draw_rewards(curves: Sequence[Curve], metric: str) -> bytes:
     axes.spines[["top", "right"]].set_visible(False)
     for text in axes.legend(loc="lower right", frameon=False).get_texts():
         text.set_parse_math(False)  # a dollar is a dollar
-    drawn = io.BytesIO()
-    figure.savefig(drawn, format="png", dpi=160)
-    return drawn.getvalue()
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=160)
+    return stream.getvalue()
 
 
 def _rewards(run: Run) -> list[tuple[int, float]]:
@@ -144,12 +144,12 @@ def _band(run: Run) -> list[tuple[float, float]]:
 
 
 def _rewarded(run: Run) -> list[dict[str, Any]]:
-    """The rows that hold a reward."""
+    """Rows of the log that hold a reward."""
     return [row for row in run.rows if isinstance(row.get("reward"), float) and math.isfinite(row["reward"])]
 
 
 def _label(group: Sequence[Run], groups: Sequence[Sequence[Run]]) -> str:
-    """The learner, what sets these runs apart from the others, and their seeds."""
+    """A label: the learner, the settings that only these runs have, and their seeds."""
     settings = group[0].settings
     differing = [
         name

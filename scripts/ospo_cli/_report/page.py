@@ -1,4 +1,4 @@
-"""The page: everything in one HTML file, which needs no network and runs no script."""
+"""The page of a report: one HTML file that needs no network and runs no script."""
 
 import base64
 import json
@@ -36,7 +36,7 @@ def render_page(
     Args:
         runs: The runs; the page is about the first.
         curves: Their learning curves.
-        evaluation: What ``evaluate.py --json`` wrote; None leaves the matrix out.
+        evaluation: The content of the file that ``ospo evaluate --json`` wrote; None leaves the matrix out.
         explanations: Rewrites of the first run's policy.
         sources: ``chosen`` (how the queries were chosen, in words), ``retriever_fingerprint``, ``evaluation_file`` and
             ``command`` (of the report).
@@ -61,7 +61,7 @@ def render_page(
         matrix=None if evaluation is None else _matrix(evaluation),
         evaluation=evaluation,
         explanations=explanations,
-        largest=max((found.largest for found in explanations), default=0.0),
+        largest=max((explanation.largest for explanation in explanations), default=0.0),
         background=_background,
         sources=sources,
         hashes=_hashes(run, sources["evaluation_file"]),

@@ -1,4 +1,4 @@
-"""A run's report: what is read, explained and written."""
+"""A run's report: reads runs and an evaluation, explains rewrites, writes the page."""
 
 from argparse import Namespace
 from collections.abc import Sequence
@@ -53,15 +53,15 @@ def _open_task(first: Run, moved: Path | None) -> RetrievalTask:
     Raises:
         AgentError: Its data have changed.
     """
-    said = first.arguments
-    data = moved or (None if said["data"] is None else Path(said["data"]))
+    arguments = first.arguments
+    data = moved or (None if arguments["data"] is None else Path(arguments["data"]))
     task = open_task(
-        said["env"],
+        arguments["env"],
         data,
         split=None,
-        retriever=said["retriever"],
-        metric=said["metric"],
-        max_words=said.get("max_words"),
+        retriever=arguments["retriever"],
+        metric=arguments["metric"],
+        max_words=arguments.get("max_words"),
     )
     if task.data.fingerprint != first.manifest["data_fingerprint"]:
         raise AgentError(
@@ -72,7 +72,7 @@ def _open_task(first: Run, moved: Path | None) -> RetrievalTask:
 
 
 def _choose(arguments: Namespace, task: RetrievalTask) -> tuple[list[str], str]:
-    """Ids of the queries to show, and in words how they were chosen."""
+    """Ids of the queries to show, and a sentence on how they were chosen."""
     if arguments.queries is not None:
         ids = list(dict.fromkeys(arguments.queries))
         for prompt_id in ids:
@@ -87,7 +87,7 @@ def _choose(arguments: Namespace, task: RetrievalTask) -> tuple[list[str], str]:
 
 
 def _explained(first: Run, task: RetrievalTask, ids: Sequence[str], solution: str | None) -> list[Explanation]:
-    """The greedy rewrites of the run's policy, cut as in training."""
+    """Explanations of the greedy rewrites of the run's policy, with the segments of its training."""
     from ospo_agents.policies.language_model import LanguageModelPolicy
     from ospo_agents.training.progress import quiet
 

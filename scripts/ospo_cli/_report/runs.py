@@ -1,4 +1,4 @@
-"""Runs and an evaluation as a report reads them, checked to belong together."""
+"""Runs and an evaluation of a report, checked to belong together."""
 
 import json
 from collections.abc import Sequence
@@ -12,6 +12,7 @@ from ospo_agents.training.run_directory import read_log, read_run
 __all__ = ["Run", "read_evaluation", "read_runs", "same_settings"]
 
 _NO_SETTING = ("seed", "out", "overwrite", "save_steps", "preset", "data")  # of data the fingerprint counts
+_EXPECTED = "--evaluation: expected a file that ospo evaluate --json wrote"
 
 
 @dataclass(frozen=True)
@@ -30,19 +31,19 @@ class Run:
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """What it was trained with."""
-        found: dict[str, Any] = self.manifest["arguments"]
-        return found
+        """The arguments of its training."""
+        arguments: dict[str, Any] = self.manifest["arguments"]
+        return arguments
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What it was trained with but for the seed and the names of files; the data by their fingerprint."""
+        """The arguments without the seed and the names of files, and with the data's fingerprint."""
         kept = {name: value for name, value in self.arguments.items() if name not in _NO_SETTING}
         return {**kept, "data_fingerprint": self.manifest["data_fingerprint"]}
 
 
 def read_runs(paths: Sequence[Path]) -> list[Run]:
-    """The runs of those directories, of which the first is the one that a report is about.
+    """Read the runs of some directories; the report is about the first.
 
     Raises:
         AgentError: A directory holds no finished run, is given twice, or is of another task or reward than the first.
@@ -52,7 +53,7 @@ def read_runs(paths: Sequence[Path]) -> list[Run]:
         manifest = read_run(path)
         if manifest is None or manifest.get("status") != "finished":
             state = "no run" if manifest is None else f"a run that is {manifest.get('status')}"
-            raise AgentError(f"--run: expected a finished run of train.py, but {path} holds {state}")
+            raise AgentError(f"--run: expected a finished run of ospo train, but {path} holds {state}")
         if any(path.resolve() == run.path.resolve() for run in runs):
             raise AgentError(f"--run: {path} is given twice")
         runs.append(Run(path, manifest, [row for row in read_log(path) if "loss" in row]))
@@ -64,7 +65,7 @@ def read_runs(paths: Sequence[Path]) -> list[Run]:
 
 
 def same_settings(runs: Sequence[Run]) -> list[list[Run]]:
-    """Runs in groups that differ in the seed alone, in the order of their first ones.
+    """Groups of runs that differ in the seed alone, in the order of their first runs.
 
     Raises:
         AgentError: Two runs of a group have the same seed, so that they say nothing about the spread over seeds.
@@ -86,19 +87,19 @@ def same_settings(runs: Sequence[Run]) -> list[list[Run]]:
 
 
 def read_evaluation(path: Path, run: Run) -> dict[str, Any]:
-    """What ``evaluate.py --json`` wrote, of the data of a run.
+    """Read what ``ospo evaluate --json`` wrote, on the data of a run.
 
     Raises:
         AgentError: The file is something else, or of other data.
         OSError: It cannot be read.
     """
     try:
-        found = json.loads(path.read_bytes())
+        content = json.loads(path.read_bytes())
     except ValueError as error:
-        raise AgentError(f"--evaluation: expected a file that evaluate.py --json wrote, but {path}: {error}") from error
-    if not _is_evaluation(found):
-        raise AgentError(f"--evaluation: expected a file that evaluate.py --json wrote, {path} is none; evaluate again")
-    evaluation: dict[str, Any] = found
+        raise AgentError(f"{_EXPECTED}, but {path}: {error}") from error
+    if not _is_evaluation(content):
+        raise AgentError(f"{_EXPECTED}, {path} is none; evaluate again")
+    evaluation: dict[str, Any] = content
     if evaluation["data_fingerprint"] != run.manifest["data_fingerprint"]:
         raise AgentError(
             f"--evaluation: {path} is of the data {evaluation['data_fingerprint'][:16]}, "
@@ -107,18 +108,18 @@ def read_evaluation(path: Path, run: Run) -> dict[str, Any]:
     return evaluation
 
 
-def _is_evaluation(found: Any) -> bool:
-    """Whether all is there that a page shows: each policy's values under every retriever in every metric."""
+def _is_evaluation(content: Any) -> bool:
+    """Whether content has all that a page shows: each policy's values under every retriever in every metric."""
     try:
-        rows, metric = list(found["policies"].values()), found["metric"]
+        rows, metric = list(content["policies"].values()), content["metric"]
         kinds = [row[kind] for row in rows for kind in ("metrics", "intervals", "gains")]
         cells = {(on, name) for kind in kinds for on, by_name in kind.items() for name in (metric, *by_name)}
         intervals = [row[kind][on][name] for row in rows for kind in ("intervals", "gains") for on, name in cells]
         numbers = [row["metrics"][on][name] for row in rows for on, name in cells]
         numbers += [number for value, *bounds in intervals for number in (value, *bounds) if number is not None]
         texts = [row[name] for row in rows for name in ("stage", "trained_on") if row[name] is not None]
-        texts += [found[name] for name in ("env", "split", "metric", "candidates", "data_fingerprint")]
-        numbers += [found[name] for name in ("queries", "temperature")]
+        texts += [content[name] for name in ("env", "split", "metric", "candidates", "data_fingerprint")]
+        numbers += [content[name] for name in ("queries", "temperature")]
     except (LookupError, TypeError, ValueError, AttributeError):
         return False
     return (

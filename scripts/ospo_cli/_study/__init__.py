@@ -1,1 +1,1 @@
-"""The parts of `study.py`: what is trained, how it is trained, and what the tables say of it."""
+"""Parts of ``ospo study``: its plan, its processes, its numbers, tables and pictures."""

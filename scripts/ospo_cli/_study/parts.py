@@ -34,7 +34,7 @@ def _settings(method: str) -> dict[str, Any]:
 
 
 def _cells(arguments: Namespace, rates: Any) -> list[Cell]:
-    """A part's training runs, the first seed of all first."""
+    """Training runs of a part, ordered by seed, then task and method."""
     data = None if arguments.data is None else str(arguments.data)
     return [
         Cell(
@@ -58,7 +58,7 @@ def _train(arguments: Namespace, cells: Sequence[Cell], label: str) -> None:
 
 
 def _runs(arguments: Namespace, cells: Sequence[Cell], task: str) -> dict[str, list[dict[str, Any]]]:
-    """Reports of a task's finished runs by method, a seed each."""
+    """Reports of a task's finished runs by method, one for each seed."""
     return {
         method: [read_cell(arguments.out, cell) for cell in cells if (cell.task, cell.method) == (task, method)]
         for method in arguments.methods
@@ -77,9 +77,9 @@ def _learning(arguments: Namespace) -> None:
             print(tables.differences(task, runs, {method: chosen[task, method] for method in runs}))
         _print_unseen(arguments, task, runs)
         print(tables.repetition(task, runs))
-        drawn = arguments.out / f"{task}.png"
-        draw_curves(runs, drawn, title=f"{task}: {arguments.seeds} seeds, mean and 95 % interval")
-        print(f"Wrote {drawn}")
+        picture = arguments.out / f"{task}.png"
+        draw_curves(runs, picture, title=f"{task}: {arguments.seeds} seeds, mean and 95 % interval")
+        print(f"Wrote {picture}")
 
 
 def _accuracy(arguments: Namespace) -> None:
@@ -127,7 +127,7 @@ def _print_unseen(arguments: Namespace, task: str, runs: Any, data: str | None =
 
 
 def choose_rates(arguments: Namespace) -> dict[tuple[str, str], float]:
-    """The learning rate of each task and method: the best final value, as --select says, on validation queries."""
+    """The learning rate of each task and method with the best final value on validation queries, by --select."""
     pairs = [(task, method) for task in arguments.tasks for method in arguments.methods]
     if not arguments.selection_seeds:
         return dict.fromkeys(pairs, arguments.learning_rate)

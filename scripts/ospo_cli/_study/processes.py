@@ -39,7 +39,7 @@ def train(
         what: ``train``, or ``accuracy`` of the credit after the warm start.
 
     Raises:
-        AgentError: A process failed; with the last line of what it said.
+        AgentError: A process failed; the message holds the last line of its output.
     """
     missing = []
     for cell in cells:
@@ -52,16 +52,16 @@ def train(
     _run_all(command, out, [_said(cell, what) for cell in missing], processes, label)
 
 
-def work(said: str, out: Path) -> None:
-    """Do what :func:`train` asks of one process.
+def work(job: str, out: Path) -> None:
+    """Work on one job of :func:`train`, in this process.
 
     Args:
-        said: JSON of the cell's fields and ``what``: ``warm start``, ``train`` or ``accuracy``.
+        job: JSON of the cell's fields and ``what``: ``warm start``, ``train`` or ``accuracy``.
         out: Directory of the study.
     """
     from ospo_cli._study.cells import run_cell, warm_start_cell
 
-    fields = json.loads(said)
+    fields = json.loads(job)
     what = fields.pop("what")
     cell = Cell(**fields)
     if what == "warm start":
@@ -75,7 +75,7 @@ def work(said: str, out: Path) -> None:
 
 
 def read_cell(out: Path, cell: Cell) -> dict[str, Any]:
-    """What a finished cell wrote.
+    """The report of a finished cell.
 
     Raises:
         AgentError: The file is that of a cell with other settings.
@@ -98,9 +98,9 @@ def _run_all(program: Sequence[str], out: Path, work: Sequence[str], processes: 
     command = [*program, "--out", str(out), "--cell"]
     started: list[subprocess.Popen[str]] = []
 
-    def one(said: str) -> str | None:
+    def one(job: str) -> str | None:
         process = subprocess.Popen(
-            [*command, said],
+            [*command, job],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
@@ -111,7 +111,7 @@ def _run_all(program: Sequence[str], out: Path, work: Sequence[str], processes: 
         return (errors.strip().splitlines() or ["no message"])[-1] if process.returncode else None
 
     with ThreadPoolExecutor(processes) as pool, tqdm(total=len(work), desc=label, unit="run") as bar:
-        jobs = {pool.submit(one, said): said for said in work}
+        jobs = {pool.submit(one, job): job for job in work}
         try:
             for job in as_completed(jobs):
                 if (reason := job.result()) is not None:

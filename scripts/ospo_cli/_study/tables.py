@@ -1,4 +1,4 @@
-"""The study's tables, in Markdown, from what its runs left."""
+"""The study's tables, in Markdown, from the reports of its runs."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -30,7 +30,7 @@ __all__ = [
 _KINDS = ("sampled", "greedy")
 
 Runs = Mapping[str, Sequence[Mapping[str, Any]]]
-"""Reports of finished runs by method, a seed each, the same seeds in the same order."""
+"""Reports of finished runs by method, one for each seed, the same seeds in the same order."""
 
 
 def markdown(title: str, head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -50,17 +50,17 @@ def markdown(title: str, head: Sequence[str], rows: Iterable[Sequence[object]]) 
 
 
 def rates(ends: Mapping[tuple[str, str, float], Sequence[Mapping[str, float]]], seeds: int, chosen_by: str) -> str:
-    """Final values on validation queries by task, method and learning rate: what the choice of rates rests on."""
+    """Final values on validation queries by task, method and learning rate, of which the best choose the rates."""
     rows = [
-        [task, method, f"{rate:g}", *(f"{np.mean([end[kind] for end in found]):.3f}" for kind in _KINDS)]
-        for (task, method, rate), found in sorted(ends.items())
+        [task, method, f"{rate:g}", *(f"{np.mean([end[kind] for end in reports]):.3f}" for kind in _KINDS)]
+        for (task, method, rate), reports in sorted(ends.items())
     ]
     title = f"{METRIC} on validation queries, mean of {seeds} other seeds: learning rates are chosen by the "
     return markdown(f"{title}{chosen_by} value", ["task", "method", "learning rate", *_KINDS], rows)
 
 
 def curves(task: str, runs: Runs) -> str:
-    """Held-out values against rollouts, each method's sampled and greedy ones."""
+    """Values of sampled and of greedy rewrites on held-out queries, against rollouts, by method."""
     rollouts = [point["rollouts"] for point in next(iter(runs.values()))[0]["curve"]]
     head = ["rollouts", *(f"{method} {kind}" for kind in ("sampled", "greedy") for method in runs)]
     rows = [
@@ -126,13 +126,13 @@ def judge(
 
 
 def kinds_kept(runs: Runs) -> list[str]:
-    """The kinds of rewrites that all runs kept; those of earlier versions kept greedy ones only."""
-    reports = [report for found in runs.values() for report in found]
+    """Kinds of rewrites that all runs kept; runs of earlier versions kept greedy ones only."""
+    reports = [report for reports in runs.values() for report in reports]
     return [kind for kind in _KINDS if all(_rewrites(report, kind) for report in reports)]
 
 
 def _rewrites(report: Mapping[str, Any], kind: str) -> dict[str, list[list[str]]]:
-    """A list a draw, before and after."""
+    """Rewrites before and after training, a list for each sample."""
     if kind == "greedy":
         return {when: [texts] for when, texts in report["rewrites"].items()}
     return dict(report.get("sampled_rewrites", {}))
@@ -141,7 +141,7 @@ def _rewrites(report: Mapping[str, Any], kind: str) -> dict[str, list[list[str]]
 def out_of_distribution(
     task: str, runs: Runs, unseen: Sequence[str], data: str | None = None, kind: str = "greedy"
 ) -> str:
-    """Rewrites of a kind, of the final policies, under the retriever of training and under others."""
+    """Values of the final policies' rewrites under the retriever of training and under others."""
     names = [TRAINED_ON, *unseen]
     judged = {name: judge(task, runs, name, data, kind) for name in names}
     gains = {name: {method: by["after"] - by["before"] for method, by in judged[name].items()} for name in names}
@@ -166,12 +166,12 @@ def out_of_distribution(
 
 
 def _transferred(seen: NDArray[np.float64], unseen: NDArray[np.float64]) -> Interval | str:
-    """The share of a gain that is left, where there is a gain."""
+    """Share of a gain that remains under an unseen retriever, where there is a gain."""
     return transfer(seen, unseen) if seed_interval(seen).low > 0 else "no gain there"
 
 
 def repetition(task: str, runs: Runs) -> str:
-    """Phrases of a rewrite, and distinct ones among them, before and after training: do policies repeat themselves?"""
+    """Phrases of a rewrite and distinct ones among them, before and after training, which show repetition."""
     rows = []
     for kind in kinds_kept(runs):
         policies = [("warm start", "before", next(iter(runs.values())))]
@@ -185,14 +185,14 @@ def repetition(task: str, runs: Runs) -> str:
 
 def _phrase_counts(draws: Sequence[Sequence[str]]) -> tuple[float, float]:
     """Mean phrases of a text, and mean distinct ones, commas and case aside."""
-    found = [
+    windows = [
         [text[start:end].strip(" ,").casefold() for start, end in phrases(text)] for texts in draws for text in texts
     ]
-    return float(np.mean([len(one) for one in found])), float(np.mean([len(set(one)) for one in found]))
+    return float(np.mean([len(one) for one in windows])), float(np.mean([len(set(one)) for one in windows]))
 
 
 def references(task: str, split: str, retrievers: Sequence[str], data: str | None) -> str:
-    """What needs no training: the raw query, and the oracle."""
+    """Values of the raw query and of the oracle, which need no training."""
     from ospo_env import make_reference_policy
 
     rows = []
@@ -210,7 +210,7 @@ def references(task: str, split: str, retrievers: Sequence[str], data: str | Non
 
 
 def ablations(task: str, runs: Runs) -> str:
-    """One row each: what differs from the default, final values, and paired differences to the default and to GRPO."""
+    """One row for each ablation: final values, and paired differences to the default and to GRPO."""
     final = {method: {kind: _curve(reports, kind)[:, -1] for kind in _KINDS} for method, reports in runs.items()}
     rows = []
     for method, values in final.items():
