@@ -80,7 +80,8 @@ def read_rewrites(path: str | Path) -> Rewrites:
     header = _parsed(path, 1, lines[0])
     if header.pop("kind", None) != _KIND or header.pop("version", None) != _VERSION:
         raise TaskError(
-            f"{path}: expected rewrites of version {_VERSION}, as ospo_env.write_rewrites or ospo evaluate --rewrites stores them"
+            f"{path}: expected rewrites of version {_VERSION}, as ospo_env.write_rewrites or "
+            "ospo evaluate --rewrites stores them"
         )
     if header.keys() != {*_HEADER} or not all(isinstance(header[name], kind) for name, kind in _HEADER.items()):
         raise TaskError(f"{path}, line 1: expected a header with {', '.join(_HEADER)}; got {', '.join(header)}")
