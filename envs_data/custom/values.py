@@ -46,8 +46,11 @@ _TYPES = {
     "split": "texts",
     "list": "lists of texts",
 }
-_JSON_KINDS = dict.fromkeys(("id", "text", "maybe", "split"), ("text", "whole"))
-_JSON_KINDS |= {"number": ("text", "whole", "other"), "list": ("text", "list")}
+_JSON_KINDS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("id", "text", "maybe", "split"), ("text", "whole")),
+    "number": ("text", "whole", "other"),
+    "list": ("text", "list"),
+}
 _WITHOUT_QUOTES = dict.fromkeys(("id", "text", "maybe"), "text or a whole number") | {"list": "a list of texts"}
 
 
