@@ -14,9 +14,10 @@ from ospo_agents.errors import AgentError, unknown
 from ospo_agents.training.learners import LEARNERS, OF_SOME
 from ospo_agents.training.processes import is_first
 from ospo_agents.training.run import changed_arguments
-from ospo_agents.training.run_directory import check_out, read_run
+from ospo_agents.training.run_directory import check_out, has_warm_start, read_run
 from ospo_agents.training.settings import LOSS_TYPES, VLLM_MODES, TrainingSettings
 from ospo_cli._cli import MAX_WORDS_HELP, Parser
+from ospo_cli._recorded import recorded_env, recorded_retriever
 from ospo_cli._task_settings import TaskSettings
 
 __all__ = ["TrainCommand", "parse"]
@@ -84,6 +85,7 @@ def parse(argv: Sequence[str] | None) -> TrainCommand:
         resume,
     )
     if earlier is not None:
+        _check_recorded(command, options)
         _check_unchanged(command, earlier)
     command.settings.check(_option)
     if not resume and is_first():
@@ -212,6 +214,19 @@ def _read_earlier(options: Mapping[str, Any]) -> dict[str, Any]:
         raise AgentError(f"--resume: {options['out']} holds no run; leave --resume out to start one")
     earlier: dict[str, Any] = manifest["arguments"]
     return earlier
+
+
+def _check_recorded(command: TrainCommand, options: Mapping[str, Any]) -> None:
+    """What the command line does not repeat comes out of a file, and may name no code."""
+    if "env" not in options:
+        recorded_env(command.task.env, source=command.out)
+    if "retriever" not in options:
+        recorded_retriever(command.task.retriever, source=command.out)
+    if "policy" not in options and command.settings.policy is not None and not has_warm_start(command.out):
+        raise AgentError(
+            f"{command.out} has no warmstart/ yet and starts from the policy {command.settings.policy!r}, which is not "
+            f"in it; if you trust it, repeat it: --policy {command.settings.policy}"
+        )
 
 
 def _check_unchanged(command: TrainCommand, earlier: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 from ospo_agents import AgentError
 from ospo_agents.training import checkpoints, progress
 from ospo_cli import train
+from ospo_env import TaskError
 from paths import ROOT
 from small_run import SETTINGS, command, log, manifest, run, weights, write_data
 
@@ -196,6 +198,49 @@ def test_other_data_is_not_resumed(unfinished, tmp_path, key, message):
     spoil(out, {key: "other"})
     with pytest.raises(AgentError, match=message):
         run(out, "--resume")
+
+
+EVIL = """
+from pathlib import Path
+Path(__file__).with_name("ran").write_text("")
+def factory(documents, corpus):
+    raise RuntimeError
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "option"),
+    [
+        ({"retriever": "evil:factory"}, "--retriever evil:factory"),
+        ({"retriever": "fusion:bm25+evil:factory"}, "--retriever fusion:bm25+evil:factory"),
+        ({"retriever": "dense:/models/other"}, "--retriever dense:/models/other"),
+        ({"env": "evil:OSPO-ESCI-v0"}, "--env evil:OSPO-ESCI-v0"),
+    ],
+)
+def test_a_run_directory_runs_no_code(unfinished, tmp_path, monkeypatch, change, option):
+    (tmp_path / "evil.py").write_text(EVIL)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "evil", raising=False)
+    out = copied(unfinished, tmp_path)
+    spoil(out, {"arguments": manifest(out)["arguments"] | change})
+    with pytest.raises(AgentError, match=f"repeat it: {re.escape(option)}$") as caught:
+        run(out, "--resume")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "ran").exists()
+    ((name, value),) = change.items()
+    with pytest.raises((TaskError, AgentError)):  # negative control: the command line imports retrievers
+        run(out, "--resume", **{name: value})
+    assert (tmp_path / "ran").exists() == (name == "retriever" and "evil" in value)
+
+
+def test_a_policy_outside_the_run_is_opened_on_demand_only(unfinished, tmp_path):
+    out = copied(unfinished, tmp_path)
+    policy = shutil.move(out / "warmstart", tmp_path / "policy")
+    spoil(out, {"arguments": manifest(out)["arguments"] | {"policy": str(policy)}})
+    with pytest.raises(AgentError, match=f"repeat it: --policy {policy}"):
+        run(out, "--resume")
+    run(out, "--resume", policy=policy)
+    assert manifest(out)["status"] == "finished"
 
 
 # What run.json held before settings were a class of their own, in its order.

@@ -101,7 +101,7 @@ FLOORS = {
         "__init__",
     ],
     "ospo_cli": [
-        "_cli _evaluation_files _matrix _official_size _preparation _sb3_log _tasks",
+        "_cli _evaluation_files _matrix _official_size _preparation _recorded _sb3_log _tasks",
         "_explanation _sb3 _task_settings",
         "_arguments _benchmark _explanation_page _policies _report _study",
         "_evaluation",

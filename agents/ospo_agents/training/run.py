@@ -18,6 +18,7 @@ from ospo_agents.training.run_directory import (
     Progress,
     check_out,
     find_progress,
+    has_warm_start,
     prepare_out,
     read_run,
     tidy,
@@ -82,8 +83,7 @@ def train(
     from ospo_agents.training.stages import learn, make_policy, warm_policy
 
     quiet()
-    warmed = earlier is not None and (out / "warmstart").is_dir()
-    start = None if warmed else make_policy(settings, task)
+    start = None if earlier is not None and has_warm_start(out) else make_policy(settings, task)
     progress = Progress() if earlier is None else find_progress(out)
     if is_first() and earlier is None:
         prepare_out(out, record)

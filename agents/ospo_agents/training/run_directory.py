@@ -16,6 +16,7 @@ __all__ = [
     "Progress",
     "check_out",
     "find_progress",
+    "has_warm_start",
     "prepare_out",
     "read_log",
     "read_run",
@@ -54,6 +55,11 @@ def read_run(directory: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return manifest if isinstance(manifest, dict) and "arguments" in manifest else None
+
+
+def has_warm_start(out: Path) -> bool:
+    """Whether a run goes on from its own ``warmstart/``, and opens no other policy."""
+    return (out / "warmstart").is_dir() and (read_run(out) or {}).get("status") != CLEARING
 
 
 def check_out(out: Path, overwrite: bool) -> None:

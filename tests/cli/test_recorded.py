@@ -1,0 +1,61 @@
+"""What a run directory, a rewrites file or a stored view may name."""
+
+from pathlib import Path
+
+import pytest
+
+from ospo_agents import AgentError
+from ospo_cli._recorded import recorded_env, recorded_retriever
+from ospo_env.retrievers.registry import resolve_retriever
+
+RUN = Path("runs/x")
+
+
+@pytest.mark.parametrize(
+    "spec",
+    ["bm25", "lsa?dimensions=64", "chargram", "fusion:bm25+lsa?method=reciprocal_rank", "fusion:lsa%3Fseed=1+bm25"],
+)
+def test_registered_local_kinds_are_taken(spec):
+    assert recorded_retriever(spec, source=RUN) == spec
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "pty:spawn",
+        "bm25:x",
+        "dense:/models/minilm",
+        "dense:all-mpnet-base-v2?hub=true",
+        "rerank:/models/x?first=pty:spawn",
+        "fusion:bm25+pty:spawn",
+        "fusion:bm25+pty%3Aspawn",
+        "fusion:fusion%253Apty",
+        "fusion",
+        "elasticsearch:http://other/index",
+        "unknown",
+        "",
+        "bm25\n",
+    ],
+)
+def test_everything_else_is_asked_for(spec):
+    with pytest.raises(AgentError, match="--ranked-by") as caught:
+        recorded_retriever(spec, source=RUN, option="--ranked-by")
+    assert str(RUN) in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [None, 3, ["bm25"], {"a": 1}])
+def test_what_is_no_text_is_refused(value):
+    for check in (recorded_retriever, recorded_env):
+        with pytest.raises(AgentError, match="expected"):
+            check(value, source=RUN)
+
+
+def test_ids_with_a_module_are_refused():
+    assert recorded_env("OSPO-HM-v0", source=RUN) == "OSPO-HM-v0"
+    with pytest.raises(AgentError, match="repeat it: --env this:OSPO-HM-v0"):
+        recorded_env("this:OSPO-HM-v0", source=RUN)
+
+
+def test_the_refused_one_would_be_found():
+    """The negative control: the registry itself imports what a specification names."""
+    assert callable(resolve_retriever("pty:spawn"))
