@@ -15,7 +15,7 @@ import polars as pl
 from envs_data.csv_shape import read_blocks
 from envs_data.custom.faults import Faults
 from envs_data.custom.json_lines import read_json_lines
-from envs_data.custom.separated import read_separated
+from envs_data.custom.separated import read_csv, read_tsv
 from envs_data.errors import DataError, one_line
 
 __all__ = ["FORMATS", "read_raw"]
@@ -24,13 +24,14 @@ _RawTable = tuple[pl.DataFrame, Sequence[str]]
 _Reader = Callable[[Path, Sequence[str], Faults], _RawTable | None]
 
 
-def read_raw(path: Path, columns: Sequence[str], faults: Faults) -> _RawTable | None:
+def read_raw(path: Path, columns: Sequence[str], faults: Faults, *, multiline: bool = False) -> _RawTable | None:
     """Read some columns of a file, values unchanged.
 
     Args:
         path: A file of one of :data:`FORMATS`; all but Parquet may be gzipped (``.gz``).
         columns: Names of the columns to read; a column that the file lacks is absent from the result.
         faults: Collects faults in the form of the file.
+        multiline: Whether quoted fields of a CSV file may hold line breaks.
 
     Returns:
         A table of ``row`` (int64, ascending) and the columns present, and the names of all columns of the file (of JSON
@@ -48,8 +49,9 @@ def read_raw(path: Path, columns: Sequence[str], faults: Faults) -> _RawTable | 
     if ending not in FORMATS or (ending == "parquet" and path.suffix == ".gz"):
         raise DataError(f"expected a file named .{', .'.join(FORMATS)} (all but Parquet also .gz); got {path}")
     faults.begin(path, columns)
+    read = partial(read_csv, multiline=True) if multiline and ending == "csv" else FORMATS[ending]
     try:
-        return FORMATS[ending](path, columns, faults)
+        return read(path, columns, faults)
     except (pl.exceptions.PolarsError, OSError, EOFError, zlib.error) as error:
         faults.note(path, f"expected {_NAMES[ending]}, but it cannot be read: {_why(path, ending, error)}")
         return None
@@ -84,8 +86,8 @@ def _line_not_utf8(path: Path) -> int | None:
 
 FORMATS: dict[str, _Reader] = {
     "parquet": _read_parquet,
-    "csv": partial(read_separated, separator=","),
-    "tsv": partial(read_separated, separator="\t"),
+    "csv": read_csv,
+    "tsv": read_tsv,
     "jsonl": read_json_lines,
     "ndjson": read_json_lines,
 }

@@ -72,6 +72,7 @@ def prepare_tables(
     *,
     demonstrations: Path | None = None,
     history_separator: str = "|",
+    multiline: bool = False,
     full_gain: float | None = None,
     validation_share: float = 0.1,
     test_share: float = 0.1,
@@ -90,6 +91,8 @@ def prepare_tables(
         out: Directory to write; an earlier prepared directory there is replaced.
         demonstrations: File of example rewrites, if there is one.
         history_separator: Text between the entries of a history that is written as one text.
+        multiline: Whether quoted fields of CSV files may hold line breaks; otherwise such a field is a fault, since two
+            stray quotes make one of all rows between them.
         full_gain: Level of a judgement from which its gain is 1, above 0; ``None`` for the largest of the file.
         validation_share: Share of validation queries, in [0, 1), if splits are drawn.
         test_share: Share of test queries, likewise.
@@ -113,6 +116,7 @@ def prepare_tables(
         Path(qrels),
         None if demonstrations is None else Path(demonstrations),
         separator=history_separator,
+        multiline=multiline,
         skip_unknown=skip_unknown,
     )
     drawn_splits = SPLITS if tables.queries["split"].null_count() else ()

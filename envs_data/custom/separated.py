@@ -6,23 +6,49 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from envs_data.csv_shape import csv_shape
+from envs_data.csv_shape import CsvShape, csv_shape
 from envs_data.custom.faults import Faults
 
-__all__ = ["read_separated"]
+__all__ = ["read_csv", "read_tsv"]
 
 _QUOTES = 'quotes only around whole fields, closed, and doubled inside them as in "a ""b"" c"'
+_ONE_LINE = "rows of one line (multiline=True or --multiline reads quoted fields that hold line breaks)"
 
 
-def read_separated(
-    path: Path, columns: Sequence[str], faults: Faults, separator: str
+def read_csv(
+    path: Path, columns: Sequence[str], faults: Faults, *, multiline: bool = False
 ) -> tuple[pl.DataFrame, Sequence[str]] | None:
-    """Read some columns of a CSV or TSV file as ``envs_data.custom.formats.read_raw`` does."""
-    shape = csv_shape(path, separator)
+    """Read some columns of a CSV file as ``envs_data.custom.formats.read_raw`` does.
+
+    A quoted field that holds a line break is a fault unless it is asked for: two stray quotes make one of all rows
+    between them.
+
+    Args:
+        path: The file.
+        columns: Names of the columns to read.
+        faults: Collects faults in the form of the file.
+        multiline: Whether quoted fields may hold line breaks.
+    """
+    shape = csv_shape(path, ",")
     misquoted = shape.misquoted if shape.open_record is None else np.array([shape.open_record])
     if len(misquoted):  # values after a stray quote cannot be trusted
         faults.add(path, _QUOTES, pl.DataFrame({"row": misquoted + 1}).with_columns(got=pl.lit('"')))
         return None
+    if not multiline and shape.lines.max(initial=1) > 1:
+        rows = pl.DataFrame({"row": np.arange(1, len(shape.lines) + 1), "got": shape.lines}).filter(pl.col("got") > 1)
+        faults.add(path, _ONE_LINE, rows)
+        return None
+    return _read(path, columns, faults, shape, ",", '"')
+
+
+def read_tsv(path: Path, columns: Sequence[str], faults: Faults) -> tuple[pl.DataFrame, Sequence[str]] | None:
+    """Read some columns of a TSV file, in which quotes have no meaning, likewise."""
+    return _read(path, columns, faults, csv_shape(path, "\t", quoting=False), "\t", None)
+
+
+def _read(
+    path: Path, columns: Sequence[str], faults: Faults, shape: CsvShape, separator: str, quote: str | None
+) -> tuple[pl.DataFrame, Sequence[str]] | None:
     width = int(shape.fields[0]) if len(shape.fields) else 0
     names = [f"column {place}" for place in range(width)]
     if not width:
@@ -32,6 +58,7 @@ def read_separated(
         path,
         has_header=False,
         separator=separator,
+        quote_char=quote,
         schema=dict.fromkeys(names, pl.String),
         extra_columns="ignore",
         missing_columns="insert",

@@ -12,6 +12,7 @@ Other columns are ignored. ``envs_data.custom.values`` describes valid values, `
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,9 +49,11 @@ class TableFile(NamedTuple):
     frame: pl.DataFrame | None
 
     @classmethod
-    def read(cls, path: Path, columns: Sequence[Column], faults: Faults, separator: str = "|") -> "TableFile":
+    def read(
+        cls, path: Path, columns: Sequence[Column], faults: Faults, separator: str = "|", *, multiline: bool = False
+    ) -> "TableFile":
         """Read a file by :func:`~envs_data.custom.values.read_table`."""
-        return cls(path, columns, read_table(path, columns, faults, separator))
+        return cls(path, columns, read_table(path, columns, faults, separator, multiline=multiline))
 
     def column(self, name: str) -> Column:
         """Column of a name used here."""
@@ -91,6 +94,7 @@ def read_tables(
     demonstrations: Path | None = None,
     *,
     separator: str = "|",
+    multiline: bool = False,
     skip_unknown: bool = False,
 ) -> OwnTables:
     """Read and check the tables.
@@ -101,6 +105,7 @@ def read_tables(
         qrels: File of the judgements.
         demonstrations: File of example rewrites, if there is one.
         separator: Text between the entries of a history that is written as one text.
+        multiline: Whether quoted fields of CSV files may hold line breaks.
         skip_unknown: Whether judgements and demonstrations of unknown queries or documents are left out and counted;
             otherwise each is a fault.
 
@@ -111,10 +116,9 @@ def read_tables(
     if not separator:
         raise DataError("expected a history separator of one character or more, got ''")
     faults = Faults()
-    corpus = TableFile.read(documents, _DOCUMENTS, faults)
-    query_file = TableFile.read(queries, _QUERIES, faults, separator)
-    qrels_file = TableFile.read(qrels, _QRELS, faults)
-    example_file = None if demonstrations is None else TableFile.read(demonstrations, _DEMONSTRATIONS, faults)
+    read = partial(TableFile.read, faults=faults, separator=separator, multiline=multiline)
+    corpus, query_file, qrels_file = read(documents, _DOCUMENTS), read(queries, _QUERIES), read(qrels, _QRELS)
+    example_file = None if demonstrations is None else read(demonstrations, _DEMONSTRATIONS)
     _note_blank(corpus, faults)
     others = [] if example_file is None else [example_file]
     check_ids(corpus, query_file, [qrels_file], others, faults, skip_unknown=skip_unknown)

@@ -76,7 +76,9 @@ class Column:
         return self.source or self.name
 
 
-def read_table(path: Path, columns: Sequence[Column], faults: Faults, separator: str = "|") -> pl.DataFrame | None:
+def read_table(
+    path: Path, columns: Sequence[Column], faults: Faults, separator: str = "|", *, multiline: bool = False
+) -> pl.DataFrame | None:
     """Read a table and check every value.
 
     Args:
@@ -84,6 +86,7 @@ def read_table(path: Path, columns: Sequence[Column], faults: Faults, separator:
         columns: Columns to read; the file may have more.
         faults: Collects the faults.
         separator: Text between the entries of a list that is written as one text.
+        multiline: Whether quoted fields of a CSV file may hold line breaks.
 
     Returns:
         ``row`` and the columns of the file, by the names used here, with null for a wrong value. ``None`` if the file
@@ -93,7 +96,7 @@ def read_table(path: Path, columns: Sequence[Column], faults: Faults, separator:
         DataError: The file does not exist, or its name has an unknown ending.
     """
     before = faults.total
-    raw_table = read_raw(path, [column.file_name for column in columns], faults)
+    raw_table = read_raw(path, [column.file_name for column in columns], faults, multiline=multiline)
     if raw_table is None:
         return None
     raw, names = raw_table

@@ -1,10 +1,13 @@
 """Checked reading of official files, in which every failure is a one-line ``DataError``."""
 
-from collections.abc import Iterable, Sequence
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
+from envs_data.csv_shape import csv_shape, read_blocks
 from envs_data.errors import DataError
 from envs_data.files import file_sha256
 
@@ -55,8 +58,9 @@ def scan_csv(path: Path, columns: Sequence[str]) -> pl.LazyFrame:
     """Lazy frame of some columns, as strings, of a comma-separated file with a header line, plain or gzipped.
 
     Raises:
-        DataError: The file is no such file or lacks a column.
+        DataError: The file is no such file or lacks a column, or quotes in it are wrong or enclose line breaks.
     """
+    _check_quotes(path)
     return _checked(pl.scan_csv(path, infer_schema=False, glob=False), path, columns, "a CSV file")
 
 
@@ -105,6 +109,27 @@ def _checked(scan: pl.LazyFrame, path: Path, columns: Sequence[str], kind: str) 
             f"it has: {_shortened(', '.join(present))}"
         )
     return scan.select(columns)
+
+
+def _check_quotes(path: Path) -> None:
+    """Check that quotes enclose whole fields of one line: two stray ones would swallow all rows between them."""
+    try:
+        if not any(b'"' in block for block in read_blocks(path)):
+            return
+        shape = csv_shape(path, ",")
+    except (OSError, EOFError, zlib.error):
+        return  # whatever reads the file reports it
+    faults: Mapping[str, Sequence[int]] = {
+        "an unclosed quote": [] if shape.open_record is None else [shape.open_record],
+        "a quote inside a field": shape.misquoted.tolist(),
+        "a line break inside quotes": np.flatnonzero(shape.lines > 1).tolist(),
+    }
+    for fault, records in faults.items():
+        if records:
+            raise DataError(
+                f"{path}, row {records[0] + 1}: expected rows of one line, fields with quotes only around them, got "
+                f"{fault}; download the file again"
+            )
 
 
 def _first_line(error: Exception) -> str:

@@ -100,6 +100,7 @@ def _parser() -> Parser:
         "--demonstrations", type=Path, metavar="F", help="file of example rewrites (default: they are made)"
     )
     table.add_argument("--history-separator", default="|", metavar="S", help="text between the entries of a history")
+    table.add_argument("--multiline", action="store_true", help="accept line breaks in quoted fields of CSV files")
     level = "level from which a judgement has gain 1; a lower one has the share of the level that it reaches"
     table.add_argument(
         "--full-gain", type=float, metavar="LEVEL", help=f"{level} (default: the largest level of the file)"

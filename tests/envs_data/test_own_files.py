@@ -39,7 +39,7 @@ VALUES = {
     "doc_id twice": ("documents", 85, "doc_id", "p84", "expected each id once, got 'p84', which row {84} has too"),
     "no text": ("documents", 81, "text", " ", "expected a text that is not blank, or a title, got ''"),
     "no query": ("queries", 3, "query", None, "expected a text that is not blank, got nothing"),
-    "blank query": ("queries", 3, "query", "\t", r"expected a text that is not blank, got '\t'"),
+    "blank query": ("queries", 3, "query", "\f", r"expected a text that is not blank, got '\x0c'"),
     "unknown doc_id": ("qrels", 7, "doc_id", "p999", "expected an id of documents.{ending}, got 'p999'"),
     "unknown query_id": ("qrels", 8, "query_id", "x", "expected an id of queries.{ending}, got 'x'"),
     "no doc_id": ("qrels", 9, "doc_id", None, "expected an id, got nothing"),
@@ -242,7 +242,9 @@ def test_fields_are_counted_as_the_csv_module_counts_them(tmp_path_factory, rows
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("envs_data.csv_shape._BLOCK", block + 3)  # a mark of three bytes lies in the first block
         shape = csv_shape(path, ",")
-    assert shape.fields.tolist() == [len(row) for row in csv.reader(io.StringIO(text.getvalue(), newline=""))]
+    records = list(csv.reader(io.StringIO(text.getvalue(), newline="")))
+    assert shape.fields.tolist() == [len(record) for record in records]
+    assert shape.lines.tolist() == [1 + sum(field.count("\n") for field in record) for record in records]
     assert (len(shape.misquoted), shape.open_record) == (0, None)
 
 
@@ -263,11 +265,56 @@ def test_quoted_fields_are_read_as_they_are(tmp_path_factory, columns):
     path = tmp_path_factory.mktemp("csv") / "x.csv"
     path.write_bytes(b"\xef\xbb\xbf" + text.getvalue().encode())
     faults = Faults()
-    frame, found = read_raw(path, names, faults)
+    frame, found = read_raw(path, names, faults, multiline=True)
     faults.check()
     assert found == names
     assert frame.drop("row").fill_null("").rows() == [tuple(row) for row in columns]
     assert frame["row"].to_list() == list(np.arange(len(columns)) + 2)
+
+
+@SETTINGS
+@given(
+    rows=st.integers(1, 4).flatmap(
+        lambda n: st.lists(
+            st.lists(st.text(st.sampled_from('ab ,"é|'), max_size=6), min_size=n, max_size=n), min_size=1, max_size=8
+        )
+    ),
+    end=st.sampled_from(["\n", "\r\n"]),
+)
+def test_tsv_is_cut_at_tabs_and_line_ends_only(tmp_path_factory, rows, end):
+    """A quote is a letter; a line that holds nothing is no row."""
+    from envs_data.custom.faults import Faults
+    from envs_data.custom.formats import read_raw
+
+    names = [f"c{place}" for place in range(len(rows[0]))]
+    path = tmp_path_factory.mktemp("tsv") / "x.tsv"
+    path.write_bytes(end.join("\t".join(row) for row in [names, *rows]).encode())
+    faults = Faults()
+    frame, _ = read_raw(path, names, faults)
+    faults.check()
+    lines = [(place, row) for place, row in enumerate(rows, start=2) if "\t".join(row)]
+    assert frame["row"].to_list() == [place for place, _ in lines]
+    assert frame.drop("row").fill_null("").rows() == [tuple(row) for _, row in lines]
+
+
+STRAY = ['x1,,"big box', "x2,,small box", 'x3,,lamp 12"']  # by RFC 4180 one record; each line is one without quotes
+
+
+def test_stray_quotes_that_balance_swallow_no_rows(tmp_path):
+    files = write_own(tmp_path / "in")
+    files["documents"].write_text(files["documents"].read_text() + "\n".join(STRAY) + "\n")
+    (fault,) = faults_of(files, tmp_path)
+    assert fault.startswith("documents.csv, row 92: expected rows of one line (multiline=True or --multiline reads")
+    assert fault.endswith(", got 3")
+    data = prepare_tables(**files, out=tmp_path / "out", multiline=True)
+    (text,) = data.documents.frame.filter(pl.col("doc_id") == "x1")["text"]
+    assert text == "big box\nx2,,small box\nx3,,lamp 12"
+    assert data.documents.height == 91
+    files["documents"] = write_table(tmp_path / "in", "documents", own_tables()["documents"], "tsv")
+    files["documents"].write_text(files["documents"].read_text() + "\n".join(STRAY).replace(",", "\t") + "\n")
+    data = prepare_tables(**files, out=tmp_path / "out")
+    added = data.documents.frame.filter(pl.col("doc_id").str.starts_with("x")).sort("doc_id")
+    assert added["text"].to_list() == ['"big box', "small box", 'lamp 12"']
 
 
 @SETTINGS

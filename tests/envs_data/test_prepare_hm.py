@@ -28,7 +28,7 @@ def test_hm_text_joins_the_attributes(hm):
     texts = dict(zip(hm.documents["doc_id"], hm.documents["text"], strict=True))
     assert texts["0100000001"].split("\n") == [
         *("Item 1", "Vest top", "Blue", "Stripe", "Knitwear", "Ladieswear", "Section 1", "Department 1"),
-        *('Short text, "quoted",', "number 1"),
+        'Short text, "quoted", number 1',
     ]
     assert "Unknown" not in "".join(texts.values())
 
@@ -169,6 +169,28 @@ def test_bad_hm_files(table, change, message, tmp_path):
     frames = {"articles": hm_articles(), "transactions": hm_transactions()}
     frames[table] = change(frames[table])
     check_error(lambda: prepare_hm(write_hm(tmp_path / "in", **frames), tmp_path / "out"), message, tmp_path)
+
+
+@pytest.mark.parametrize("table", ["articles", "transactions_train"])
+@pytest.mark.parametrize(
+    ("quotes", "row", "got"),
+    [
+        ({2: ",X", 5: "X\n"}, 3, "a line break inside quotes"),  # read as one record without any complaint
+        ({2: ",X"}, 3, "an unclosed quote"),
+        ({2: "0X", 3: "0X"}, 3, "a quote inside a field"),
+    ],
+)
+def test_stray_quotes_swallow_no_rows(table, quotes, row, got, tmp_path):
+    source = write_hm(tmp_path / "in", articles=hm_articles().with_columns(detail_desc=pl.lit("plain")))
+    path = source / f"{table}.csv"
+    lines = path.read_text().splitlines(keepends=True)
+    assert '"' not in "".join(lines)
+    for place, where in quotes.items():
+        at = lines[place].index(where.replace("X", "")) + len(where.split("X")[0])
+        lines[place] = f'{lines[place][:at]}"{lines[place][at:]}'
+    path.write_text("".join(lines))
+    message = f"{path}, row {row}: expected rows of one line, fields with quotes only around them, got {got}"
+    check_error(lambda: prepare_hm(source, tmp_path / "out"), message, tmp_path)
 
 
 @pytest.mark.parametrize("arguments", [{"max_queries": 0}, {"max_queries": -3}, {"pool_size": 10_001}, {"seed": 2**63}])

@@ -73,7 +73,7 @@ def hm_articles(n=200):
             "index_group_name": ["Ladieswear"] * n,
             "section_name": [f"Section {i % 6}" for i in range(n)],
             "department_name": [f"Department {i % 9}" for i in range(n)],
-            "detail_desc": [f'Short text, "quoted",\nnumber {i}' if i % 10 else None for i in range(n)],
+            "detail_desc": [f'Short text, "quoted", number {i}' if i % 10 else None for i in range(n)],
         }
     )
 

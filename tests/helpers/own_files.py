@@ -17,12 +17,12 @@ FORMATS = ("parquet", "csv", "tsv", "jsonl")
 
 
 def own_tables(n_documents=90, n_queries=30):
-    """Graded judgements (3, 2 and 1), histories of 0 to 2 phrases, texts with commas, quotes, newlines and brackets."""
+    """Graded judgements (3, 2 and 1), histories of 0 to 2 phrases, texts with commas, quotes and brackets."""
     documents = pl.DataFrame(
         {
             "doc_id": [f"p{i:02d}" for i in range(n_documents)],
             "title": [f'{COLOURS[i % 3]} {THINGS[i % 5]}, "{i} inch"' if i % 9 else "" for i in range(n_documents)],
-            "text": [f"of {STUFF[i % 3]},\n[made] for ｗörk no. {i} | {{x}}" for i in range(n_documents)],
+            "text": [f"of {STUFF[i % 3]}, [made] for ｗörk no. {i} | {{x}}" for i in range(n_documents)],
         }
     )
     queries = pl.DataFrame(
@@ -58,7 +58,8 @@ def write_table(directory, name, table, ending):
         path.write_bytes(gzip.compress(text.encode(), mtime=0) if ending.endswith(".gz") else text.encode())
     else:
         flat = table.with_columns(pl.col(pl.List(pl.String)).list.join("|"))
-        flat.write_csv(path, separator="\t" if ending == "tsv" else ",")
+        is_tsv = ending == "tsv"
+        flat.write_csv(path, separator="\t" if is_tsv else ",", quote_style="never" if is_tsv else "necessary")
     return path
 
 
