@@ -55,7 +55,9 @@ def raise_if_broken(what: str, clause: str, check: Callable[[], str | None]) -> 
     """
     try:
         counterexample = check()
-    except Exception as error:  # the code under test may raise anything
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # the code under test may raise anything, SystemExit included
         raise ConformanceError(what, clause, f"it raises {type(error).__name__}: {error}") from error
     if counterexample is not None:
         raise ConformanceError(what, clause, counterexample)

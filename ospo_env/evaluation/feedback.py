@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ospo_env.errors import TaskError
 from ospo_env.retrievers.terms import term_counts
 from ospo_env.retrievers.vocabulary import Vocabulary
-from ospo_env.scoring.base import retriever_errors
+from ospo_env.scoring.calls import ranked_documents
 from ospo_env.task import RetrievalTask
 from ospo_env.text import cap_words, clean_text, token_spans, tokens
 
@@ -59,8 +59,7 @@ def feedback_policy(
     def rewrite(query: str) -> str:
         text = clean_text(query)
         size = len(token_spans(text))
-        with retriever_errors(task.retriever.name, "on ranking the corpus"):
-            rows, scores = task.retriever.rank_corpus(text, documents)
+        rows, scores = ranked_documents(task.retriever, text, documents, task.data.documents.height)
         added = task.max_words - size if terms is None else min(terms, task.max_words - size)
         if not len(rows) or added < 1:
             return text

@@ -88,14 +88,14 @@ _lock = threading.RLock()
 
 
 def register_retriever(name: str, factory: Callable[..., Retriever], *, argument: str | None = None) -> None:
-    """Make a name mean a retriever, in this process; ``module:attribute`` reaches other processes too.
+    """Register a retriever under a name, in this process; ``module:attribute`` reaches other processes too.
 
     Args:
-        name: What environments, training and evaluation will call it. A known name gets the new meaning.
+        name: Its name for environments, training and evaluation. A registered name gets the new meaning.
         factory: Called with the texts of all documents and their digest. Its keyword-only parameters can be set behind
             a question mark, as in ``name?depth=3``.
-        argument: What has to stand after ``name:``, in words for messages, such as ``"a directory"``; the factory gets
-            it as third argument. ``None`` if nothing stands there.
+        argument: Description of the text after ``name:``, for messages, such as ``"a directory"``; the factory gets
+            that text as third argument. ``None`` if the name takes none.
 
     Raises:
         TaskError: The name is empty or holds a sign that has a meaning in specifications.
@@ -111,8 +111,8 @@ def make_retriever(spec: RetrieverSpec, documents: Sequence[str], corpus: str) -
     The last few that were built are kept, so that all environments of a process on the same documents share one.
 
     Args:
-        spec: What to make; an object that is a retriever already comes back as it is.
-        documents: The texts of all documents, in row order. Those of a large data set are read as they are asked for:
+        spec: The specification; an object that is a retriever already is returned as it is.
+        documents: The texts of all documents, in row order. Those of a large data set are read from disk on access:
             in slices, or in turn.
         corpus: Their digest, as :func:`corpus_digest` gives it.
 
@@ -120,12 +120,12 @@ def make_retriever(spec: RetrieverSpec, documents: Sequence[str], corpus: str) -
         The retriever.
 
     Raises:
-        TaskError: The name is unknown, the import failed, or what was found neither is a retriever nor makes one.
+        TaskError: The name is unknown, the import failed, or the object neither is a retriever nor makes one.
     """
-    found = resolve_retriever(spec)
-    if not isinstance(found, type) and is_retriever(found):
-        return found
-    factory = cast(RetrieverFactory, found)
+    named = resolve_retriever(spec)
+    if not isinstance(named, type) and is_retriever(named):
+        return named
+    factory = cast(RetrieverFactory, named)
     with _lock:
         made = _made.get((factory, corpus))
         if made is None:
@@ -137,27 +137,29 @@ def make_retriever(spec: RetrieverSpec, documents: Sequence[str], corpus: str) -
 
 
 def resolve_retriever(spec: RetrieverSpec) -> RetrieverFactory | Retriever:
-    """What a specification names: a retriever as it is, or what makes one.
+    """The retriever that a specification names, or the factory that makes it.
 
     Raises:
-        TaskError: The name is unknown, the import failed, or what was found neither is a retriever nor makes one.
+        TaskError: The name is unknown, the import failed, or the object neither is a retriever nor makes one.
     """
-    found = _named(spec) if isinstance(spec, str) else spec
-    if not callable(found) and not is_retriever(found):
-        raise TaskError(_not_a_retriever(spec, found))
-    return found
+    named = _named(spec) if isinstance(spec, str) else spec
+    if not callable(named) and not is_retriever(named):
+        raise TaskError(_not_a_retriever(spec, named))
+    return named
 
 
 def _named(spec: str) -> RetrieverFactory | Retriever:
-    found = named_factory(spec, _KINDS)
-    if found is not None:
-        return found
+    factory = named_factory(spec, _KINDS)
+    if factory is not None:
+        return factory
     module_name, colon, attribute = spec.partition(":")
     if not (module_name and colon and attribute):
         raise TaskError(unknown_name("retriever", spec, _KINDS) + "; or name it module:attribute")
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:  # a module may fail in any way while it is executed
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a module may fail in any way while it is executed, SystemExit included
         raise TaskError(f"cannot import the module of the retriever {spec!r}: {_reason(error)}") from error
     try:
         of_module: RetrieverFactory | Retriever = getattr(module, attribute)
@@ -169,28 +171,26 @@ def _named(spec: str) -> RetrieverFactory | Retriever:
 def _make(factory: RetrieverFactory, spec: RetrieverSpec, documents: Sequence[str], corpus: str) -> Retriever:
     try:
         return factory(documents, corpus)
-    except (TaskError, RetrieverError):
-        raise  # these say already what is wrong
-    except Exception as error:  # anybody's code, or something that is not meant to make retrievers
+    except (TaskError, RetrieverError, KeyboardInterrupt):
+        raise  # the first two say already what is wrong
+    except BaseException as error:  # a user's code, or something that is not meant to make retrievers
         raise TaskError(
-            f"cannot make a retriever with {_spoken(spec)}, called with the documents and their digest: "
+            f"cannot make a retriever with {_described(spec)}, called with the documents and their digest: "
             f"{_reason(error)}"
         ) from error
 
 
-def _not_a_retriever(spec: RetrieverSpec, found: object) -> str:
-    missing = [member for member in RETRIEVER_MEMBERS if not hasattr(found, member)]
-    return (
-        f"expected {_spoken(spec)} to make or be a retriever; got {type(found).__name__} without {', '.join(missing)}"
-    )
+def _not_a_retriever(spec: RetrieverSpec, value: object) -> str:
+    missing = ", ".join(member for member in RETRIEVER_MEMBERS if not hasattr(value, member))
+    return f"expected {_described(spec)} to make or be a retriever; got {type(value).__name__} without {missing}"
 
 
-def _spoken(spec: RetrieverSpec) -> str:
+def _described(spec: RetrieverSpec) -> str:
     if isinstance(spec, str):
         return repr(spec)
     named = f" {spec.__qualname__}" if hasattr(spec, "__qualname__") else ""
     return f"the {type(spec).__name__}{named} passed as retriever"
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     return one_line(f"{type(error).__name__}: {error}")

@@ -1,21 +1,19 @@
 """The interface of both scorers with their one constructor, and the helpers that they share."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ospo_env.errors import RetrieverError
 from ospo_env.metrics import Metric
 from ospo_env.retrievers.base import Retriever
 from ospo_env.scoring.candidate_pools import CandidatePools
 from ospo_env.scoring.text_cache import CACHE_BYTES, TextCache
 
-__all__ = ["Measured", "Scorer", "retriever_errors", "split_values"]
+__all__ = ["Measured", "Scorer", "split_values"]
 
 
 class Measured(NamedTuple):
@@ -99,18 +97,3 @@ class Scorer(ABC):
 def split_values(values: NDArray[np.float64], sizes: Sequence[int]) -> list[NDArray[np.float64]]:
     """Split values (sum of sizes,) into consecutive parts of these sizes."""
     return [values[start:end] for start, end in pairwise([0, *accumulate(sizes)])]
-
-
-@contextmanager
-def retriever_errors(name: str, where: str) -> Iterator[None]:
-    """Turn whatever a retriever raises into a :class:`RetrieverError` that names the retriever.
-
-    Args:
-        name: The retriever's name.
-        where: Words for the message, such as ``"on ranking the corpus"``.
-    """
-    try:
-        yield
-    except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise RetrieverError(f"retriever {name!r} failed {where}: {reason}") from error

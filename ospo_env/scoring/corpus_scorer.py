@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ospo_env.errors import RetrieverError
 from ospo_env.metrics import Metric
-from ospo_env.scoring.base import Measured, Scorer, retriever_errors, split_values
+from ospo_env.scoring.base import Measured, Scorer, split_values
+from ospo_env.scoring.calls import ranked_documents
 from ospo_env.scoring.coalition_plans import plan_game
 from ospo_env.scoring.text_cache import Key
 
@@ -61,24 +61,11 @@ class CorpusScorer(Scorer):
         """The ranking of each key's text; it does not depend on the query, so that the cache keeps it by text alone."""
 
         def compute(missing: Sequence[Key]) -> Iterator[NDArray[np.int32]]:
-            return (self._ranked(text) for _, text in missing)
+            return (ranked_documents(self._retriever, text, DEPTH, self._pools.corpus_size)[0] for _, text in missing)
 
         texts = [text for _, text in keys]
         rankings = self._cache.arrays([(0, text) for text in texts], compute)
         return [rankings[0, text] for text in texts]
-
-    def _ranked(self, text: str) -> NDArray[np.int32]:
-        name = self._retriever.name
-        with retriever_errors(name, "on ranking the corpus"):
-            rows = np.asarray(self._retriever.rank_corpus(text, DEPTH)[0])
-        total = self._pools.corpus_size
-        valid = rows.ndim == 1 and rows.dtype.kind in "iu" and len(rows) <= DEPTH and len(np.unique(rows)) == len(rows)
-        if not valid or (len(rows) and not 0 <= rows.min() <= rows.max() < total):
-            raise RetrieverError(
-                f"retriever {name!r}: expected at most {DEPTH} distinct document rows below {total:,} for the text "
-                f"{text[:60]!r}; got {rows.dtype} of shape {rows.shape}"
-            )
-        return rows.astype(np.int32)
 
     def _measure(
         self, queries: NDArray[np.int64], rankings: Sequence[NDArray[np.int32]], metrics: Sequence[Metric]

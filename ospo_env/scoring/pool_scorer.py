@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from ospo_env.errors import RetrieverError
 from ospo_env.metrics import Metric, ranked_gains, ranking
-from ospo_env.retrievers.base import Retriever
-from ospo_env.scoring.base import Measured, Scorer, retriever_errors, split_values
+from ospo_env.scoring.base import Measured, Scorer, split_values
+from ospo_env.scoring.calls import pool_scores, retriever_errors
 from ospo_env.scoring.coalition_plans import Game, Sums, added_scores, plan_game, plan_sums
 from ospo_env.scoring.text_cache import Key
 
@@ -85,8 +85,12 @@ class PoolScorer(Scorer):
 
     def _adds_up(self, text: str, spans: NDArray[np.int64]) -> bool:
         """Whether the scores of the text's coalitions are sums over its segments."""
-        with retriever_errors(self._retriever.name, "on the cuts of a text"):
-            return self._retriever.linear and self._retriever.cuts_cleanly(text, spans[:, 0].tolist())
+        name = self._retriever.name
+        with retriever_errors(name, "on the cuts of a text"):
+            linear: object = self._retriever.linear and self._retriever.cuts_cleanly(text, spans[:, 0].tolist())
+        if not isinstance(linear, bool | np.bool_):
+            raise RetrieverError(f"retriever {name!r}: expected a bool from cuts_cleanly; got {type(linear).__name__}")
+        return bool(linear)
 
     def _settle_sums(self, games: Sequence[Game], rows: Mapping[Key, _Scores], worths: Sequence[_Scores]) -> None:
         """Fill in the worths of the games whose scores are sums; equal pools are measured together."""
@@ -118,7 +122,7 @@ class PoolScorer(Scorer):
 
         def compute(missing: Sequence[Key]) -> Iterator[_Scores]:
             pools = self._pools.document_batch(np.array([query for query, _ in missing]))
-            scores = _checked_scores(self._retriever, [text for _, text in missing], pools)
+            scores = pool_scores(self._retriever, [text for _, text in missing], pools)
             return (row[: self._pools.size(query)].copy() for (query, _), row in zip(missing, scores, strict=True))
 
         return self._cache.arrays(keys, compute)
@@ -130,23 +134,3 @@ def _stack(rows: Sequence[_Scores]) -> _Scores:
     for place, row in zip(stacked, rows, strict=True):
         place[: len(row)] = row
     return stacked
-
-
-def _checked_scores(retriever: Retriever, texts: Sequence[str], pools: NDArray[np.int32]) -> _Scores:
-    """What the retriever returns, if it is scores (B, P): finite or -inf."""
-    name = retriever.name
-    with retriever_errors(name, f"on a batch of {len(texts)} texts"):
-        scores = np.asarray(retriever.score_pools(texts, pools))
-    if scores.shape != pools.shape or scores.dtype.kind not in "fiu":
-        raise RetrieverError(
-            f"retriever {name!r}: expected numbers of shape {pools.shape}; got {scores.dtype} of shape {scores.shape}"
-        )
-    scores = scores.astype(np.float64)
-    wrong = np.isnan(scores) | (scores == np.inf)
-    if wrong.any():
-        row, column = np.argwhere(wrong)[0]
-        raise RetrieverError(
-            f"retriever {name!r}: expected finite scores, or -inf for no match; got {scores[row, column]} for the "
-            f"text {texts[row][:60]!r} and document row {pools[row, column]}"
-        )
-    return scores

@@ -19,6 +19,7 @@ from ospo_env.env import RewriteEnv
 from ospo_env.errors import RetrieverError, TaskError
 from ospo_env.retrievers.base import Encoder, is_encoder
 from ospo_env.retrievers.registry import RetrieverSpec, make_retriever
+from ospo_env.scoring.calls import plain_array, retriever_errors
 from ospo_env.spaces import FreeText
 from ospo_env.task import RetrievalTask
 from ospo_env.text import clean_text
@@ -200,12 +201,8 @@ def encode_prompts(encoder: Encoder, prompts: Sequence[str]) -> NDArray[np.float
     Raises:
         RetrieverError: The encoder failed, or gave something that is not finite numbers in [-1, 1] of that shape.
     """
-    try:
-        vectors = np.asarray(encoder.encode([clean_text(prompt) for prompt in prompts]), dtype=np.float32)
-    except RetrieverError:
-        raise
-    except Exception as error:  # anybody's code
-        raise RetrieverError(f"the encoder failed: {type(error).__name__}: {error}") from error
+    with retriever_errors(getattr(encoder, "name", type(encoder).__name__), f"on encoding {len(prompts)} prompts"):
+        vectors = plain_array(encoder.encode([clean_text(prompt) for prompt in prompts])).astype(np.float32)
     shape = (len(prompts), encoder.dimensions)
     if vectors.shape != shape or not (np.abs(vectors) <= 1.0).all():
         raise RetrieverError(f"expected the encoder to give numbers in [-1, 1] of shape {shape}; got {vectors.shape}")

@@ -61,7 +61,7 @@ FLOORS = {
         "__init__",
     ],
     "ospo_env.scoring": [
-        "candidate_pools coalitions text_cache",
+        "calls candidate_pools coalitions text_cache",
         "base coalition_plans",
         "corpus_scorer pool_scorer",
         "__init__",
