@@ -21,11 +21,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from envs_data.assembly.demonstrations import draw_targets, join_phrases, keep_some, word_runs
 from envs_data.assembly.pools import build_pools, check_pool_size
 from envs_data.assembly.shared_words import name_query_word, share_rare_word
-from envs_data.assembly.words import words
 from envs_data.custom.beir import read_beir
+from envs_data.custom.demonstrations import own_demonstrations
+from envs_data.custom.judgements import usable_judgements
 from envs_data.custom.tables import OwnTables, read_tables
 from envs_data.errors import DataError
 from envs_data.files import file_sha256, is_synthetic
@@ -36,8 +36,6 @@ from envs_data.writing import write_prepared
 
 __all__ = ["prepare_beir", "prepare_tables"]
 
-DEMONSTRATIONS_PER_QUERY = 2
-QUOTED_CHARACTERS = 1_000  # of a document's text that demonstrations may quote
 _TITLE_CHARACTERS = 200  # of a text that replaces a missing title
 
 
@@ -188,7 +186,7 @@ def _prepare(
         text=pl.concat_str("title", "text", separator="\n").str.strip_chars("\n"),
         lead=pl.when(pl.col("title") == "").then(pl.col("text").str.head(_TITLE_CHARACTERS)).otherwise("title"),
     )
-    judgements, full_gain, left_out = _usable_judgements(tables, documents, settings.full_gain)
+    judgements, full_gain, left_out = usable_judgements(tables, documents, settings.full_gain)
     judged_queries = tables.queries.join(judgements, on="query_id", how="semi")
     queries = _ordered_queries(judged_queries, drawn_splits, settings, random_stream(settings.seed, "splits"))
     judgements = judgements.join(queries.select("query_id", "number"), on="query_id").sort("number", "doc_row")
@@ -203,7 +201,7 @@ def _prepare(
         pool_size=settings.pool_size,
         rng=random_stream(settings.seed, "pools"),
     )
-    demonstrations, n_unused = _demonstrations(tables, queries, full, documents, settings.seed)
+    demonstrations, n_unused = own_demonstrations(tables, queries, full, documents, settings.seed)
     return write_prepared(
         out,
         {
@@ -229,35 +227,6 @@ def _prepare(
     )
 
 
-def _usable_judgements(
-    tables: OwnTables, documents: pl.DataFrame, full_gain: float | None
-) -> tuple[pl.DataFrame, float, dict[str, int]]:
-    """Judgements with gains, of queries with a document of full gain; the full level; numbers of rows left out."""
-    largest = float(np.max(tables.qrels["gain"].to_numpy(), initial=0.0))
-    level = largest if full_gain is None else full_gain
-    if level <= 0:
-        raise DataError("expected judgements with a gain above 0, but all are 0; check the column of gains")
-    rows = documents.select("doc_id", doc_row=pl.int_range(pl.len(), dtype=pl.Int64))
-    shares = np.minimum(tables.qrels["gain"].to_numpy(), level) / level  # by NumPy: in Polars 49 / 49 is below 1
-    gains = tables.qrels.with_columns(gain=pl.Series(shares)).join(rows, on="doc_id")
-    usable = gains.filter((pl.col("gain") == 1.0).any().over("query_id"))
-    n_judged = gains["query_id"].n_unique()
-    if usable.is_empty():
-        raise DataError(
-            f"expected queries with a judgement of at least {level:g}, which is full gain, but there are none among "
-            f"{n_judged} judged queries; the largest is {largest:g}: choose another full gain"
-        )
-    return (
-        usable,
-        level,
-        {
-            "queries_without_judgement": tables.queries.height - n_judged,
-            "queries_without_full_gain": n_judged - usable["query_id"].n_unique(),
-            "judgements_of_queries_left_out": gains.height - usable.height,
-        },
-    )
-
-
 def _ordered_queries(
     judged_queries: pl.DataFrame, drawn_splits: tuple[str, ...], settings: _Settings, rng: np.random.Generator
 ) -> pl.DataFrame:
@@ -273,40 +242,3 @@ def _ordered_queries(
     ordered = queries.with_columns(split=pl.Series(labels.tolist(), dtype=pl.String))
     ordered = ordered[shuffle_within_splits(labels, rng)]
     return ordered.select(pl.int_range(pl.len(), dtype=pl.Int64).alias("number"), pl.all())
-
-
-def _demonstrations(
-    tables: OwnTables, queries: pl.DataFrame, full: pl.DataFrame, documents: pl.DataFrame, seed: int
-) -> tuple[pl.DataFrame, int]:
-    """Demonstrations of the file, or made if there is none; number of those left out as not of training queries."""
-    if tables.demonstrations is None:
-        return _demonstrate(queries, full, documents, random_stream(seed, "demonstrations")), 0
-    training = queries.filter(pl.col("split") == "train").select("query_id", "number")
-    usable = tables.demonstrations.join(training, on="query_id").sort("number", "text").select("query_id", "text")
-    return usable, tables.demonstrations.height - usable.height
-
-
-def _demonstrate(
-    queries: pl.DataFrame, full: pl.DataFrame, documents: pl.DataFrame, rng: np.random.Generator
-) -> pl.DataFrame:
-    """Two rewrites for each training query, from different documents of full gain if it has several."""
-    training, rows = draw_targets(queries, full, DEMONSTRATIONS_PER_QUERY, rng)
-    targets = documents[rows]
-    query = training.select(words(pl.col("query"))).to_series()
-    length = query.list.len().to_numpy().astype(np.int64)
-    lead = targets.select(words(pl.col("lead"))).to_series()
-    quoted = pl.col("text").str.strip_prefix(pl.col("title")).str.head(QUOTED_CHARACTERS)
-    body = targets.select(words(quoted)).to_series()
-    other = documents[rng.integers(0, documents.height, targets.height)].select(words(pl.col("lead"))).to_series()
-    return join_phrases(
-        training["query_id"],
-        word_runs(query, np.maximum((length + 1) // 2, 1), np.maximum(length, 1), rng),
-        [
-            keep_some(word_runs(lead, 1, 3, rng), 0.8, rng),
-            keep_some(word_runs(lead, 1, 3, rng), 0.8, rng),
-            keep_some(word_runs(body, 1, 3, rng), 0.5, rng),
-            keep_some(word_runs(body, 1, 3, rng), 0.5, rng),
-            keep_some(word_runs(other, 1, 2, rng), 0.3, rng),
-        ],
-        rng,
-    )

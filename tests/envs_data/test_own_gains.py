@@ -6,7 +6,7 @@ import pytest
 
 from envs_data import prepare_tables
 from envs_data.custom.faults import Faults
-from envs_data.custom.prepare import _usable_judgements
+from envs_data.custom.judgements import usable_judgements
 from envs_data.custom.tables import OwnTables
 from envs_data.custom.values import Column, read_table
 from own_files import FORMATS, own_tables, write_own
@@ -55,7 +55,7 @@ def test_exactly_the_full_level_and_above_have_gain_1():
         given = [level, above, below, level / 2, 0.0]
         qrels = pl.DataFrame({"query_id": ["q"] * 5, "doc_id": documents["doc_id"], "gain": given})
         tables = OwnTables(documents, pl.DataFrame({"query_id": ["q"]}), qrels, None, {})
-        kept, full_gain, _ = _usable_judgements(tables, documents, level)
+        kept, full_gain, _ = usable_judgements(tables, documents, level)
         gains = kept.sort("doc_id")["gain"].to_list()
         assert (full_gain, gains) == (level, [1.0, 1.0, below / level, level / 2 / level, 0.0])
         assert gains[2] < 1.0

@@ -30,7 +30,7 @@ FLOORS = {
         "formats",
         "values",
         "tables",
-        "beir",
+        "beir demonstrations judgements",
         "prepare",
         "__init__",
     ],
