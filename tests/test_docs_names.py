@@ -9,7 +9,13 @@ import tomllib
 import pytest
 import yaml
 
+from ospo_agents.advantages import REDISTRIBUTIONS
+from ospo_agents.credit import SOLUTIONS
+from ospo_agents.segments import SEGMENTERS
 from ospo_cli.main import PROGRAMS
+from ospo_env import wrappers
+from ospo_env.registration import ENVIRONMENTS
+from ospo_env.retrievers import registry
 from pages import PAGES, code_spans
 from paths import ROOT
 
@@ -104,3 +110,18 @@ def test_the_citation_is_of_this_version():
     assert f"## {citation['version']}\n" in (ROOT / "CHANGELOG.md").read_text()
     (paper,) = citation["references"]
     assert paper["url"] in (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("page", "names"),
+    [
+        ("concepts.md", [*SOLUTIONS, *REDISTRIBUTIONS, *SEGMENTERS]),
+        ("environments.md", [*(registration.env_id for registration in ENVIRONMENTS), *wrappers.__all__[:4]]),
+        ("retrievers.md", list(registry._KINDS)),
+    ],
+    ids=["concepts", "environments", "retrievers"],
+)
+def test_every_entry_of_a_table_is_on_its_page(page, names):
+    spans = code_spans((ROOT / "docs" / page).read_text())
+    assert [name for name in names if not any(re.match(rf"{name}\b", span) for span in spans)] == []
+    assert not any(re.match(r"no_such_name\b", span) for span in spans)
