@@ -16,22 +16,22 @@ from ospo_env.text import tokens
 
 
 class SharedWords:
-    """Score: how many different words text and document share. A document that shares none does not match."""
+    """Score: the number of different words that text and document share. A document that shares none does not match."""
 
     name = "shared-words"
-    linear = False  # a word that stands in two pieces counts once in the whole
+    linear = False  # a word in two pieces counts once in the whole
 
     def __init__(self, documents: Sequence[str], corpus: str) -> None:
-        """Made of the texts of all documents and their digest."""
+        """Take the texts of all documents and their digest."""
         self.words = [set(tokens(document)) for document in documents]
-        self.fingerprint = f"shared-words-1-{corpus}"  # all that decides a score
+        self.fingerprint = f"shared-words-1-{corpus}"  # everything that decides a score
 
     def score_pools(self, texts: Sequence[str], pools: NDArray[np.int32]) -> NDArray[np.float64]:
         """Scores (B, P) of B texts on document rows (B, P), which are padded with -1."""
         scores = np.full(pools.shape, -np.inf)
         for row, (text, pool) in enumerate(zip(texts, pools, strict=True)):
-            found = set(tokens(text))
-            shared = np.array([len(found & self.words[document]) if document >= 0 else 0 for document in pool])
+            words = set(tokens(text))
+            shared = np.array([len(words & self.words[document]) if document >= 0 else 0 for document in pool])
             scores[row] = np.where(shared > 0, shared, -np.inf)
         return scores
 

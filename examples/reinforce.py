@@ -1,6 +1,6 @@
 """An agent of your own in a bare loop: REINFORCE in numpy, on ``gym.make_vec`` alone.
 
-It reads a prompt as a bag of words and sends the query with one phrase behind it. Run it from the repository:
+It reads a prompt as a bag of words and sends the query followed by one phrase. Run it from the repository:
 ``python examples/reinforce.py``.
 """
 
