@@ -10,6 +10,7 @@ from ospo_env.errors import TaskError
 from ospo_env.retrievers.terms import term_counts
 from ospo_env.retrievers.vocabulary import Vocabulary
 from ospo_env.scoring.calls import ranked_documents
+from ospo_env.scoring.candidate_pools import own_document_rows
 from ospo_env.task import RetrievalTask
 from ospo_env.text import cap_words, clean_text, token_spans, tokens
 
@@ -56,10 +57,14 @@ def feedback_policy(
     corpus = np.bincount(counts["terms"], weights=counts["counts"], minlength=len(words)).astype(np.float64)
     corpus /= max(corpus.sum(), 1.0)
 
-    def rewrite(query: str) -> str:
-        text = clean_text(query)
+    own_rows = dict(zip(task.data.queries["query_id"], own_document_rows(task.data).tolist(), strict=True))
+
+    def rewrite(prompt_id: str) -> str:
+        text = clean_text(task.query(prompt_id).query)
         size = len(token_spans(text))
-        rows, scores = ranked_documents(task.retriever, text, documents, task.data.documents.height)
+        own = own_rows[prompt_id]
+        rows, scores = ranked_documents(task.retriever, text, documents + (own >= 0), task.data.documents.height)
+        rows, scores = rows[rows != own][:documents], scores[rows != own][:documents]
         added = task.max_words - size if terms is None else min(terms, task.max_words - size)
         if not len(rows) or added < 1:
             return text
@@ -70,7 +75,7 @@ def feedback_policy(
         return cap_words(" ".join([text] * copies + expansion), task.max_words)[0]
 
     def policy(prompt_ids: Sequence[str], prompts: Sequence[str]) -> list[str]:
-        return [rewrite(task.query(prompt_id).query) for prompt_id in prompt_ids]
+        return [rewrite(prompt_id) for prompt_id in prompt_ids]
 
     return policy
 

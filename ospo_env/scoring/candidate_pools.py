@@ -3,21 +3,46 @@
 from typing import TypeVar
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from envs_data import PreparedData
 from ospo_env.errors import TaskError
 
-__all__ = ["CandidatePools"]
+__all__ = ["CandidatePools", "own_document_rows"]
 
+_OWN_IDS = ("beir",)  # data sets in which a query and a document of one id are the same text
 _Number = TypeVar("_Number", np.int32, np.int64, np.float64)
 
 
+def own_document_rows(data: PreparedData) -> NDArray[np.int32]:
+    """For each query the row of the document that is the query itself, and is never ranked for it; -1 for none.
+
+    In the layout of BEIR a query may be a document too, under one id (ArguAna): its evaluation leaves such a document
+    out of the query's ranking (``ignore_identical_ids``). Elsewhere ids of queries and documents have nothing to do
+    with each other.
+
+    Args:
+        data: A prepared data set.
+
+    Returns:
+        int32 (Q,), in the order of ``data.queries``.
+    """
+    if data.manifest["dataset"] not in _OWN_IDS:
+        return np.full(data.queries.height, -1, dtype=np.int32)
+    documents = pl.DataFrame([data.documents["doc_id"].alias("query_id")]).with_row_index("row")
+    queries = data.queries.select("query_id").join(documents, on="query_id", how="left", maintain_order="left")
+    return queries["row"].cast(pl.Int32).fill_null(-1).to_numpy()
+
+
 class CandidatePools:
-    """What ranking and measuring need of each query; queries are named by their row in ``data.queries``.
+    """Pools and judgements of all queries; queries are named by their row in ``data.queries``.
+
+    A query's own document (:func:`own_document_rows`) is in no pool of it.
 
     Attributes:
         corpus_size: Documents of the corpus.
+        own_rows: Row of each query's own document, int32 (Q,), -1 for none.
 
     Args:
         data: A prepared data set.
@@ -29,11 +54,14 @@ class CandidatePools:
 
     def __init__(self, data: PreparedData) -> None:
         documents = self.corpus_size = data.documents.height
+        self.own_rows = own_document_rows(data)
         sizes = data.pools["doc_rows"].list.len().fill_null(0).to_numpy().astype(np.int64)
-        self._starts = np.concatenate([[0], np.cumsum(sizes)])
+        self._rows = data.pools["doc_rows"].explode(empty_as_null=False).drop_nulls().to_numpy().astype(np.int32)
+        others = self._rows != np.repeat(self.own_rows, sizes)
+        sizes = np.bincount(np.repeat(np.arange(len(sizes)), sizes)[others], minlength=len(sizes))
+        self._rows, self._starts = self._rows[others], np.concatenate([[0], np.cumsum(sizes)])
         if not sizes.all():
             raise TaskError(f"query {data.queries['query_id'][int(np.argmin(sizes))]!r} has an empty candidate pool")
-        self._rows = data.pools["doc_rows"].explode().to_numpy().astype(np.int32)
         # one number a (query, document), so that all pools are searched at once
         pooled = np.repeat(np.arange(len(sizes)), sizes) * documents + self._rows
         if (np.diff(pooled) <= 0).any():

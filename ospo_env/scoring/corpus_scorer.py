@@ -58,14 +58,19 @@ class CorpusScorer(Scorer):
         return worths
 
     def _rank(self, keys: Iterable[Key]) -> list[NDArray[np.int32]]:
-        """The ranking of each key's text; it does not depend on the query, so that the cache keeps it by text alone."""
+        """The ranking of each key's text, without the query's own document.
+
+        But for that document it does not depend on the query, so that the cache keeps it by the text alone.
+        """
+        own_rows = self._pools.own_rows
+        depth = DEPTH + bool((own_rows >= 0).any())
 
         def compute(missing: Sequence[Key]) -> Iterator[NDArray[np.int32]]:
-            return (ranked_documents(self._retriever, text, DEPTH, self._pools.corpus_size)[0] for _, text in missing)
+            return (ranked_documents(self._retriever, text, depth, self._pools.corpus_size)[0] for _, text in missing)
 
-        texts = [text for _, text in keys]
-        rankings = self._cache.arrays([(0, text) for text in texts], compute)
-        return [rankings[0, text] for text in texts]
+        keys = list(keys)
+        rankings = self._cache.arrays([(0, text) for _, text in keys], compute)
+        return [_without(rankings[0, text], own_rows[query])[:DEPTH] for query, text in keys]
 
     def _measure(
         self, queries: NDArray[np.int64], rankings: Sequence[NDArray[np.int32]], metrics: Sequence[Metric]
@@ -85,3 +90,7 @@ class CorpusScorer(Scorer):
             for metric, value in zip(metrics, values, strict=True):
                 value[some] = metric.of_ranked(ranked, judged)
         return values
+
+
+def _without(ranking: NDArray[np.int32], row: np.int32) -> NDArray[np.int32]:
+    return ranking if row < 0 else ranking[ranking != row]
