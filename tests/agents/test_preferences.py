@@ -1,6 +1,8 @@
 """Preference pairs out of a policy's own rollouts."""
 
 import itertools
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,9 +12,10 @@ from ospo_agents import AgentError
 from ospo_agents.policies.prompt_format import PromptFormat
 from ospo_agents.policies.tiny import tiny_model, tiny_tokenizer
 from ospo_agents.training.preferences import Preference, preference_dataset, sample_preferences
+from ospo_agents.training.warm_start import warm_start
 from toy_task import ToyTask
 
-SETTINGS = {"groups": 30, "group_size": 4, "groups_at_once": 7, "max_new_tokens": 8}
+SETTINGS = {"groups": 30, "group_size": 4, "groups_at_once": 7, "max_new_tokens": 24}
 
 
 class Letters(ToyTask):
@@ -24,8 +27,15 @@ class Letters(ToyTask):
 
 @pytest.fixture(scope="module")
 def policy():
-    tokenizer = tiny_tokenizer(ToyTask().texts(), vocab_size=300)
-    return tiny_model(tokenizer, hidden_size=32, layers=1), tokenizer
+    """One that has learnt to end what it writes; its vocabulary is single bytes."""
+    tokenizer = tiny_tokenizer(ToyTask().texts(), vocab_size=259)
+    model = tiny_model(tokenizer, hidden_size=64, layers=2)
+    with tempfile.TemporaryDirectory() as scratch:
+        warm_start(
+            model, tokenizer, ToyTask(), PromptFormat(), out=Path(scratch), epochs=25, learning_rate=5e-3, batch_size=8,
+            use_cpu=True, bf16=False, activation_checkpointing=False, disable_tqdm=True,
+        )  # fmt: skip
+    return model, tokenizer
 
 
 def batches(policy, task=None, tags=False, **settings):
@@ -35,16 +45,64 @@ def batches(policy, task=None, tags=False, **settings):
 
 def test_the_best_stands_against_the_worst(policy):
     task = Letters()
-    found = batches(policy, task)
+    found = batches(policy, task, temperature=1.2)
     assert [len(batch) for batch in found] == [7, 7, 7, 7, 2]
     groups = list(itertools.chain(*found))
     assert all(len(group.rewards) == 4 for group in groups)
     paired = [group for group in groups if group.chosen is not None]
-    assert len(paired) > 20
-    for group in paired:
+    whole = [group for group in paired if group.cut == 0]
+    assert len(whole) > 20
+    for group in whole:
         assert task.worth(group.prompt_id, group.chosen.strip()) == max(group.rewards)
         assert task.worth(group.prompt_id, group.rejected.strip()) == min(group.rewards)
-        assert min(group.rewards) < max(group.rewards)
+    for group in paired:
+        assert task.worth(group.prompt_id, group.chosen.strip()) > task.worth(group.prompt_id, group.rejected.strip())
+
+
+def test_what_was_cut_is_in_no_pair(policy):
+    """Every token is a byte here: a text of as many letters as the bound was cut, and this task pays it best."""
+    bound = 12
+    model, tokenizer = policy
+    groups = list(itertools.chain(*batches(policy, max_new_tokens=bound, temperature=1.2)))
+    texts = [text for group in groups for text in (group.chosen, group.rejected) if text is not None]
+    assert len(texts) > 20
+    assert max(map(len, texts)) < bound
+    assert sum(group.cut for group in groups) > 30
+    settings = {"max_new_tokens": bound, "do_sample": True, "temperature": 1.2, "pad_token_id": tokenizer.pad_token_id}
+    prompt = PromptFormat().messages(ToyTask().queries["p0"])
+    asked = tokenizer.apply_chat_template([prompt] * 64, add_generation_prompt=True, return_tensors="pt")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        rows = model.generate(**asked, **settings)[:, asked["input_ids"].shape[1] :]
+    lengths = [len(tokenizer.decode(row, skip_special_tokens=True)) for row in rows]
+    assert max(lengths) == bound, "the negative control: the policy does write longer"
+
+
+def test_everything_cut_gives_no_pair(policy):
+    groups = list(itertools.chain(*batches(policy, max_new_tokens=1)))
+    assert {(group.chosen, group.rejected) for group in groups} == {(None, None)}
+    cut = sum(group.cut for group in groups)
+    assert cut > 110
+    with pytest.raises(AgentError, match=f"{cut} rollouts apart that were cut at the bound"):
+        preference_dataset(groups, Letters(), PromptFormat())
+
+
+def test_rollouts_end_at_the_tokenizers_end_token(policy):
+    """A model's generation config may not name the end that the tokenizer's template writes."""
+    model, _ = policy
+    first = batches(policy)
+    ends = model.generation_config.eos_token_id
+    try:
+        model.generation_config.eos_token_id = None
+        assert batches(policy) == first
+    finally:
+        model.generation_config.eos_token_id = ends
+
+
+def test_pairs_drawn_in_another_way_are_read():
+    """Groups that were stored before cuts were counted."""
+    stored = {"prompt_id": "p0", "chosen": "coat", "rejected": "hat", "rewards": [0.0, 1.0]}
+    assert Preference(**stored).cut == 0
 
 
 def test_every_prompt_comes_before_any_comes_again(policy):

@@ -97,7 +97,7 @@ CASES = {
     "ospo on an adapter, with KL": {"algo": "ospo", "lora_rank": 4, "kl": 0.1},
     "grpo with KL": {"algo": "grpo", "kl": 0.1},
     "rloo": {"algo": "rloo"},
-    "dpo": {"algo": "dpo"},
+    "dpo": {"algo": "dpo", "max_completion_length": 48},
     "sft": {"algo": "sft"},
 }
 
@@ -131,7 +131,7 @@ def test_every_learner_resumes_exactly(tmp_path, shared, monkeypatch, case):
 
 
 def test_preference_pairs_are_drawn_once(tmp_path, shared, monkeypatch):
-    settings = {**shared, "steps": 6, "algo": "dpo"}
+    settings = {**shared, "steps": 6, "algo": "dpo", "max_completion_length": 48}
     whole = run(tmp_path / "whole", **settings)
     out = tmp_path / "run"
     from ospo_agents.training import pairs

@@ -21,7 +21,11 @@ def runs(tmp_path_factory):
     data = write_data(directory)
     first = run(directory / "ospo", data=data, steps=3)
     policy = {"policy": first / "warmstart", "warm_start_epochs": 0}
-    others = {name: run(directory / name, data=data, steps=3, algo=name, **policy) for name in ("grpo", "dpo", "sft")}
+    long = {"dpo": {"max_completion_length": 48}}  # pairs are of completions that the policy ended
+    others = {
+        name: run(directory / name, data=data, steps=3, algo=name, **policy, **long.get(name, {}))
+        for name in ("grpo", "dpo", "sft")
+    }
     return {"ospo": first, **others}
 
 

@@ -89,7 +89,11 @@ FLOORS = {
         "table",
         "__init__",
     ],
-    "ospo_agents.policies": ["loading prompt_format request_deadline tiny", "endpoint language_model", "__init__"],
+    "ospo_agents.policies": [
+        "generation loading prompt_format request_deadline tiny",
+        "endpoint language_model",
+        "__init__",
+    ],
     "ospo_agents.training": [
         "processes run_directory",
         "checkpoints curves preferences progress warm_start",

@@ -1,11 +1,10 @@
 """A causal LM as a policy, and its directory on disk: weights or an adapter, tokenizer and prompt format."""
 
-import contextlib
 import dataclasses
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,6 +16,7 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ospo_agents.errors import AgentError
+from ospo_agents.policies.generation import evaluating, generate, generation_settings
 from ospo_agents.policies.loading import UNREADABLE, is_hub_id, lora_config, open_weights
 from ospo_agents.policies.prompt_format import INSTRUCTION, PromptFormat
 
@@ -187,19 +187,12 @@ class LanguageModelPolicy:
         self.seed = seed
         self.progress = progress
         self.malformed = 0
-        ends = model.generation_config.eos_token_id
-        ends = ends if isinstance(ends, list) else [] if ends is None else [ends]
-        # All that a model's own generation config may set, so that tokens are drawn as in training.
-        self._generation: dict[str, Any] = {
-            "max_new_tokens": max_new_tokens or model.generation_config.max_new_tokens or _MAX_NEW_TOKENS,
-            "do_sample": temperature > 0,
-            "temperature": temperature or 1.0,
-            "top_k": 0 if temperature > 0 else 50,  # 50 is transformers' default, which greedy decoding ignores
-            "top_p": 1.0,
-            "repetition_penalty": 1.0,
-            "eos_token_id": sorted({*ends, tokenizer.eos_token_id} - {None}),
-            "pad_token_id": tokenizer.pad_token_id,
-        }
+        self._generation = generation_settings(
+            model,
+            tokenizer,
+            max_new_tokens=max_new_tokens or model.generation_config.max_new_tokens or _MAX_NEW_TOKENS,
+            temperature=temperature,
+        )
 
     @classmethod
     def open(cls, path_or_id: str | Path, **settings: Any) -> Self:
@@ -217,7 +210,7 @@ class LanguageModelPolicy:
         """One rewrite for each prompt; a malformed completion gives the empty text, which earns 0."""
         del prompt_ids
         rewrites: list[str | None] = []
-        with _seeded(self.seed), _evaluating(self.model):
+        with evaluating(self.model, self.seed):
             for start in range(0, len(prompts), self.batch_size):
                 batch = prompts[start : start + self.batch_size]
                 rewrites += self._rewrite(batch)
@@ -226,35 +219,12 @@ class LanguageModelPolicy:
         return [rewrite or "" for rewrite in rewrites]
 
     def _rewrite(self, prompts: Sequence[str]) -> list[str | None]:
-        encoded = self.tokenizer.apply_chat_template(
-            [self.prompt_format.messages(prompt) for prompt in prompts],
-            add_generation_prompt=True,
-            padding=True,
-            padding_side="left",
-            return_tensors="pt",
-            return_dict=True,
-        ).to(self.model.device)
-        with torch.inference_mode():
-            output = self.model.generate(**encoded, **self._generation)
-        completions = self.tokenizer.batch_decode(output[:, encoded["input_ids"].shape[1] :], skip_special_tokens=True)
-        return [self.prompt_format.rewrite(completion) for completion in completions]
-
-
-@contextlib.contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        yield
-
-
-@contextlib.contextmanager
-def _evaluating(model: PreTrainedModel) -> Iterator[None]:
-    training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(training)
+        conversations = [self.prompt_format.messages(prompt) for prompt in prompts]
+        completions = generate(self.model, self.tokenizer, conversations, self._generation)
+        texts = self.tokenizer.batch_decode(
+            [completion.token_ids for completion in completions], skip_special_tokens=True
+        )
+        return [self.prompt_format.rewrite(text) for text in texts]
 
 
 def _has_system_role(tokenizer: PreTrainedTokenizerBase) -> bool:

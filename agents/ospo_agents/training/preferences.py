@@ -1,16 +1,18 @@
-"""Preference pairs from a policy's own rollouts: the best of a group against the worst, by the task's rewards."""
+"""Preference pairs from a policy's own rollouts: the best of a group against the worst, by the task's rewards.
 
-import contextlib
+A completion that was cut at the bound on its length is in no pair: training on pairs ends every completion with the end
+token, which the policy did not write there.
+"""
+
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import torch
 from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ospo_agents.errors import AgentError
+from ospo_agents.policies.generation import Completion, evaluating, generate, generation_settings
 from ospo_agents.policies.prompt_format import PromptFormat
 from ospo_agents.protocols import Task
 from ospo_agents.trl_task import TaskReward
@@ -20,19 +22,22 @@ __all__ = ["Preference", "preference_dataset", "sample_preferences"]
 
 @dataclass(frozen=True)
 class Preference:
-    """What one group of rollouts says.
+    """A group of rollouts, compared.
 
     Attributes:
         prompt_id: The prompt of the group.
-        chosen: The completion of highest reward, the first of equals; None where all rewards are equal.
-        rejected: The completion of lowest reward, the first of equals; None where all rewards are equal.
-        rewards: Rewards of the group's rollouts, in [0, 1].
+        chosen: Of the completions that the policy ended, the one of highest reward, the first of equals; None where
+            their rewards are all equal.
+        rejected: Of these, the one of lowest reward, the first of equals; None where their rewards are all equal.
+        rewards: Rewards of all of the group's rollouts, in [0, 1].
+        cut: Number of rollouts that were cut at the bound on their length.
     """
 
     prompt_id: str
     chosen: str | None
     rejected: str | None
     rewards: tuple[float, ...]
+    cut: int = 0
 
 
 def sample_preferences(
@@ -79,28 +84,20 @@ def sample_preferences(
         raise AgentError("expected prompts in the split 'train', but it has none; prepare more data")
     order = _order(len(ids), groups, seed)
     reward = TaskReward(task, prompt_format, tokenizer)
-    generation = {
-        "max_new_tokens": max_new_tokens,
-        "do_sample": True,
-        "temperature": temperature,
-        "top_k": 0,  # what the model's own generation config says is for users, not for its policy
-        "top_p": 1.0,
-        "repetition_penalty": 1.0,
-        "pad_token_id": tokenizer.pad_token_id,
-    }
+    settings = generation_settings(model, tokenizer, max_new_tokens=max_new_tokens, temperature=temperature)
     for batch in range(start, -(-groups // groups_at_once)):
-        drawn = [row for row in order[batch * groups_at_once :][:groups_at_once] for _ in range(group_size)]
-        with _sampling(model, int(np.random.SeedSequence([seed, batch]).generate_state(1)[0])):
-            completions = _complete(
-                model, tokenizer, [prompt_format.messages(prompts[row]) for row in drawn], generation
-            )
+        rows = [row for row in order[batch * groups_at_once :][:groups_at_once] for _ in range(group_size)]
+        with evaluating(model, int(np.random.SeedSequence([seed, batch]).generate_state(1)[0])):
+            completions = generate(model, tokenizer, [prompt_format.messages(prompts[row]) for row in rows], settings)
+        token_ids = [completion.token_ids for completion in completions]
         rewards = reward(
-            completion_ids=completions, prompt_id=[ids[row] for row in drawn], log_metric=lambda name, value: None
+            completion_ids=token_ids, prompt_id=[ids[row] for row in rows], log_metric=lambda name, value: None
         )
-        texts = tokenizer.batch_decode(completions, skip_special_tokens=True)
+        texts = tokenizer.batch_decode(token_ids, skip_special_tokens=True)
+        groups_of_batch = [slice(first, first + group_size) for first in range(0, len(rows), group_size)]
         yield [
-            _compare(ids[drawn[first]], texts[first : first + group_size], rewards[first : first + group_size])
-            for first in range(0, len(drawn), group_size)
+            _compare(ids[rows[group.start]], texts[group], rewards[group], completions[group])
+            for group in groups_of_batch
         ]
 
 
@@ -122,8 +119,9 @@ def preference_dataset(preferences: Sequence[Preference], task: Task, prompt_for
     ]
     if not rows:
         raise AgentError(
-            f"expected groups whose rollouts differ in reward, but in each of {len(preferences)} all are equal; "
-            "use larger groups, a higher temperature or a longer warm start"
+            f"expected groups whose rollouts differ in reward, but in each of {len(preferences)} all are equal, "
+            f"{sum(group.cut for group in preferences)} rollouts apart that were cut at the bound on their length; "
+            "use larger groups, a higher temperature, a longer warm start or a larger bound"
         )
     return Dataset.from_list(rows)
 
@@ -136,43 +134,17 @@ def _order(prompts: int, groups: int, seed: int) -> list[int]:
     return order
 
 
-def _complete(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    conversations: Sequence[list[dict[str, str]]],
-    generation: dict[str, Any],
-) -> list[list[int]]:
-    """Token ids of one completion for each conversation."""
-    encoded = tokenizer.apply_chat_template(
-        list(conversations),
-        add_generation_prompt=True,
-        padding=True,
-        padding_side="left",
-        return_tensors="pt",
-        return_dict=True,
-    ).to(model.device)
-    with torch.inference_mode():
-        output = model.generate(**encoded, **generation)
-    completions: list[list[int]] = output[:, encoded["input_ids"].shape[1] :].tolist()
-    return completions
-
-
-def _compare(prompt_id: str, texts: Sequence[str], rewards: Sequence[float]) -> Preference:
-    best, worst = int(np.argmax(rewards)), int(np.argmin(rewards))
-    equal = rewards[best] == rewards[worst]
+def _compare(
+    prompt_id: str, texts: Sequence[str], rewards: Sequence[float], completions: Sequence[Completion]
+) -> Preference:
+    ended = [place for place, completion in enumerate(completions) if completion.ended]
+    best = max(ended, key=lambda place: rewards[place], default=0)
+    worst = min(ended, key=lambda place: rewards[place], default=0)
+    differ = rewards[best] > rewards[worst]
     return Preference(
-        prompt_id, None if equal else texts[best], None if equal else texts[worst], tuple(map(float, rewards))
+        prompt_id,
+        texts[best] if differ else None,
+        texts[worst] if differ else None,
+        tuple(map(float, rewards)),
+        cut=len(completions) - len(ended),
     )
-
-
-@contextlib.contextmanager
-def _sampling(model: PreTrainedModel, seed: int) -> Iterator[None]:
-    """Evaluation mode and a seed of its own; both are as before afterwards."""
-    training = model.training
-    model.eval()
-    try:
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            yield
-    finally:
-        model.train(training)
