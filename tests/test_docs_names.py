@@ -1,5 +1,6 @@
 """Names that pages write in backticks exist: files, dotted names, and options of the programs."""
 
+import ast
 import contextlib
 import importlib
 import io
@@ -22,6 +23,7 @@ from paths import ROOT
 PATH = re.compile(r"(?:agents|docs|envs_data|examples|ospo_env|scripts|tests)(?:/[\w.-]+)*/(?:[\w-]+\.\w+)?")
 PLACEHOLDER = re.compile("NAME|DIR")
 DOTTED = re.compile(r"\b(?:envs_data|ospo_env|ospo_agents|ospo_cli)(?:\.\w+)+")
+TEST = re.compile(r"(?P<file>tests/[\w/]+\.py)::(?P<name>[\w:]+)")
 OPTION = re.compile(r"(?<![\w-])--[a-z][\w-]+")
 OTHERS_OPTIONS = {"--config_file", "--index-url", "--num_processes", "--strict"}
 """Options of pip, accelerate and mypy that pages name."""
@@ -34,9 +36,22 @@ def wrong_names(page, options):
         span for span in spans if PATH.fullmatch(span) and not PLACEHOLDER.search(span) and not (ROOT / span).exists()
     }
     for span in spans:
+        wrong |= {span for match in TEST.finditer(span) if match["name"] not in names_of_tests(ROOT / match["file"])}
         wrong |= {name for name in DOTTED.findall(span) if not resolves(name)}
         wrong |= set(OPTION.findall(span)) - options
     return sorted(wrong)
+
+
+def names_of_tests(path):
+    """Names of a file's tests as pytest writes them, without parameters."""
+    if not path.is_file():
+        return set()
+    body = ast.parse(path.read_text()).body
+    tests = {node.name for node in body if isinstance(node, ast.FunctionDef)}
+    for node in body:
+        if isinstance(node, ast.ClassDef):
+            tests |= {f"{node.name}::{method.name}" for method in node.body if isinstance(method, ast.FunctionDef)}
+    return {name for name in tests if name.split("::")[-1].startswith("test_")}
 
 
 def resolves(name):
@@ -87,10 +102,17 @@ def test_names_exist(page, options):
         "`ospo_agents.credit.SOLUTION`",
         "`ospo_env.task.RetrievalTask.judge`",
         "`--no-such-option 3`",
+        "`tests/test_docs.py::test_of_nothing`",
+        "`tests/test_docs.py::run`",
+        "`tests/test_no_such.py::test_blocks_run`",
     ],
 )
 def test_wrong_names_are_found(text, options):
-    right = "`tests/`, `docs/RESULTS.md`, `ospo_agents.credit.SOLUTIONS`, `ospo train --steps 3`, `envs_data.SPLITS`"
+    right = (
+        "`tests/`, `docs/RESULTS.md`, `ospo_agents.credit.SOLUTIONS`, `ospo train --steps 3`, `envs_data.SPLITS`, "
+        "`tests/test_docs.py::test_blocks_run`, `tests/ospo_env/test_rewrites.py::TestEvaluate::"
+        "test_a_file_of_rewrites_is_a_policy`"
+    )
     assert wrong_names(right, options) == []
     assert len(wrong_names(f"{right}, {text}", options)) == 1
 
