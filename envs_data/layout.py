@@ -109,8 +109,8 @@ def _check_pools(pools: pl.DataFrame, n_documents: int) -> None:
 
 
 def _check_qrels(qrels: pl.DataFrame, pools: pl.DataFrame, n_documents: int) -> None:
-    if not qrels["gain"].is_between(0.0, 1.0).all():  # false for NaN too
-        raise DataError("every gain must be a number from 0 to 1")
+    if not (qrels["gain"].is_finite() & (qrels["gain"] >= 0.0)).all():
+        raise DataError("every gain must be a finite number of at least 0")
     if (qrels["doc_row"] >= n_documents).any():
         raise DataError("every judgement must name an existing document row")
     if qrels.select("query_id", "doc_row").is_duplicated().any():

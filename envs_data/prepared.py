@@ -5,7 +5,7 @@
 | ``documents.parquet`` | a document, in a seeded random order; other tables name it by its row number | ``doc_id`` str, ``title`` str, ``text`` str (the indexed text, the title included) |
 | ``queries.parquet`` | a query | ``query_id`` str, ``split`` str, ``query`` str, ``history`` list[str] (earlier purchases, oldest first, or empty), ``intent`` list[str] (the latent intent in catalogue phrases; synthetic data only, else empty) |
 | ``pools.parquet`` | a query's candidate pool, in the order of the queries | ``query_id`` str, ``doc_rows`` list[u32], ascending |
-| ``qrels.parquet`` | a judgement | ``query_id`` str, ``doc_row`` u32, ``gain`` f64 in [0, 1] |
+| ``qrels.parquet`` | a judgement | ``query_id`` str, ``doc_row`` u32, ``gain`` f64 of at least 0; full from 1 on |
 | ``demonstrations.parquet`` | an example rewrite of a training query | ``query_id`` str, ``text`` str |
 | ``manifest.json`` | | data set, arguments, digests of source files and of the files above, counts, versions |
 """  # noqa: E501 - a table
@@ -13,7 +13,7 @@
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -61,6 +61,19 @@ class PreparedData:
         Runs and reports record it, so that their numbers can be traced to the data.
         """
         return hashlib.sha256(manifest_bytes(self.manifest)).hexdigest()
+
+    @cached_property
+    def own_documents(self) -> pl.Series:
+        """Row of the document that is the query itself and so is never ranked for it, u32 (Q,); null without one.
+
+        In the layout of BEIR that is the document with the query's id. In other data sets ids of queries and documents
+        have nothing to do with each other.
+        """
+        if not self.manifest["arguments"].get("ignore_identical_ids"):
+            return pl.Series("doc_row", [None], dtype=pl.UInt32).new_from_index(0, self.queries.height)
+        rows = pl.DataFrame([self.documents["doc_id"]]).with_row_index("doc_row")
+        pairs = self.queries.join(rows, left_on="query_id", right_on="doc_id", how="left", maintain_order="left")
+        return pairs["doc_row"]
 
     @property
     def synthetic(self) -> bool:

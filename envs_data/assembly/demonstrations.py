@@ -10,11 +10,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from envs_data.assembly.words import count_words
+from envs_data.assembly.words import MAX_WORDS, count_words
 
 __all__ = ["draw_targets", "join_phrases", "keep_some", "swap_some", "word_runs"]
-
-MAX_WORDS = 16  # the smaller of the environments' caps (ESCI's; H&M's is 24): words beyond it would earn nothing there
 
 Ints = NDArray[np.int64]
 

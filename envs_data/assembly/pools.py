@@ -108,6 +108,7 @@ def build_pools(
     related: SharedValues,
     pool_size: int,
     rng: np.random.Generator,
+    exclusions: tuple[Ints, Ints] | None = None,
 ) -> tuple[pl.DataFrame, dict[str, int]]:
     """Make the pools of all queries: every judged document, then negatives up to ``pool_size``.
 
@@ -123,6 +124,7 @@ def build_pools(
         related: Buckets of related negatives.
         pool_size: Number of documents of a pool, P, from 2 to 10,000.
         rng: Source of randomness.
+        exclusions: Query number, ascending, and row of each pair that no pool may hold; none of them is judged.
 
     Returns:
         The pools (``query_id``, ``doc_rows`` ascending; one row a query, in the order of ``query_ids``), and counts:
@@ -139,6 +141,7 @@ def build_pools(
     judged = np.sort(np.asarray(judged_queries, dtype=np.int64) * n_documents + judged_rows)
     if np.bincount(judged // n_documents, minlength=n_queries).min(initial=1) == 0:
         raise DataError("every query needs a judged document in the corpus")
+    excluded = np.empty(0, dtype=np.int64) if exclusions is None else exclusions[0] * n_documents + exclusions[1]
     kinds = {"hard": hard, "related": related, "random": _whole_corpus(n_queries, n_documents)}
     counts = dict.fromkeys(["pool_judged", "pool_hard", "pool_hard_missing", "pool_related"], 0)
     counts |= dict.fromkeys(["pool_related_missing", "pool_random", "pool_places_empty", "pools_oversize"], 0)
@@ -147,13 +150,15 @@ def build_pools(
         stop = min(start + _BLOCK, n_queries)
         low, high = np.searchsorted(judged, [start * n_documents, stop * n_documents])
         members = judged[low:high]
+        low, high = np.searchsorted(excluded, [start * n_documents, stop * n_documents])
         n_judged = np.bincount(members // n_documents - start, minlength=stop - start)
         counts["pool_judged"] += len(members)
         counts["pools_oversize"] += int((n_judged > pool_size).sum())
         shortfall = np.zeros(stop - start, dtype=np.int64)
         for (name, buckets), share in zip(kinds.items(), _places_by_kind(pool_size - n_judged), strict=True):
             demand = share + shortfall
-            negatives = _draw(buckets, start, demand, members, n_documents, rng)
+            unavailable = np.sort(np.concatenate((members, excluded[low:high])))
+            negatives = _draw(buckets, start, demand, unavailable, n_documents, rng)
             shortfall = demand - np.bincount(negatives // n_documents - start, minlength=stop - start)
             members = np.sort(np.concatenate((members, negatives)))
             counts[f"pool_{name}"] += len(negatives)
@@ -172,7 +177,7 @@ def _places_by_kind(negatives: Ints) -> list[Ints]:
 
 
 def _draw(
-    buckets: SharedValues, start: int, demand: Ints, members: Ints, n_documents: int, rng: np.random.Generator
+    buckets: SharedValues, start: int, demand: Ints, unavailable: Ints, n_documents: int, rng: np.random.Generator
 ) -> Ints:
     """Draw up to ``demand`` new documents for each query of a block, from its smallest buckets first.
 
@@ -180,7 +185,7 @@ def _draw(
         buckets: Buckets and keys.
         start: Number of the block's first query.
         demand: Number of documents to draw for each query of the block, (B,).
-        members: Sorted codes (query * n_documents + row) of the documents that are in the block's pools already.
+        unavailable: Sorted codes (query * n_documents + row) of the documents that must not be drawn, a few a query.
         n_documents: Number of documents of the corpus.
         rng: Source of randomness.
 
@@ -192,9 +197,9 @@ def _draw(
     sizes = buckets.starts[values + 1] - buckets.starts[values]
     draws: list[Ints] = []
     while len(queries):
-        n_members = np.bincount(members // n_documents - start, minlength=len(demand))
-        # A bucket of demand + n_members documents is enough alone, whichever of them are members.
-        enough = (demand + n_members)[queries]
+        n_unavailable = np.bincount(unavailable // n_documents - start, minlength=len(demand))
+        # A bucket of demand + n_unavailable documents is enough alone, whichever of them are unavailable.
+        enough = (demand + n_unavailable)[queries]
         before = _running_total(np.minimum(sizes, enough), queries)
         in_round = (demand[queries] > 0) & (before < enough)
         if not in_round.any():
@@ -202,11 +207,11 @@ def _draw(
         count = np.minimum(sizes, enough)[in_round]
         places = np.repeat(buckets.starts[values[in_round]], count) + _walk(sizes[in_round], count, rng)
         codes = _sorted_once((np.repeat(queries[in_round], count) + start) * n_documents + buckets.rows[places])
-        codes = codes[~_contains(members, codes)]
+        codes = codes[~_contains(unavailable, codes)]
         codes = codes[_first_at_random(codes // n_documents - start, demand, rng)]
         draws.append(codes)
         demand = demand - np.bincount(codes // n_documents - start, minlength=len(demand))
-        members = np.sort(np.concatenate((members, codes)))
+        unavailable = np.sort(np.concatenate((unavailable, codes)))
         queries, values, sizes = queries[~in_round], values[~in_round], sizes[~in_round]
     return np.concatenate(draws) if draws else np.empty(0, dtype=np.int64)
 

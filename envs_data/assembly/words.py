@@ -8,7 +8,10 @@ import html.entities
 
 import polars as pl
 
-__all__ = ["count_words", "plain_text", "words"]
+__all__ = ["MAX_WORDS", "count_long", "count_words", "plain_text", "words"]
+
+MAX_WORDS = 16
+"""Default word cap of rewrites in the environments of ESCI and of a user's own data; that of H&M is larger."""
 
 _SCRIPTS = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}ー"
 _LETTERS = rf"[\w--[{_SCRIPTS}]]+"
@@ -36,6 +39,16 @@ def count_words(text: pl.Expr) -> pl.Expr:
     6
     """
     return text.str.count_matches(rf"[{_SCRIPTS}]|{_LETTERS}")
+
+
+def count_long(queries: pl.Series) -> dict[str, int]:
+    """Number of queries with more words than a rewrite may have by default, for the counts of a manifest.
+
+    >>> count_long(pl.Series(["one two", "word " * 17]))
+    {'queries_over_16_words': 1}
+    """
+    lengths = queries.to_frame("query").select(count_words(pl.col("query"))).to_series()
+    return {f"queries_over_{MAX_WORDS}_words": int((lengths > MAX_WORDS).sum())}
 
 
 def plain_text(text: pl.Expr) -> pl.Expr:

@@ -12,11 +12,18 @@ from envs_data.custom.faults import Faults
 from envs_data.custom.tables import OwnTables, TableFile, check_ids, join_judgements, with_column
 from envs_data.custom.values import Column
 from envs_data.errors import DataError
+from envs_data.layout import SPLITS
 
 __all__ = ["SPLIT_FILES", "read_beir"]
 
-SPLIT_FILES = {"train.tsv": "train", "dev.tsv": "validation", "test.tsv": "test"}
-"""Split of the queries of each file of judgements."""
+SPLIT_FILES = {
+    "train.tsv": "train",
+    **dict.fromkeys(("dev.tsv", "val.tsv", "valid.tsv", "validation.tsv"), "validation"),
+    "test.tsv": "test",
+}
+"""Split of the queries of each file of judgements, whatever the capitals of its name."""
+
+_NO_JUDGEMENTS = (".md", ".json", ".yaml", ".yml", ".py", ".sh", ".ipynb", ".license")
 
 _CORPUS = (
     Column("doc_id", "id", source="_id"),
@@ -27,14 +34,16 @@ _QUERIES = (Column("query_id", "id", source="_id"), Column("query", "text", sour
 _QRELS = (
     Column("query_id", "id", source="query-id"),
     Column("doc_id", "id", source="corpus-id"),
-    Column("gain", "number", source="score"),
+    Column("gain", "grade", source="score"),
 )
 
 
 def read_beir(source: Path, *, skip_unknown: bool = False) -> OwnTables:
     """Read and check a directory.
 
-    A document without title and text is kept, since several published data sets have some; no query matches it.
+    A document without title and text is kept, since several published data sets have some; no query matches it. A
+    judgement below 0, as several have too, counts as 0. A document with the id of a query is that query itself, as in
+    the published evaluation of these data sets.
 
     Args:
         source: The directory; each file may be gzipped (``.gz``).
@@ -45,7 +54,7 @@ def read_beir(source: Path, *, skip_unknown: bool = False) -> OwnTables:
 
     Raises:
         FileFaults: The files contain errors; up to 20 are listed.
-        DataError: A file does not exist.
+        DataError: A file does not exist, or one of ``qrels`` has another name.
     """
     source = Path(source)
     if not source.is_dir():
@@ -62,8 +71,11 @@ def read_beir(source: Path, *, skip_unknown: bool = False) -> OwnTables:
     check_ids(corpus, queries, list(qrels.values()), [], faults, skip_unknown=skip_unknown)
     _note_other_split(qrels, faults)
     faults.check()
-    rows = pl.concat(file.table().with_columns(split=pl.lit(SPLIT_FILES[name])) for name, file in qrels.items())
+    splits_of = {name: SPLIT_FILES[name.lower()] for name in qrels}
+    rows = pl.concat(file.table().with_columns(split=pl.lit(splits_of[name])) for name, file in qrels.items())
     judgements, counts = join_judgements(rows, queries.table(), corpus.table())
+    counts["judgements_negative"] = judgements.filter(pl.col("gain") < 0).height
+    judgements = judgements.with_columns(pl.col("gain").clip(lower_bound=0.0))
     splits = rows.select("query_id", "split").unique("query_id", keep="first", maintain_order=True)
     documents = with_column(corpus.table("title", pl.lit("")), "text", pl.lit("")).select("doc_id", "title", "text")
     counts["documents_blank"] = documents.filter((pl.col("title") == "") & (pl.col("text") == "")).height
@@ -77,6 +89,7 @@ def read_beir(source: Path, *, skip_unknown: bool = False) -> OwnTables:
         None,
         files,
         counts,
+        identical_ids=True,
     )
 
 
@@ -101,8 +114,25 @@ def _find(directory: Path, name: str) -> Path:
 
 
 def _find_qrels(directory: Path) -> dict[str, Path]:
-    files = [(name, directory / (name + ending)) for name in SPLIT_FILES for ending in (".gz", "")]
-    paths = {name: path for name, path in files if path.is_file()}
+    """Files of judgements by name, without the ending ``.gz``; in the order of the splits.
+
+    Raises:
+        DataError: There is none, two are of one split, or a file of another name may hold judgements too.
+    """
+    entries = sorted(directory.iterdir()) if directory.is_dir() else []
+    candidates = [path for path in entries if not (path.name.startswith(".") or path.suffix.lower() in _NO_JUDGEMENTS)]
+    names = "train.tsv, dev.tsv or validation.tsv, test.tsv"
+    paths: dict[str, Path] = {}
+    for path in candidates:
+        name = path.name.removesuffix(".gz")
+        if name.lower() not in SPLIT_FILES or not path.is_file():
+            raise DataError(f"expected files of {directory} named {names}; got {path.name!r}: rename or move it")
+        if name not in paths or path.suffix != ".gz":  # the same file, packed and unpacked
+            paths[name] = path
     if not paths:
-        raise DataError(f"expected judgements in {directory}, named {', '.join(SPLIT_FILES)}; there are none of these")
-    return paths
+        raise DataError(f"expected judgements in {directory}, named {names}; there are none of these")
+    for split in SPLITS:
+        twins = [name for name in paths if SPLIT_FILES[name.lower()] == split]
+        if len(twins) > 1:
+            raise DataError(f"expected one file of {split} judgements in {directory}, got {' and '.join(twins)}")
+    return dict(sorted(paths.items(), key=lambda item: SPLITS.index(SPLIT_FILES[item[0].lower()])))

@@ -2,8 +2,10 @@
 
 - **Documents** have a title and a text; both are indexed.
 - **Gains**: a judgement of at least the *full* level has gain 1, a lower one its share of that level. So with labels
-  0 to 3 and full level 3 the gains are 0, 1/3, 2/3 and 1, and with full level 1 they are 0 and 1. A query without a
-  document of full gain is left out and counted: mean reciprocal rank and recall count full gain only.
+  0 to 3 and full level 3 the gains are 0, 1/3, 2/3 and 1, and with full level 1 they are 0 and 1. *Graded* gains are
+  shares above 1 too: with full level 1 they are 0, 1, 2 and 3, and nDCG is that of the labels. A gain of at least 1 is
+  full. A query without a document of full gain is left out and counted: mean reciprocal rank and recall count full
+  gain only.
 - **Splits** are those of the files, if these have any; otherwise they are drawn by seed.
 - **Negatives**: *hard* shares a rare word of the title with a document of full gain, *related* has a word of the query
   in its title. The first 200 characters of the text take the place of a missing title.
@@ -23,6 +25,7 @@ import polars as pl
 
 from envs_data.assembly.pools import build_pools, check_pool_size
 from envs_data.assembly.shared_words import name_query_word, share_rare_word
+from envs_data.assembly.words import count_long
 from envs_data.custom.beir import read_beir
 from envs_data.custom.demonstrations import own_demonstrations
 from envs_data.custom.judgements import usable_judgements
@@ -44,6 +47,7 @@ class _Settings:
     """Arguments of both kinds of source; a ``full_gain`` of ``None`` is the largest level."""
 
     full_gain: float | None
+    graded: bool
     validation_share: float
     test_share: float
     pool_size: int
@@ -72,6 +76,7 @@ def prepare_tables(
     history_separator: str = "|",
     multiline: bool = False,
     full_gain: float | None = None,
+    graded: bool = False,
     validation_share: float = 0.1,
     test_share: float = 0.1,
     pool_size: int = 100,
@@ -92,6 +97,7 @@ def prepare_tables(
         multiline: Whether quoted fields of CSV files may hold line breaks; otherwise such a field is a fault, since two
             stray quotes make one of all rows between them.
         full_gain: Level of a judgement from which its gain is 1, above 0; ``None`` for the largest of the file.
+        graded: Whether judgements above that level have gains above 1, so that nDCG tells them apart.
         validation_share: Share of validation queries, in [0, 1), if splits are drawn.
         test_share: Share of test queries, likewise.
         pool_size: Number of documents in a query's pool, from 2 to 10,000; more judged documents are all kept.
@@ -106,7 +112,7 @@ def prepare_tables(
         FileFaults: The files contain errors; up to 20 are listed.
         DataError: A file is missing, an argument is out of range, or nothing is left.
     """
-    settings = _Settings(full_gain, validation_share, test_share, pool_size, seed)
+    settings = _Settings(full_gain, graded, validation_share, test_share, pool_size, seed)
     settings.check()
     tables = read_tables(
         Path(documents),
@@ -128,6 +134,7 @@ def prepare_beir(
     *,
     keep_splits: bool = False,
     full_gain: float = 1.0,
+    graded: bool = False,
     validation_share: float = 0.1,
     test_share: float = 0.1,
     pool_size: int = 100,
@@ -146,6 +153,8 @@ def prepare_beir(
         keep_splits: Whether no split is drawn, even if there are no training or validation queries then.
         full_gain: Level of a judgement from which its gain is 1, above 0. By default every positive judgement has
             gain 1, since few of these data sets have a document of their highest level for each query.
+        graded: As in :func:`prepare_tables`. With the default level, gains are the judgements themselves: nDCG is that
+            of trec_eval on the published files, and every query with a positive judgement stays.
         validation_share: As in :func:`prepare_tables`.
         test_share: As in :func:`prepare_tables`.
         pool_size: As in :func:`prepare_tables`.
@@ -159,7 +168,7 @@ def prepare_beir(
         FileFaults: The files contain errors; up to 20 are listed.
         DataError: A file is missing, an argument is out of range, or nothing is left.
     """
-    settings = _Settings(full_gain, validation_share, test_share, pool_size, seed)
+    settings = _Settings(full_gain, graded, validation_share, test_share, pool_size, seed)
     settings.check()
     tables = read_beir(Path(source), skip_unknown=skip_unknown)
     present = set(tables.queries["split"].drop_nulls())
@@ -167,7 +176,7 @@ def prepare_beir(
         drawn_splits: tuple[str, ...] = ()
     else:
         drawn_splits = SPLITS[:2] if "train" in present else SPLITS
-    others = {"keep_splits": keep_splits, "skip_unknown": skip_unknown}
+    others = {"keep_splits": keep_splits, "skip_unknown": skip_unknown, "ignore_identical_ids": True}
     return _prepare(tables, Path(out), "beir", settings, drawn_splits, others)
 
 
@@ -186,21 +195,27 @@ def _prepare(
         text=pl.concat_str("title", "text", separator="\n").str.strip_chars("\n"),
         lead=pl.when(pl.col("title") == "").then(pl.col("text").str.head(_TITLE_CHARACTERS)).otherwise("title"),
     )
-    judgements, full_gain, left_out = usable_judgements(tables, documents, settings.full_gain)
+    judgements, full_gain, left_out = usable_judgements(tables, documents, settings.full_gain, graded=settings.graded)
     judged_queries = tables.queries.join(judgements, on="query_id", how="semi")
     queries = _ordered_queries(judged_queries, drawn_splits, settings, random_stream(settings.seed, "splits"))
     judgements = judgements.join(queries.select("query_id", "number"), on="query_id").sort("number", "doc_row")
-    full = judgements.filter(pl.col("gain") == 1.0)
+    to_rank = judgements.filter(~pl.col("own"))
+    full = to_rank.filter(pl.col("gain") >= 1.0)
+    own = _own_documents(queries, documents) if tables.identical_ids else None
     pools, pool_counts = build_pools(
         queries["query_id"],
         documents.height,
-        judgements["number"].to_numpy(),
-        judgements["doc_row"].to_numpy(),
+        to_rank["number"].to_numpy(),
+        to_rank["doc_row"].to_numpy(),
         hard=share_rare_word(documents["lead"], full["number"].to_numpy(), full["doc_row"].to_numpy()),
         related=name_query_word(documents["lead"], queries["query"]),
         pool_size=settings.pool_size,
         rng=random_stream(settings.seed, "pools"),
+        exclusions=None if own is None else (own["number"].to_numpy(), own["doc_row"].to_numpy()),
     )
+    if own is not None:
+        left_out["queries_identical_to_document"] = own.height
+        left_out["judgements_identical_to_query"] = judgements.height - to_rank.height
     demonstrations, n_unused = own_demonstrations(tables, queries, full, documents, settings.seed)
     return write_prepared(
         out,
@@ -220,11 +235,18 @@ def _prepare(
             "judgements": judgements.height,
             **tables.counts,
             **left_out,
+            **count_long(queries["query"]),
             **pool_counts,
             "demonstrations": demonstrations.height,
             "demonstrations_not_of_training": n_unused,
         },
     )
+
+
+def _own_documents(queries: pl.DataFrame, documents: pl.DataFrame) -> pl.DataFrame:
+    """``number`` and ``doc_row`` of each query that is a document itself, ascending by number."""
+    rows = documents.select(query_id="doc_id", doc_row=pl.int_range(pl.len(), dtype=pl.Int64))
+    return queries.join(rows, on="query_id").select("number", "doc_row").sort("number")
 
 
 def _ordered_queries(

@@ -77,6 +77,7 @@ class OwnTables:
         demonstrations: ``query_id``, ``text``; ``None`` if there is no such file.
         files: Path of each file by its role.
         counts: Numbers of rows left out.
+        identical_ids: Whether a document with the id of a query is that query itself, to be ranked for others only.
     """
 
     documents: pl.DataFrame
@@ -85,6 +86,7 @@ class OwnTables:
     demonstrations: pl.DataFrame | None
     files: dict[str, Path]
     counts: dict[str, int] = field(default_factory=dict)
+    identical_ids: bool = False
 
 
 def read_tables(

@@ -8,6 +8,7 @@ Whole columns are checked at once. Valid values:
 | ``text`` | likewise |
 | ``maybe`` | likewise, or nothing or a blank text, which become ``""`` |
 | ``number`` | a finite number of at least 0; a float of fewer than 64 bits is its shortest decimal |
+| ``grade`` | likewise, or a negative one |
 | ``split`` | ``train``, ``validation`` or ``test`` |
 | ``list`` | a list of texts (Parquet, JSON Lines), or a text, cut at a separator; blank entries and nulls are dropped |
 
@@ -35,6 +36,7 @@ _EXPECTED = {
     "text": "a text that is not blank",
     "maybe": "a text or nothing",
     "number": "a finite number of at least 0",
+    "grade": "a finite number",
     "split": f"one of {', '.join(SPLITS)}",
     "list": "a list of texts",
 }
@@ -43,12 +45,13 @@ _TYPES = {
     "text": "texts or whole numbers",
     "maybe": "texts or whole numbers",
     "number": "numbers",
+    "grade": "numbers",
     "split": "texts",
     "list": "lists of texts",
 }
 _JSON_KINDS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("id", "text", "maybe", "split"), ("text", "whole")),
-    "number": ("text", "whole", "other"),
+    **dict.fromkeys(("number", "grade"), ("text", "whole", "other")),
     "list": ("text", "list"),
 }
 _WITHOUT_QUOTES = dict.fromkeys(("id", "text", "maybe"), "text or a whole number") | {"list": "a list of texts"}
@@ -150,11 +153,11 @@ def _check(path: Path, raw: pl.DataFrame, column: Column, faults: Faults, separa
 
 def _singles(dtype: pl.DataType, kind: str) -> pl.Expr | None:
     """Expression of the values of a kind, null where they are wrong; ``None`` for a type that cannot hold them."""
-    if kind == "number":
+    if kind in ("number", "grade"):
         if dtype != pl.String and not dtype.is_numeric() and dtype != pl.Null:
             return None
         number = pl.col("cell").cast(pl.String).str.strip_chars().cast(pl.Float64, strict=False)
-        return pl.when(number.is_finite() & (number >= 0)).then(number)
+        return pl.when(number.is_finite() & ((number >= 0) | pl.lit(kind == "grade"))).then(number)
     if not _is_text(dtype) and not dtype.is_integer():
         return None
     text = pl.col("cell").cast(pl.String)

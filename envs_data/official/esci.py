@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from envs_data.assembly.demonstrations import draw_targets, join_phrases, keep_some, word_runs
 from envs_data.assembly.pools import SharedValues, build_pools, check_pool_size, shared_values
 from envs_data.assembly.shared_words import share_rare_word
-from envs_data.assembly.words import words
+from envs_data.assembly.words import count_long, words
 from envs_data.errors import DataError
 from envs_data.files import is_synthetic
 from envs_data.official.esci_files import EXAMPLES, PRODUCTS, read_documents, read_examples
@@ -104,6 +104,7 @@ def prepare_esci(
             "judgements": judgements.height,
             **left_out,
             **pool_counts,
+            **count_long(queries["query"]),
             "demonstrations": demonstrations.height,
         },
     )

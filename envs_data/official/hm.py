@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from envs_data.assembly.demonstrations import join_phrases, keep_some, swap_some, word_runs
 from envs_data.assembly.pools import SharedValues, build_pools, check_pool_size, shared_values
-from envs_data.assembly.words import words
+from envs_data.assembly.words import count_long, words
 from envs_data.errors import DataError
 from envs_data.files import is_synthetic
 from envs_data.official.hm_files import ARTICLES, CUSTOMERS, TRANSACTIONS, Purchases, read_documents, read_purchases
@@ -112,6 +112,7 @@ def prepare_hm(
             **purchases.counts,
             "customers_without_new_need": purchases.customers.height - queries.height,
             **pool_counts,
+            **count_long(queries["query"]),
             "demonstrations": demonstrations.height,
         },
     )

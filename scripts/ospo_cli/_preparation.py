@@ -33,6 +33,13 @@ _SHORTFALLS = {
 }
 
 
+_NOTES = {
+    "documents_blank": "documents have neither title nor text; no query matches them",
+    "judgements_negative": "judgements are below 0; they count as 0, judged and not relevant",
+    "queries_identical_to_document": "queries have the id of a document, which is never ranked for them",
+    "judgements_identical_to_query": "judgements name a document with the id of their query: no ranking can earn them",
+    "queries_over_16_words": "queries have more than 16 words, the default of --max-words: it cuts rewrites, no query",
+}
 _PREPARE: Mapping[str, Callable[..., PreparedData]] = {
     "esci": prepare_esci,
     "hm": prepare_hm,
@@ -70,16 +77,13 @@ def summary(data: PreparedData, out: Path) -> list[str]:
         f"  pools           {sizes.min():,} to {sizes.max():,} documents each; in all {kinds}",
         f"  demonstrations  {data.demonstrations.height:,}, of training queries",
     ]
-    for heading, sentences in (("Left out:", _LEFT_OUT), ("Filled or empty places in pools:", _SHORTFALLS)):
+    sections = {"Left out:": _LEFT_OUT, "Filled or empty places in pools:": _SHORTFALLS, "Worth knowing:": _NOTES}
+    for heading, sentences in sections.items():
         listed = [f"  {counts[name]:,} {sentence}" for name, sentence in sentences.items() if counts.get(name)]
         lines += [heading, *listed] if listed else []
     splits_drawn = data.manifest["arguments"].get("splits_drawn")
     if splits_drawn:
         lines.append(f"Splits: {', '.join(splits_drawn)} were drawn by seed, as the files do not say them.")
-    if counts.get("documents_blank"):
-        lines.append(
-            f"Blank: {counts['documents_blank']:,} documents have neither title nor text; no query finds them."
-        )
     if counts.get("queries_without_full_gain", 0) > data.queries.height:
         lines.append("Warning: most judged queries were left out; a lower --full-gain keeps more of them.")
     lines += [f"Warning: there is no {name} query." for name, n in splits.items() if n == 0]

@@ -27,10 +27,12 @@ with these columns, and others, which are ignored:
 Errors are reported with file, row and column, up to 20 at once. The header of a CSV or TSV file is
 row 1, as in a spreadsheet; a row of JSON Lines is its line."""
 
-_BEIR = """Reads the layout of BEIR: corpus.jsonl, queries.jsonl and qrels/train.tsv, dev.tsv, test.tsv, of
-which one is enough. Without train.tsv, splits are drawn from all judged queries; without dev.tsv,
-validation queries are drawn from the training ones. Errors are reported with file, row and column,
-up to 20 at once; the header of a TSV file is row 1."""
+_BEIR = """Reads the layout of BEIR: corpus.jsonl, queries.jsonl and qrels/train.tsv, dev.tsv (or
+validation.tsv), test.tsv, of which one is enough. Without train.tsv, splits are drawn from all
+judged queries; without dev.tsv, validation queries are drawn from the training ones. Judgements
+below 0 count as 0. A document with the id of a query is never ranked for it. With --graded, nDCG
+is trec_eval's on the published files. Errors are reported with file, row and column, up to 20 at
+once; the header of a TSV file is row 1."""
 
 _EXAMPLES = {
     "esci": ("--source DIR --out runs/data/esci", "--source DIR --out runs/data/esci-jp --locale jp --version large"),
@@ -71,6 +73,9 @@ def _parser() -> Parser:
     share = "share of the queries that become {} ones, where the files have no splits"
     own.add_argument("--validation-share", type=float, default=0.1, metavar="X", help=share.format("validation"))
     own.add_argument("--test-share", type=float, default=0.1, metavar="X", help=share.format("test"))
+    own.add_argument(
+        "--graded", action="store_true", help="keep judgements above --full-gain apart: their gains are above 1"
+    )
     own.add_argument(
         "--skip-unknown",
         action="store_true",

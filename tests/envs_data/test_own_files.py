@@ -215,7 +215,7 @@ def test_faults_of_the_layout_of_beir(tmp_path):
     with (source / "corpus.jsonl").open("a") as stream:
         stream.write('{"_id": "p00", "title": "", "text": "again"}\n{"title": "no id"}\n')
     with (source / "qrels" / "test.tsv").open("a") as stream:
-        stream.write("102\tp80\t1\n104\tp404\t-1\n104\tp80\n")
+        stream.write("102\tp80\t1\n104\tp404\tnan\n104\tp80\n")
     with pytest.raises(FileFaults) as caught:
         prepare_beir(source, tmp_path / "out")
     assert [line.replace(f"{source}/", "") for line in caught.value.faults] == [
@@ -224,7 +224,7 @@ def test_faults_of_the_layout_of_beir(tmp_path):
         "qrels/test.tsv, row 32, column query-id: expected a query of one split, got '102', "
         "which qrels/train.tsv judges in row 2",
         "qrels/test.tsv, row 33, column corpus-id: expected an id of corpus.jsonl, got 'p404'",
-        "qrels/test.tsv, row 33, column score: expected a finite number of at least 0, got '-1'",
+        "qrels/test.tsv, row 33, column score: expected a finite number, got 'nan'",
         "qrels/test.tsv, row 34: expected 3 fields, as the header has, got 2",
     ]
 

@@ -55,7 +55,7 @@ def test_exactly_the_full_level_and_above_have_gain_1():
         given = [level, above, below, level / 2, 0.0]
         qrels = pl.DataFrame({"query_id": ["q"] * 5, "doc_id": documents["doc_id"], "gain": given})
         tables = OwnTables(documents, pl.DataFrame({"query_id": ["q"]}), qrels, None, {})
-        kept, full_gain, _ = usable_judgements(tables, documents, level)
+        kept, full_gain, _ = usable_judgements(tables, documents, level, graded=False)
         gains = kept.sort("doc_id")["gain"].to_list()
         assert (full_gain, gains) == (level, [1.0, 1.0, below / level, level / 2 / level, 0.0])
         assert gains[2] < 1.0

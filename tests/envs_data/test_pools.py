@@ -12,7 +12,7 @@ from envs_data.splits import random_stream, shuffle_within_splits, split_labels
 NO_VALUES = (np.array([], dtype=np.int64), np.array([], dtype=np.int64))
 
 
-def build(judged, hard=NO_VALUES, related=NO_VALUES, *, documents=1000, pool_size=100, seed=0):
+def build(judged, hard=NO_VALUES, related=NO_VALUES, *, documents=1000, pool_size=100, seed=0, exclusions=None):
     """Pools for ``judged``: a list of judged rows for each query; ``hard``, ``related``: (rows, values) pairs."""
     queries = np.repeat(np.arange(len(judged)), [len(rows) for rows in judged])
     rows = np.array([row for each in judged for row in each], dtype=np.int64)
@@ -25,6 +25,7 @@ def build(judged, hard=NO_VALUES, related=NO_VALUES, *, documents=1000, pool_siz
         related=shared_values(*related, queries, rows),
         pool_size=pool_size,
         rng=np.random.default_rng(seed),
+        exclusions=exclusions,
     )
     return [np.array(rows) for rows in table["doc_rows"].to_list()], counts, table
 
@@ -89,6 +90,27 @@ def test_shortfalls_are_filled_and_counted():
     }
     assert len(pools[0]) == 41
     assert set(range(11)) <= set(pools[0].tolist())
+
+
+def test_excluded_documents_are_in_no_pool_and_places_are_filled_by_others(monkeypatch):
+    monkeypatch.setattr(module, "_BLOCK", 7)
+    rng = np.random.default_rng(2)
+    judged = [rng.choice(200, size, replace=False).tolist() for size in rng.integers(1, 10, 30)]
+    excluded = [next(row for row in rng.permutation(200) if row not in rows) for rows in judged]
+    queries = np.arange(30)[::2]
+    exclusions = queries, np.array(excluded)[queries]
+    arguments = blocks(*[20] * 10), blocks(*[100] * 2)
+    pools, counts, _ = build(judged, *arguments, documents=200, pool_size=199, exclusions=exclusions)
+    for number, pool in enumerate(pools):
+        without = {excluded[number]} if number % 2 == 0 else set()
+        assert without.isdisjoint(pool.tolist())
+        assert len(pool) == 199
+    assert holds_all(pools, judged)
+    assert counts["pool_places_empty"] == 0
+    plain, _, table = build(judged, *arguments, documents=200, pool_size=199)
+    assert any(excluded[number] in plain[number] for number in queries)  # the negative control
+    none = np.empty(0, dtype=np.int64)
+    assert build(judged, *arguments, documents=200, pool_size=199, exclusions=(none, none))[2].equals(table)
 
 
 def test_a_small_corpus_leaves_places_empty():

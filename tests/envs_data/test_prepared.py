@@ -74,10 +74,10 @@ WRONG_TABLES = [
     (
         "qrels",
         frame(query_id=["q", "q"], doc_row=[0, 1], gain=[1.0, float("nan")]),
-        "gain must be a number from 0 to 1",
+        "gain must be a finite number of at least 0",
     ),
-    ("qrels", frame(query_id=["q", "q"], doc_row=[0, 1], gain=[1.0, -0.1]), "gain must be a number from 0 to 1"),
-    ("qrels", frame(query_id=["q", "q"], doc_row=[0, 1], gain=[1.0, 1.5]), "gain must be a number from 0 to 1"),
+    ("qrels", frame(query_id=["q", "q"], doc_row=[0, 1], gain=[1.0, -0.1]), "gain must be a finite number of"),
+    ("qrels", frame(query_id=["q", "q"], doc_row=[0, 1], gain=[1.0, float("inf")]), "gain must be a finite number of"),
     ("qrels", frame(query_id=["q", "q"], doc_row=[0, 2], gain=[1.0, 0.1]), "judgement must name an existing document"),
     ("demonstrations", frame(query_id=["p"], text=["a"]), "training queries only"),
     ("documents", frame(doc_id=["a"], title=["a"]), "missing text"),
