@@ -1,5 +1,6 @@
 """Dense retrieval with sentence-transformers: document vectors are computed once and kept on disk."""
 
+import warnings
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +13,7 @@ from tqdm import tqdm
 from ospo_env.retrievers.base import equal_pools, make_fingerprint, unit_rows
 from ospo_env.retrievers.encoder import UNIT, TextEncoder
 from ospo_env.retrievers.models import check_dtype, library_versions, locate_model
-from ospo_env.retrievers.storage import stored_arrays
+from ospo_env.retrievers.storage import ArrayFile, stored_arrays
 from ospo_env.retrievers.vectors import VectorIndex, check_index
 
 __all__ = ["DenseRetriever"]
@@ -30,9 +31,9 @@ class DenseRetriever:
     linear.
 
     Document vectors are computed when first asked for, with progress on a terminal, and kept in the cache directory
-    under a digest of the model's files, the prompt, the numbers, the documents and the versions of the libraries. The
-    model itself is opened when a text has to be encoded. Vectors of one device serve another, whose own may differ by
-    1e-6.
+    under a digest of the model's files, the prompt, the numbers, the documents and the versions of the libraries. A
+    warning says how many documents are longer than the model reads. The model itself is opened when a text has to be
+    encoded. Vectors of one device serve another, whose own may differ by 1e-6.
 
     Args:
         documents: Their texts, at least one.
@@ -125,13 +126,27 @@ class DenseRetriever:
         return TextEncoder(*self._opening, self._prompts)
 
     def _build(self, documents: Sequence[str], directory: Path) -> None:
-        shape = (len(documents), self._encoder.dimensions)
-        vectors = np.lib.format.open_memmap(directory / "vectors.npy", mode="w+", dtype=np.float32, shape=shape)
-        has_tokens = np.zeros(len(documents), dtype=np.bool_)
-        with tqdm(total=len(documents), desc="encoding documents", unit=" documents", disable=None, delay=1.0) as bar:
-            for start in range(0, len(documents), _BLOCK):
-                block = slice(start, start + _BLOCK)
-                encoded, has_tokens[block] = self._encoder.encode(documents[block], "document", bar.update)
-                vectors[block] = np.where(has_tokens[block, None], encoded, 0.0)
-        vectors.flush()
-        np.save(directory / "has_tokens.npy", has_tokens)
+        """Write the vectors (D, d) of the documents, and which of them hold a known token (D,)."""
+        n_cut = limit = 0
+
+        def report_cut(count: int, tokens: int) -> None:
+            nonlocal n_cut, limit
+            n_cut, limit = n_cut + count, tokens
+
+        total = len(documents)
+        with (
+            ArrayFile(directory / "vectors.npy", np.float32, self._encoder.dimensions, rows=total) as vectors,
+            ArrayFile(directory / "has_tokens.npy", np.bool_, rows=total) as has_tokens,
+            tqdm(total=total, desc="encoding documents", unit=" documents", disable=None, delay=1.0) as bar,
+        ):
+            for start in range(0, total, _BLOCK):
+                block = documents[start : start + _BLOCK]
+                encoded, matching = self._encoder.encode(block, "document", bar.update, report_cut)
+                vectors.append(np.where(matching[:, None], encoded, 0.0))
+                has_tokens.append(matching)
+        if n_cut:
+            warnings.warn(
+                f"{n_cut:,} of {total:,} documents are longer than the {limit} tokens that {self._opening[0]} reads: "
+                "what lies beyond is not searched; choose a model that reads more, or cut documents into passages",
+                stacklevel=2,
+            )

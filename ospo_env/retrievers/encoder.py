@@ -1,7 +1,9 @@
 """Texts as vectors of a sentence-transformers model."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +50,11 @@ class TextEncoder:
         return int(self._model.get_embedding_dimension())
 
     def encode(
-        self, texts: Sequence[str], role: str, advance: Callable[[int], object] = lambda done: None
+        self,
+        texts: Sequence[str],
+        role: str,
+        advance: Callable[[int], object] = lambda done: None,
+        report_cut: Callable[[int, int], object] | None = None,
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Vectors of B texts.
 
@@ -56,32 +62,50 @@ class TextEncoder:
             texts: B texts.
             role: ``"query"`` or ``"document"``.
             advance: Called with the number of texts that are done, each time some are.
+            report_cut: Called with a number of texts that are longer than the model reads, and with the tokens that it
+                reads, each time there are some.
 
         Returns:
-            Vectors (B, d), and whether each text holds a known token, bool (B,).
+            Vectors (B, d), and which texts hold a known token, bool (B,).
 
         Raises:
             RetrieverError: The model gives something that is not finite.
         """
         place_of = {text: place for place, text in enumerate(dict.fromkeys(texts))}
+        copies = Counter(texts)
         by_length = sorted(place_of, key=len, reverse=True)
         vectors = np.zeros((len(place_of), self.dimensions), dtype=np.float32)
-        known = np.zeros(len(place_of), dtype=np.bool_)
+        matching = np.zeros(len(place_of), dtype=np.bool_)
         for start in range(0, len(by_length), CHUNK):
             chunk = by_length[start : start + CHUNK]
+            features = self._model.preprocess(chunk, prompt=self._prompts[role], task=role)
+            if report_cut is not None:
+                cut, limit = self._cut_texts(chunk, role, features)
+                if cut:
+                    report_cut(sum(copies[text] for text in cut), limit)
             places = [place_of[text] for text in chunk]
-            vectors[places], known[places] = self._encode(chunk, role)
+            vectors[places], matching[places] = self._encode(chunk, role, features)
             advance(len(chunk))
         advance(len(texts) - len(place_of))
         rows = [place_of[text] for text in texts]
-        return vectors[rows], known[rows]
+        return vectors[rows], matching[rows]
 
-    def _encode(self, texts: list[str], role: str) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        prompt = self._prompts[role]
-        features = self._model.preprocess(texts, prompt=prompt, task=role)
+    def _cut_texts(self, texts: list[str], role: str, features: dict[str, Any]) -> tuple[list[str], int]:
+        """The texts that are longer than the model reads, and how many tokens it reads, special ones included."""
+        lengths = features["attention_mask"].sum(1)
+        limit = int(lengths.max())
+        longest = [text for text, length in zip(texts, lengths.tolist(), strict=True) if length == limit]
+        whole = self._model.tokenizer(
+            [self._prompts[role] + text for text in longest], truncation=False, padding=False, verbose=False
+        )
+        return [text for text, ids in zip(longest, whole["input_ids"], strict=True) if len(ids) > limit], limit
+
+    def _encode(
+        self, texts: list[str], role: str, features: dict[str, Any]
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         # the tokens of a prompt say nothing about the text
-        known = known_tokens(self._model, texts, None if prompt else features["input_ids"])
+        matching = known_tokens(self._model, texts, None if self._prompts[role] else features["input_ids"])
         vectors = forward(self._model, features, "sentence_embedding", task=role)
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
         vectors *= np.divide(UNIT, norms, out=np.zeros_like(norms), where=norms > 0)
-        return np.rint(vectors).astype(np.float32), known
+        return np.rint(vectors).astype(np.float32), matching

@@ -1,6 +1,8 @@
 """Arrays of indexes on disk: built once, checked when opened, mapped into memory and shared by processes."""
 
 import json
+import math
+import os
 import re
 import shutil
 import sys
@@ -57,7 +59,7 @@ def stored_arrays(key: str, build: Callable[[Path], None], *, label: str) -> dic
     Args:
         key: Digest of all that decides the content, such as a retriever's fingerprint: letters, digits and ``._-``.
         build: Called with an empty directory when there is nothing under the key; writes ``NAME.npy`` for each array,
-            big ones with ``numpy.lib.format.open_memmap``.
+            big ones with :class:`ArrayFile`.
         label: What is built, for messages; said with the time it took where stderr is a terminal.
 
     Returns:
@@ -109,21 +111,33 @@ def index_arrays(key: str, build: Callable[[Path], None], *, documents: int, lab
 
 
 class ArrayFile:
-    """A one-dimensional ``.npy`` file that is appended to until the ``with`` block ends.
+    """A ``.npy`` file that grows row by row until the ``with`` block ends.
+
+    It is written, not mapped: on a full disk, writing to a mapping would kill the process.
 
     Args:
         path: The file to make.
-        dtype: Of its numbers.
+        dtype: Type of its numbers.
+        width: Numbers of a row, for an array of two dimensions; ``None`` for one of one dimension.
+        rows: Rows to reserve room for at once, where the system can, so that a full disk is found before work starts.
+
+    Raises:
+        OSError: There is no room; here, or when something is appended.
     """
 
-    def __init__(self, path: Path, dtype: type[np.generic]) -> None:
+    def __init__(self, path: Path, dtype: type[np.generic], width: int | None = None, rows: int = 0) -> None:
         self._dtype = np.dtype(dtype)
+        self._row_shape = () if width is None else (width,)
         self._size = 0
         self._stream = path.open("wb")
         self._write_header()
+        if rows and hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(
+                self._stream.fileno(), self._stream.tell(), rows * math.prod(self._row_shape) * self._dtype.itemsize
+            )
 
     def append(self, values: NDArray[Any]) -> None:
-        """Put numbers (n,) at the end."""
+        """Put n rows at the end: numbers (n,) or (n, width)."""
         self._stream.write(np.ascontiguousarray(values, dtype=self._dtype).data)
         self._size += len(values)
 
@@ -132,11 +146,12 @@ class ArrayFile:
 
     def __exit__(self, *error: object) -> None:
         with self._stream:
+            self._stream.truncate()
             self._stream.seek(0)
             self._write_header()  # which NumPy pads, so that it keeps its length when the array grows
 
     def _write_header(self) -> None:
-        about = {"descr": self._dtype.str, "fortran_order": False, "shape": (self._size,)}
+        about = {"descr": self._dtype.str, "fortran_order": False, "shape": (self._size, *self._row_shape)}
         np.lib.format.write_array_header_1_0(self._stream, about)
 
 

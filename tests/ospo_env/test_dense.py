@@ -250,6 +250,20 @@ def test_the_missing_extra_is_named(monkeypatch):
         make_retriever(f"dense:{DIRECTORY}?dtype=bfloat16", DOCUMENTS, CORPUS)
 
 
+def test_documents_that_the_model_cuts_are_counted_once(tmp_path):
+    """The model reads 256 tokens, two of them special; "coat" is one token, in whichever copy."""
+    long, exact = " ".join(["coat"] * 255), " ".join(["coat"] * 254)
+    texts = ["red coat", long, exact, long, long + " red", "coat " * 10]
+    expected = "3 of 6 documents are longer than the 256 tokens that .* reads"
+    corpus = corpus_digest(texts)
+    with pytest.warns(UserWarning, match=expected) as warned:
+        DenseRetriever(texts, corpus, str(DIRECTORY), device="cpu")
+    assert len(warned) == 1
+    DenseRetriever(texts, corpus, str(DIRECTORY), device="cpu")  # from the cache, without a word: warnings are errors
+    with pytest.warns(UserWarning, match="4 of 6 documents"):
+        DenseRetriever(texts, corpus, str(DIRECTORY), device="cpu", document_prompt="coat ")
+
+
 def test_vectors_that_are_not_numbers(monkeypatch):
     encoder = TextEncoder(DIRECTORY, "float32", "cpu")
     inner = encoder._model

@@ -1,5 +1,6 @@
 """Arrays of indexes on disk: built once whoever asks, never half there, never silently other than what was built."""
 
+import os
 import pickle
 import re
 import signal
@@ -23,8 +24,8 @@ def cache(tmp_path, monkeypatch):
 
 def write(directory):
     np.save(directory / "rows.npy", np.arange(6, dtype=np.int32).reshape(2, 3))
-    big = np.lib.format.open_memmap(directory / "big.npy", mode="w+", dtype=np.float64, shape=(100,))
-    big[:] = 0.5
+    with ArrayFile(directory / "big.npy", np.float64) as big:
+        big.append(np.full(100, 0.5))
     np.save(directory / "none.npy", np.empty((0, 4), dtype=np.float32))
 
 
@@ -170,3 +171,73 @@ def test_an_array_that_grows(tmp_path, sizes):
     found = np.load(tmp_path / "grown.npy", mmap_mode="r")
     assert found.dtype == np.int32
     np.testing.assert_array_equal(found, np.concatenate([np.empty(0, dtype=np.int64), *parts]))
+
+
+def test_an_array_of_rows(tmp_path):
+    rows = np.arange(12).reshape(4, 3) / 2
+    with ArrayFile(tmp_path / "rows.npy", np.float32, 3, rows=9) as file:  # more room than is needed
+        file.append(rows[:1])
+        file.append(rows[1:1])
+        file.append(rows[1:])
+    found = np.load(tmp_path / "rows.npy", mmap_mode="r")
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, rows)
+    assert (tmp_path / "rows.npy").stat().st_size == 128 + rows.size * 4
+
+
+FULL_DISK = """
+import sys
+import numpy as np
+from ospo_env.errors import RetrieverError
+from ospo_env.retrievers.storage import ArrayFile, stored_arrays
+
+def build(directory):
+    if sys.argv[1] == "mapped":  # the negative control
+        np.lib.format.open_memmap(directory / "x.npy", mode="w+", dtype=np.float32, shape=(1000, 256))[:] = 1
+    with ArrayFile(directory / "x.npy", np.float32, 256, rows=1000 * (sys.argv[1] == "reserved")) as file:
+        print("begun", flush=True)
+        for _ in range(1000):
+            file.append(np.ones((1, 256), dtype=np.float32))
+
+try:
+    stored_arrays("kind-0a", build, label="vectors")
+except RetrieverError as error:
+    print(error)
+"""
+
+
+def on_a_small_disk(cache, how):
+    """The program above, where its cache has 256 KiB: a file system of its own, in a namespace of its own."""
+    script = 'mount -t tmpfs -o size=256k tmpfs "$OSPO_CACHE_DIR" && exec "$0" -c "$PROGRAM" "$1"'
+    environment = {
+        "OSPO_CACHE_DIR": str(cache),
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(ROOT),
+        "PROGRAM": FULL_DISK,
+    }
+    command = ["unshare", "-rm", "sh", "-c", script, sys.executable, how]
+    environment["PROGRAM"] = FULL_DISK
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+
+def can_mount():
+    try:
+        command = ["unshare", "-rm", "sh", "-c", "mount -t tmpfs -o size=64k tmpfs /mnt"]
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not can_mount(), reason="needs a file system of its own, which this system does not allow")
+@pytest.mark.parametrize(("how", "begun"), [("reserved", False), ("appended", True)])
+def test_a_full_disk_is_an_error(tmp_path, how, begun):
+    finished = on_a_small_disk(tmp_path, how)
+    assert finished.returncode == 0, finished.stderr
+    assert ("begun" in finished.stdout) is begun
+    assert re.search("cannot keep vectors at .* No space left on device.*make room there", finished.stdout)
+
+
+@pytest.mark.skipif(not can_mount(), reason="needs a file system of its own, which this system does not allow")
+def test_a_full_disk_kills_who_writes_to_a_mapping(tmp_path):
+    """The negative control: the disk of the test above is as full as that."""
+    assert on_a_small_disk(tmp_path, "mapped").returncode == -signal.SIGBUS
