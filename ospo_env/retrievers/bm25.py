@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from ospo_env.retrievers.array_file import ArrayFile
 from ospo_env.retrievers.base import best_rows, make_fingerprint
 from ospo_env.retrievers.pool_sums import pool_sums
-from ospo_env.retrievers.storage import ArrayFile, index_arrays
+from ospo_env.retrievers.storage import index_arrays
 from ospo_env.retrievers.terms import document_blocks, term_counts
 from ospo_env.retrievers.vocabulary import Vocabulary
 from ospo_env.text import cuts_between_words

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from ospo_env.retrievers.array_file import ArrayFile
 from ospo_env.retrievers.base import equal_pools, make_fingerprint, unit_rows
 from ospo_env.retrievers.encoder import UNIT, TextEncoder
 from ospo_env.retrievers.models import check_dtype, library_versions, locate_model
-from ospo_env.retrievers.storage import ArrayFile, stored_arrays
+from ospo_env.retrievers.storage import stored_arrays
 from ospo_env.retrievers.vectors import VectorIndex, check_index
 
 __all__ = ["DenseRetriever"]

@@ -1,8 +1,6 @@
 """Arrays of indexes on disk: built once, checked when opened, mapped into memory and shared by processes."""
 
 import json
-import math
-import os
 import re
 import shutil
 import sys
@@ -11,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -21,7 +19,7 @@ from envs_data.cache import CACHE_VARIABLE, cache_directory
 from envs_data.errors import one_line
 from ospo_env.errors import RetrieverError
 
-__all__ = ["ArrayFile", "StoredArrays", "index_arrays", "stored_arrays"]
+__all__ = ["StoredArrays", "index_arrays", "stored_arrays"]
 
 _MANIFEST = "index.json"
 _KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
@@ -108,51 +106,6 @@ def index_arrays(key: str, build: Callable[[Path], None], *, documents: int, lab
     with tempfile.TemporaryDirectory(prefix="ospo-") as directory:
         build(Path(directory))
         return {path.stem: np.load(path) for path in sorted(Path(directory).iterdir())}
-
-
-class ArrayFile:
-    """A ``.npy`` file that grows row by row until the ``with`` block ends.
-
-    It is written, not mapped: on a full disk, writing to a mapping would kill the process.
-
-    Args:
-        path: The file to make.
-        dtype: Type of its numbers.
-        width: Numbers of a row, for an array of two dimensions; ``None`` for one of one dimension.
-        rows: Rows to reserve room for at once, where the system can, so that a full disk is found before work starts.
-
-    Raises:
-        OSError: There is no room; here, or when something is appended.
-    """
-
-    def __init__(self, path: Path, dtype: type[np.generic], width: int | None = None, rows: int = 0) -> None:
-        self._dtype = np.dtype(dtype)
-        self._row_shape = () if width is None else (width,)
-        self._size = 0
-        self._stream = path.open("wb")
-        self._write_header()
-        if rows and hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(
-                self._stream.fileno(), self._stream.tell(), rows * math.prod(self._row_shape) * self._dtype.itemsize
-            )
-
-    def append(self, values: NDArray[Any]) -> None:
-        """Put n rows at the end: numbers (n,) or (n, width)."""
-        self._stream.write(np.ascontiguousarray(values, dtype=self._dtype).data)
-        self._size += len(values)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        with self._stream:
-            self._stream.truncate()
-            self._stream.seek(0)
-            self._write_header()  # which NumPy pads, so that it keeps its length when the array grows
-
-    def _write_header(self) -> None:
-        about = {"descr": self._dtype.str, "fortran_order": False, "shape": (self._size, *self._row_shape)}
-        np.lib.format.write_array_header_1_0(self._stream, about)
 
 
 @contextmanager

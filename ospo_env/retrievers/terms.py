@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 from tqdm import tqdm
 
+from ospo_env.retrievers.array_file import ArrayFile
 from ospo_env.retrievers.base import make_fingerprint
-from ospo_env.retrievers.storage import ArrayFile, index_arrays
+from ospo_env.retrievers.storage import index_arrays
 from ospo_env.retrievers.vocabulary import vocabulary_arrays
 from ospo_env.text import tokens
 

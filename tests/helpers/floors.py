@@ -54,7 +54,7 @@ FLOORS = {
         "__init__",
     ],
     "ospo_env.retrievers": [
-        "base models storage unpadded vocabulary",
+        "array_file base models storage unpadded vocabulary",
         "encoder pool_sums specs terms vectors",
         "bm25 chargram dense fusion lsa rerank",
         "registry",

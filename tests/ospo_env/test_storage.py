@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from ospo_env.errors import RetrieverError
-from ospo_env.retrievers.storage import ArrayFile, stored_arrays
+from ospo_env.retrievers.array_file import ArrayFile
+from ospo_env.retrievers.storage import stored_arrays
 from paths import ROOT
 
 
@@ -189,7 +190,8 @@ FULL_DISK = """
 import sys
 import numpy as np
 from ospo_env.errors import RetrieverError
-from ospo_env.retrievers.storage import ArrayFile, stored_arrays
+from ospo_env.retrievers.array_file import ArrayFile
+from ospo_env.retrievers.storage import stored_arrays
 
 def build(directory):
     if sys.argv[1] == "mapped":  # the negative control
