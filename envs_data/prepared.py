@@ -30,6 +30,7 @@ __all__ = ["PreparedData", "load_prepared"]
 
 _CHECKS = 1  # goes up when other things are checked as a directory is opened
 _DOCUMENTS = "documents.parquet"
+_IDENTICAL_IDS = ("beir",)  # data sets in which a query and a document of one id are the same text
 
 _Table = TypeVar("_Table")
 
@@ -66,10 +67,11 @@ class PreparedData:
     def own_documents(self) -> pl.Series:
         """Row of the document that is the query itself and so is never ranked for it, u32 (Q,); null without one.
 
-        In the layout of BEIR that is the document with the query's id. In other data sets ids of queries and documents
-        have nothing to do with each other.
+        In the layout of BEIR a query may be a document too, under one id (ArguAna), and the published evaluation leaves
+        it out of the query's ranking (``ignore_identical_ids``). In other data sets ids of queries and documents have
+        nothing to do with each other.
         """
-        if not self.manifest["arguments"].get("ignore_identical_ids"):
+        if self.manifest["dataset"] not in _IDENTICAL_IDS:
             return pl.Series("doc_row", [None], dtype=pl.UInt32).new_from_index(0, self.queries.height)
         rows = pl.DataFrame([self.documents["doc_id"]]).with_row_index("doc_row")
         pairs = self.queries.join(rows, left_on="query_id", right_on="doc_id", how="left", maintain_order="left")

@@ -176,7 +176,7 @@ def prepare_beir(
         drawn_splits: tuple[str, ...] = ()
     else:
         drawn_splits = SPLITS[:2] if "train" in present else SPLITS
-    others = {"keep_splits": keep_splits, "skip_unknown": skip_unknown, "ignore_identical_ids": True}
+    others = {"keep_splits": keep_splits, "skip_unknown": skip_unknown}
     return _prepare(tables, Path(out), "beir", settings, drawn_splits, others)
 
 

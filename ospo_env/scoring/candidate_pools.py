@@ -11,16 +11,11 @@ from ospo_env.errors import TaskError
 
 __all__ = ["CandidatePools", "own_document_rows"]
 
-_OWN_IDS = ("beir",)  # data sets in which a query and a document of one id are the same text
 _Number = TypeVar("_Number", np.int32, np.int64, np.float64)
 
 
 def own_document_rows(data: PreparedData) -> NDArray[np.int32]:
     """For each query the row of the document that is the query itself, and is never ranked for it; -1 for none.
-
-    In the layout of BEIR a query may be a document too, under one id (ArguAna): its evaluation leaves such a document
-    out of the query's ranking (``ignore_identical_ids``). Elsewhere ids of queries and documents have nothing to do
-    with each other.
 
     Args:
         data: A prepared data set.
@@ -28,11 +23,7 @@ def own_document_rows(data: PreparedData) -> NDArray[np.int32]:
     Returns:
         int32 (Q,), in the order of ``data.queries``.
     """
-    if data.manifest["dataset"] not in _OWN_IDS:
-        return np.full(data.queries.height, -1, dtype=np.int32)
-    documents = pl.DataFrame([data.documents["doc_id"].alias("query_id")]).with_row_index("row")
-    queries = data.queries.select("query_id").join(documents, on="query_id", how="left", maintain_order="left")
-    return queries["row"].cast(pl.Int32).fill_null(-1).to_numpy()
+    return data.own_documents.cast(pl.Int32).fill_null(-1).to_numpy()
 
 
 class CandidatePools:

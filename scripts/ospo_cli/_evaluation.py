@@ -55,7 +55,7 @@ def evaluate(arguments: Namespace) -> None:
     scale = None if arguments.trec is None else write_qrels(arguments.trec, task, ids)
     written = _write_once(policies, task, ids, prompts, arguments.rewrites)
     raw = make_reference_policy("query", task)(ids, prompts)
-    values = _measure(policies, written, tasks, ids, prompts, arguments.trec)
+    values, unmatched = _measure(policies, written, tasks, ids, prompts, arguments.trec)
     summary = summarise(values, {retriever: opened.evaluate(ids, raw) for retriever, opened in tasks.items()})
     for name in policies:
         notes = written[name].notes if name in written else {}
@@ -85,7 +85,11 @@ def evaluate(arguments: Namespace) -> None:
     if scale is not None:
         level = full_level(scale)
         print(f"Wrote {arguments.trec}: a .run file a policy and retriever, and qrels.txt with gains times {scale}:")
-        print(f"  count documents as relevant from level {level} on (rel={level} in ir-measures)")
+        print(f"  relevant from level {level} on: rel={level} in ir-measures, -l {level} in trec_eval")
+        print("  call trec_eval with -c, which counts 0 for a query without a line in a run")
+        for tag, count in unmatched.items():
+            if count:
+                print(f"  {tag}.run: {count} of {len(ids)} queries have no line, as nothing matches their texts")
 
 
 def _write_once(
@@ -112,9 +116,13 @@ def _measure(
     ids: list[str],
     prompts: list[str],
     trec: Path | None,
-) -> dict[str, Any]:
-    """Values of all policies under all retrievers, with one bar; TREC runs too if ``trec`` is a directory."""
+) -> tuple[dict[str, Any], dict[str, int]]:
+    """Values of all policies under all retrievers, with one bar; TREC runs too if ``trec`` is a directory.
+
+    The second result has for each run the number of queries without a line.
+    """
     values: dict[str, Any] = {name: {} for name in policies}
+    unmatched = {}
     with tqdm(total=len(policies) * len(tasks), desc="ranking", unit="ranking", dynamic_ncols=True) as bar:
         for name, policy in policies.items():
             for retriever, opened in tasks.items():
@@ -122,9 +130,10 @@ def _measure(
                 rewrites = written.get(name) or policy.write(opened, ids, prompts, lambda done: None)
                 values[name][retriever] = rescore(rewrites, retriever, task=opened)
                 if trec is not None:
-                    write_run(trec, trec_tag(name, retriever), rewrites, opened)
+                    tag = trec_tag(name, retriever)
+                    unmatched[tag] = write_run(trec, tag, rewrites, opened)
                 bar.update()
-    return values
+    return values, unmatched
 
 
 def _print(report: dict[str, Any]) -> None:

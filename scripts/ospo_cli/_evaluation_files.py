@@ -13,10 +13,16 @@ from ospo_env.evaluation.trec import check_ids, gain_scale, qrels_lines, run_lin
 __all__ = ["check_file_names", "file_name", "trec_tag", "write_qrels", "write_run"]
 
 
-def write_run(directory: Path, tag: str, rewrites: Rewrites, task: RetrievalTask) -> None:
-    """Write what a task's retriever ranks for rewrites as the TREC run ``TAG.run``."""
-    lines = run_lines(rewrites.prompt_ids, task.rankings(rewrites.prompt_ids, rewrites.texts), tag)
+def write_run(directory: Path, tag: str, rewrites: Rewrites, task: RetrievalTask) -> int:
+    """Write the rankings of rewrites by a task's retriever as the TREC run ``TAG.run``.
+
+    Returns:
+        Number of queries without a line, since their texts match no document.
+    """
+    rankings = task.rankings(rewrites.prompt_ids, rewrites.texts)
+    lines = run_lines(rewrites.prompt_ids, rankings, tag)
     write_atomically(directory / f"{tag}.run", "".join(f"{line}\n" for line in lines).encode())
+    return sum(not ranking for ranking in rankings)
 
 
 def write_qrels(directory: Path, task: RetrievalTask, ids: list[str]) -> int:
