@@ -1,4 +1,4 @@
-"""What a retriever is, and what the retrievers of this package share."""
+"""The contract of a retriever, and helpers that the retrievers of this package share."""
 
 import hashlib
 import json
@@ -24,14 +24,14 @@ RETRIEVER_MEMBERS = ("name", "fingerprint", "linear", "score_pools", "rank_corpu
 
 
 class Retriever(Protocol):
-    """Ranks documents, named by their rows in the corpus, for a text. All scores depend on text and corpus alone.
+    """Ranker of documents, named by their rows in the corpus, for a text. Scores depend on text and corpus alone.
 
     A document that a text does not match scores -inf: it is not ranked and earns nothing. Blank texts match nothing,
-    and blank documents are matched by nothing. A retriever can be pickled. One that fails raises an exception; the task
-    turns it into a ``RetrieverError``, never into a reward.
+    and blank documents are matched by nothing. A retriever can be pickled. A retriever that fails raises an exception;
+    the task turns it into a ``RetrieverError``, never into a reward.
 
-    One whose scores of a document depend also on which other documents are in the pool, as those of a fusion of
-    rankings do, says so with an attribute ``depends_on_pool = True``.
+    If the score of a document also depends on the other documents of the pool, as in a fusion of rankings, the
+    retriever has an attribute ``depends_on_pool = True``.
     """
 
     @property
@@ -48,9 +48,9 @@ class Retriever(Protocol):
     def linear(self) -> bool:
         """Whether the scores of a text are **exactly** the sums of its pieces' scores.
 
-        For every cut of a text that ``cuts_cleanly`` accepts: a document matches the text if and only if it matches
-        a piece, and then its score is the sum of its finite piece scores, to the last bit and in any order of
-        summation (whole numbers below 2^53, say). The same holds for pieces put together with a space between.
+        This must hold for every cut of a text that ``cuts_cleanly`` accepts: a document matches the text if and only if
+        it matches a piece, and then its score is the sum of its finite piece scores, to the last bit and in any order
+        of summation (for example whole numbers below 2^53). The same holds for pieces joined with a space.
         Coalitions then cost a matrix product instead of retrievals.
         """
         ...
@@ -81,9 +81,9 @@ class Retriever(Protocol):
 
 
 class Encoder(Protocol):
-    """What a retriever can do besides, if it knows a text as a vector: ``lsa`` and ``dense`` can.
+    """A retriever that also encodes texts as vectors, as ``lsa`` and ``dense`` do.
 
-    Vectors of retrievers of equal fingerprints mean the same; those of others have nothing to do with each other.
+    Vectors are comparable between retrievers of equal fingerprints only.
     """
 
     @property
@@ -92,7 +92,7 @@ class Encoder(Protocol):
         ...
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Vectors of B texts, as texts are encoded to rank documents for them.
+        """Vectors of B texts, the same that documents are ranked with.
 
         Args:
             texts: B texts without lone surrogates.
@@ -117,12 +117,12 @@ def is_encoder(value: object) -> TypeGuard[Encoder]:
 
 
 def make_fingerprint(kind: str, version: int, settings: Mapping[str, Any], corpus: str) -> str:
-    """Digest of all that decides a retriever's scores.
+    """Digest of everything that decides a retriever's scores.
 
     Args:
         kind: The kind's name; it stays readable in the result.
-        version: Goes up whenever the same settings and corpus would score differently.
-        settings: JSON-able.
+        version: Number that goes up whenever the same settings and corpus would score differently.
+        settings: Settings that decide scores, JSON-able.
         corpus: Digest of the documents.
 
     Returns:
@@ -135,7 +135,7 @@ def make_fingerprint(kind: str, version: int, settings: Mapping[str, Any], corpu
 def equal_pools(pools: NDArray[np.int32]) -> Iterator[tuple[list[int], NDArray[np.int32]]]:
     """Batch rows that share a pool, with that pool (P,); pools in order of first appearance.
 
-    The rollouts of a group are ranked on one pool, so that its documents need to be gathered once.
+    The rollouts of a group are ranked on one pool, whose documents then need to be gathered only once.
     """
     rows: dict[bytes, list[int]] = {}
     for row, pool in enumerate(np.ascontiguousarray(pools)):
@@ -145,9 +145,7 @@ def equal_pools(pools: NDArray[np.int32]) -> Iterator[tuple[list[int], NDArray[n
 
 
 def unit_rows(vectors: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-    """Rows (B, d) at unit length, each number in [-1, 1]; a row of zeros stays.
-
-    A row depends on no other row.
+    """Rows (B, d) at unit length, each number in [-1, 1]; a row of zeros stays. Rows are independent of each other.
 
     >>> unit_rows(np.array([[3.0, 4.0], [0.0, 0.0]])).tolist()
     [[0.6000000238418579, 0.800000011920929], [0.0, 0.0]]

@@ -1,4 +1,4 @@
-"""BM25 with fixed-point weights: sums are exact, so that a text's scores are those of its pieces."""
+"""BM25 with fixed-point weights: sums are exact, so a text's scores are the sums of its pieces' scores."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -29,17 +29,17 @@ _SCANNED = 2**16  # documents of the corpus that are summed at once
 class BM25Retriever:
     """Lexical retrieval (Robertson and Zaragoza 2009; idf as in Lucene), linear.
 
-    A document's score is the sum, over the tokens of the text as often as they stand, of integer weights: BM25's
+    A document's score is the sum of integer weights over the tokens of the text, repeats included. A weight is BM25's
     times 2^16, rounded, at least 1. A document matches a text that shares a token with it. Sums of fewer than 2^32
-    tokens are exact in float64. The weights are to the last bit those of the library bm25s, which would hold all
-    tokens of the corpus in memory.
+    tokens are exact in float64. The weights equal those of the library bm25s, which would hold all tokens of the corpus
+    in memory.
 
     The index of a large corpus is kept on disk and mapped (:func:`~ospo_env.retrievers.storage.index_arrays`).
 
     Args:
-        documents: Their texts, at least one; read only where there is no index of them yet.
+        documents: Texts of the documents, at least one; read only if they have no index yet.
         corpus: Digest of the documents, for the fingerprint.
-        k1: Saturation of a term's frequency, > 0.
+        k1: Saturation of a term's frequency, above 0.
         b: Weight of a document's length, in [0, 1].
     """
 

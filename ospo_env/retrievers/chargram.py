@@ -1,4 +1,4 @@
-"""Character n-grams inside words with fixed-point weights: exact, hence linear, and forgiving of misspellings."""
+"""Character n-grams inside words with fixed-point weights: exact, hence linear, and tolerant of misspellings."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property, partial
@@ -30,19 +30,20 @@ class CharGramRetriever:
     """Cosine of TF-IDF vectors of the character n-grams inside words (as in Cavnar and Trenkle 1994), linear.
 
     The n-grams of a token are those of its characters with a boundary mark on either side; a token shorter than a
-    size counts once as a whole. They are known by their MurmurHash3, which depends on nothing but them. A document is
-    the sum of its distinct tokens' n-grams, each token weighed 1 + ln of how often it stands, at unit length after
-    n-grams were weighed by their smoothed idf. A text is the **un**normalised sum of its tokens' n-grams times idf, as
-    often as they stand, so that its scores are the cosines times one positive factor and add up over its pieces.
+    size counts once as a whole. An n-gram is identified by its MurmurHash3. A document's vector is the sum of its
+    distinct tokens' n-grams, each token weighed 1 + ln of its count, at unit length after n-grams were weighed by their
+    smoothed idf. A text's vector is the **un**normalised sum of its tokens' n-grams times idf, repeats included, so its
+    scores are the cosines times one positive factor and add up over its pieces.
 
     Both weights are rounded to whole numbers of at least 1 (4 bits behind the point for the squared idf, 16 for a
     token's weight in a document); sums are exact in texts of up to 2^22 characters. A document matches a text that
-    shares an n-gram with it. Words, not n-grams, are stored a document, so that it takes no more room than ``bm25``.
+    shares an n-gram with it. Documents are stored as words, not n-grams, so the index is no larger than that of
+    ``bm25``.
 
     The index of a large corpus is kept on disk and mapped (:func:`~ospo_env.retrievers.storage.index_arrays`).
 
     Args:
-        documents: Their texts, at least one; read only where there is no index of them yet.
+        documents: Texts of the documents, at least one; read only if they have no index yet.
         corpus: Digest of the documents, for the fingerprint.
     """
 
@@ -93,12 +94,12 @@ class CharGramRetriever:
 
     @cached_property
     def _word_grams(self) -> sparse.csr_matrix:
-        """How often each n-gram stands in each word (V, G)."""
+        """Counts of each n-gram in each word (V, G)."""
         cells = (self._index["gram_counts"], self._index["grams"], self._index["gram_starts"])
         return sparse.csr_matrix(cells, shape=(len(self._terms["word_ids"]), len(self._index["gram_hashes"])))
 
     def _query_grams(self, texts: Sequence[str]) -> sparse.csc_matrix:
-        """Weights (G, B) of the known n-grams of each text, times how often they stand in it."""
+        """Weights (G, B) of the known n-grams of each text, times their counts in it."""
         words: dict[str, int] = {}
         word_ids = [[words.setdefault(token, len(words)) for token in tokens(text)] for text in texts]
         hashed = _hashed_grams(list(words))
@@ -113,7 +114,7 @@ class CharGramRetriever:
 
 
 def _word_counts(word_ids: list[list[int]], words: int) -> sparse.csr_matrix:
-    """How often each of the V words stands in each text (B, V)."""
+    """Counts of the V words in each text (B, V)."""
     indptr = np.concatenate([[0], np.cumsum([len(ids) for ids in word_ids], dtype=np.int64)])
     indices = np.fromiter((word for ids in word_ids for word in ids), dtype=np.int32, count=int(indptr[-1]))
     counts = sparse.csr_matrix((np.ones(len(indices)), indices, indptr), shape=(len(word_ids), words))
@@ -122,7 +123,7 @@ def _word_counts(word_ids: list[list[int]], words: int) -> sparse.csr_matrix:
 
 
 def _hashed_grams(words: Sequence[str]) -> sparse.csr_matrix:
-    """How often each n-gram, named by its hash, stands in each word (V, buckets)."""
+    """Counts of each n-gram, named by its hash, in each word (V, buckets)."""
     if not words:
         return sparse.csr_matrix((0, _BUCKETS))
     from sklearn.feature_extraction.text import HashingVectorizer  # slow to import, and needed only here
@@ -160,7 +161,7 @@ def _weigh(terms: Mapping[str, NDArray[Any]], directory: Path) -> None:
 
 
 def _word_weights(terms: Mapping[str, NDArray[Any]], words: int, label: str) -> Iterator[sparse.csr_matrix]:
-    """For consecutive blocks of documents, 1 + ln of how often each word stands in each document (block, V)."""
+    """1 + ln of the count of each word in each document (block, V), for consecutive blocks of documents."""
     for rows, cells in document_blocks(terms["starts"], label):
         starts = terms["starts"][rows.start : rows.stop + 1] - terms["starts"][rows.start]
         weights = 1.0 + np.log(terms["counts"][cells])

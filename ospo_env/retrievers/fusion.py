@@ -1,4 +1,4 @@
-"""Fusion of retrievers: their rankings or their scaled scores of a candidate pool, added up."""
+"""Fusion of retrievers: the sum of their reciprocal ranks, or of their scaled scores, in a candidate pool."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -32,7 +32,7 @@ def reciprocal_rank(scores: Array) -> Array:
 
 
 def min_max(scores: Array) -> Array:
-    """Each score (B, P) on the way from the least finite one of its row, 0, to the greatest, 1; 0 for -inf.
+    """Each score (B, P) scaled from the range of its row's finite scores to [0, 1]; 0 for -inf.
 
     If all finite scores of a row are equal, they become 1.
 
@@ -49,20 +49,20 @@ def min_max(scores: Array) -> Array:
 
 
 FUSIONS: dict[str, Callable[[Array], Array]] = {"reciprocal_rank": reciprocal_rank, "min_max": min_max}
-"""What is made of scores (B, P) before they are added up, by name."""
+"""Transformations of scores (B, P) before they are added up, by name."""
 
 
 class FusionRetriever:
-    """The weighted sum, over several retrievers, of what :data:`FUSIONS` makes of their scores.
+    """Weighted sum of the scores of several retrievers, transformed by one of :data:`FUSIONS`.
 
-    A document matches a text if it does for one of the retrievers. Ranks, least and greatest scores are those within
-    the pool, so that a score depends on which other documents are in it. The whole corpus is ranked as one pool of the
-    best 1000 documents of each retriever. Not linear.
+    A document matches a text if it matches for one of the retrievers. Ranks, least and greatest scores are those within
+    the pool, so a score depends on the other documents of the pool. The whole corpus is ranked as one pool of the best
+    1000 documents of each retriever. Not linear.
 
     Args:
         retrievers: At least two, on the same documents.
         method: Key of :data:`FUSIONS`.
-        weights: One a retriever, > 0; equal ones if ``None``.
+        weights: Weight of each retriever, above 0; ``None`` for equal ones.
 
     Raises:
         TaskError: An argument is out of range.
@@ -96,7 +96,7 @@ class FusionRetriever:
         self.fingerprint = make_fingerprint("fusion", _VERSION, settings, "")
 
     def score_pools(self, texts: Sequence[str], pools: NDArray[np.int32]) -> Array:
-        """As :meth:`Retriever.score_pools`: finite scores are >= 0."""
+        """As :meth:`Retriever.score_pools`: finite scores are at least 0."""
         return self._fused([retriever.score_pools(texts, pools) for retriever in self._retrievers])
 
     def rank_corpus(self, text: str, k: int) -> tuple[NDArray[np.int32], Array]:
@@ -104,14 +104,14 @@ class FusionRetriever:
         rankings = [retriever.rank_corpus(text, max(k, _DEPTH)) for retriever in self._retrievers]
         documents = np.unique(np.concatenate([rows for rows, _ in rankings]))
         scores = np.full((len(rankings), 1, len(documents)), -np.inf)
-        for place, (rows, found) in enumerate(rankings):
-            scores[place, 0, np.searchsorted(documents, rows)] = found
+        for place, (rows, values) in enumerate(rankings):
+            scores[place, 0, np.searchsorted(documents, rows)] = values
         fused = self._fused(list(scores))[0]
         best = best_rows(fused, k)
         return documents[best], fused[best]
 
     def cuts_cleanly(self, text: str, offsets: Sequence[int]) -> bool:
-        """False: ranks of a text are not sums of its pieces' ranks, wherever it is cut."""
+        """False: ranks of a text are not sums of its pieces' ranks."""
         return False
 
     def _fused(self, scores: Sequence[Array]) -> Array:

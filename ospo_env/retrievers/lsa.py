@@ -26,18 +26,19 @@ _POWER_ITERATIONS = 5  # as in sklearn.decomposition.TruncatedSVD
 class LSARetriever:
     """TF-IDF and a truncated singular value decomposition (Deerwester et al. 1990); works offline.
 
-    Documents: TF-IDF (raw term counts, smoothed idf, unit length) projected on the leading singular vectors, again at
-    unit length. A text: the **un**normalised sum over its tokens of idf times the token's row of those vectors, so
-    that its scores are the cosines times one positive factor and add up over its pieces. Both kinds of vector are
-    rounded to whole numbers (15 and 20 bits), and every partial sum of a score stays below 2^53 in texts of up to
-    2^18 tokens: nothing depends on the order of summation. A text with a known token matches every document that has
-    a token, any other text none. The decomposition runs on one thread, so that it does not depend on their number.
+    A document's vector is its TF-IDF vector (raw term counts, smoothed idf, unit length) projected on the leading
+    singular vectors, again at unit length. A text's vector is the **un**normalised sum, over its tokens, of idf times
+    the token's row of those vectors, so its scores are the cosines times one positive factor and add up over its
+    pieces. Both kinds of vector are rounded to whole numbers (15 and 20 bits), and every partial sum of a score stays
+    below 2^53 in texts of up to 2^18 tokens, so the order of summation does not matter. A text with a known token
+    matches every document that has a token; any other text matches none. The decomposition runs on one thread, so its
+    result does not depend on the number of threads.
 
     Args:
-        documents: Their texts, at least two, with at least two different tokens among them.
+        documents: Texts of the documents, at least two, with at least two different tokens among them.
         corpus: Digest of the documents, for the fingerprint.
         dimensions: Length of the vectors, at most; the smaller side of the term matrix less 1 bounds it.
-        seed: Of the randomised decomposition.
+        seed: Seed of the randomised decomposition.
 
     Raises:
         TaskError: The corpus is too small.
@@ -86,7 +87,7 @@ class LSARetriever:
             candidates = indexed_rows[np.sort(places[0])]
             scores = self._vectors["documents"][candidates].astype(np.float64) @ queries[0]
             best = best_rows(scores, k)
-            # documents that FAISS left out score at most this, so that they cannot be among the best
+            # documents that FAISS left out score at most this, hence are not among the best
             if depth == total or scores[best[-1]] > approximate[0, -1] + slack:
                 return candidates[best].astype(np.int32), scores[best]
             depth = min(total, 4 * depth)
@@ -108,7 +109,7 @@ class LSARetriever:
         return {key: value for key, value in self.__dict__.items() if key != "_index"}
 
     def _query_vectors(self, texts: Sequence[str]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Sums of token vectors (B, d), and which texts have a known token (B,)."""
+        """Sums of token vectors (B, d), and whether each text has a known token (B,)."""
         occurring, counts = self._vocabulary.counts(texts)
         return counts @ self._vectors["tokens"][occurring].astype(np.float64), counts.sum(axis=1) > 0
 
@@ -125,7 +126,7 @@ class LSARetriever:
 
 
 def _decompose(terms: Mapping[str, NDArray[Any]], dimensions: int, seed: int, directory: Path) -> None:
-    """Write the whole-numbered vectors of documents (D, d) and tokens (V, d)."""
+    """Write the vectors of documents (D, d) and tokens (V, d), in whole numbers."""
     from sklearn.feature_extraction.text import TfidfTransformer  # slow to import, and needed only here
     from sklearn.utils.extmath import randomized_svd
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]

@@ -1,4 +1,4 @@
-"""Where the weights of a neural retriever are, and what they are: a directory, or a hub id in the local cache."""
+"""Files and digest of a neural retriever's model: a directory, or a hub id in the local cache."""
 
 import hashlib
 import importlib.util
@@ -14,7 +14,7 @@ from ospo_env.errors import TaskError
 __all__ = ["DTYPES", "ModelFiles", "check_dtype", "library_versions", "locate_model"]
 
 DTYPES = ("float32", "bfloat16")
-"""Numbers that a model may compute in."""
+"""Types of number that a model may compute in."""
 
 _CONTENT = ("*.json", "*.safetensors", "*.bin", "*.txt", "*.model")  # weights, settings and vocabularies
 _UNUSED = ("onnx/*", "openvino/*", "*.h5", "*.msgpack", "*.ot", "*.onnx", "*.tflite")
@@ -26,8 +26,8 @@ class ModelFiles(NamedTuple):
     """The files of a model.
 
     Attributes:
-        directory: Where they lie.
-        digest: Of their content; for a model of the hub its id and commit.
+        directory: Directory of the files.
+        digest: Digest of their content; for a model of the hub its id and commit.
     """
 
     directory: Path
@@ -39,9 +39,9 @@ def locate_model(kind: str, model: str, revision: str | None, hub: bool) -> Mode
 
     Args:
         kind: Name of the retriever, for messages.
-        model: A directory or a hub id. A directory goes first.
+        model: A directory or a hub id; an existing directory takes precedence.
         revision: Branch, tag or commit of a hub id, the default branch if ``None``.
-        hub: Whether the hub may be asked; otherwise an id has to be in the local cache of the hub.
+        hub: Whether the hub may be asked; otherwise the id must be in the hub's local cache.
 
     Returns:
         Its files.
@@ -61,7 +61,7 @@ def locate_model(kind: str, model: str, revision: str | None, hub: bool) -> Mode
 
     name = model if "/" in model else f"{_ORGANISATION}/{model}"
     try:
-        found = snapshot_download(
+        snapshot = snapshot_download(
             name, revision=revision, local_files_only=not hub, ignore_patterns=list(_UNUSED), max_workers=1
         )
     except HFValidationError as error:
@@ -75,11 +75,11 @@ def locate_model(kind: str, model: str, revision: str | None, hub: bool) -> Mode
         raise TaskError(
             f"cannot open the model {model!r} of the retriever {kind!r}: no directory, and {advice}"
         ) from error
-    return ModelFiles(Path(found), f"{name}@{Path(found).name}")
+    return ModelFiles(Path(snapshot), f"{name}@{Path(snapshot).name}")
 
 
 def check_dtype(kind: str, dtype: str) -> None:
-    """Raise a ``TaskError`` unless a model can compute in these numbers."""
+    """Raise a ``TaskError`` unless a model can compute in this type of number."""
     if dtype not in DTYPES:
         raise TaskError(f"expected the dtype of the retriever {kind!r} as one of {', '.join(DTYPES)}; got {dtype!r}")
 
@@ -91,7 +91,7 @@ def library_versions() -> list[str]:
 
 @lru_cache(maxsize=8)
 def _content_digest(directory: Path) -> str:
-    """Digest of all files that decide what a model computes, by name and content."""
+    """Digest of the names and contents of all files that decide a model's output."""
     files = sorted({path for pattern in _CONTENT for path in directory.rglob(pattern) if path.is_file()})
     if not any(path.name == "config.json" or path.name == "modules.json" for path in files):
         raise TaskError(f"expected a model in {directory}, with its config.json; found none")

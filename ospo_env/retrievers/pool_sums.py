@@ -1,4 +1,4 @@
-"""Sums of term weights on candidate pools: a whole batch of texts, each on its own pool, as one sparse product."""
+"""Sums of term weights on candidate pools, for a batch of texts on pools of their own, as one sparse product."""
 
 from collections.abc import Sequence
 from itertools import chain
@@ -11,7 +11,7 @@ from ospo_env.retrievers.base import equal_pools
 
 __all__ = ["pool_sums"]
 
-_POOLS = 16  # read at once, so that memory stays small; it changes no value
+_POOLS = 16  # pools that are read at once, to bound memory; it changes no value
 
 
 def pool_sums(
@@ -21,16 +21,16 @@ def pool_sums(
     terms: NDArray[np.integer],
     weights: NDArray[np.number],
 ) -> NDArray[np.float64]:
-    """For each text and document of its pool the sum of the document's weights of the text's tokens.
+    """Sum of a document's weights of a text's tokens, for each text and each document of its pool.
 
-    A pool is read once for all texts on it, and what its documents do not share with those is left out at once.
+    A pool is read once for all texts on it; cells of tokens that none of these texts has are dropped at once.
 
     Args:
-        tokens: Ids of the known tokens of B texts, as often as they stand.
+        tokens: Known token ids of B texts, repeats included.
         pools: Document rows (B, P); -1 pads a shorter pool.
-        bounds: Where the cells of each document begin, and the end of the last (D + 1,).
-        terms: The token of each cell, once a document.
-        weights: Its weight; whole numbers are summed exactly.
+        bounds: First cell of each document, and the end of the last one (D + 1,).
+        terms: Token id of each cell; a document has each of its tokens once.
+        weights: Weight of each cell; whole numbers are summed exactly.
 
     Returns:
         float64 (B, P): 0 where text and document share no token or the row is -1.
@@ -53,7 +53,7 @@ def pool_sums(
         pool, place, cells, columns = _shared(block, bounds, terms, column_of, wanted[first : first + _POOLS])
         blocks.append(((first + pool) * wanted.shape[1] + columns, place, weights[cells].astype(np.float64)))
     numbers, places, values = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
-    # a row for each token on each pool, so that a text meets the documents of its own pool only
+    # one row for each token and pool, so that a text meets the documents of its own pool only
     shared = sparse.csr_matrix((values, (numbers, places)), shape=(wanted.size, pools.shape[1]))
     asking = pool_of[text] * wanted.shape[1] + token + 1
     asked = sparse.csr_matrix((np.ones(len(text)), (text, asking)), shape=(len(pools), wanted.size))
@@ -68,7 +68,7 @@ def _shared(
     column_of: NDArray[np.int32],
     wanted: NDArray[np.bool_],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.integer], NDArray[np.int64]]:
-    """Cells of pools (G, P) whose tokens are wanted there: pool, place in it, cell, and the token's column."""
+    """Cells of pools (G, P) with tokens that are wanted there: pool, place in the pool, cell and the token's column."""
     documents = pools.reshape(-1)
     starts = bounds[documents]
     lengths = np.where(documents < 0, 0, bounds[documents + 1] - starts)

@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 RetrieverFactory: TypeAlias = Callable[[Sequence[str], str], Retriever]
-"""Makes a retriever of the texts of all documents and their digest."""
+"""A function of the texts of all documents and their digest that returns a retriever."""
 
 RetrieverSpec: TypeAlias = str | Retriever | RetrieverFactory
 """A registered name (``kind``, ``kind:argument``, ``kind:argument?setting=value``), ``module:attribute`` (a factory or
@@ -92,7 +92,7 @@ def register_retriever(name: str, factory: Callable[..., Retriever], *, argument
 
     Args:
         name: Its name for environments, training and evaluation. A registered name gets the new meaning.
-        factory: Called with the texts of all documents and their digest. Its keyword-only parameters can be set behind
+        factory: Function of the texts of all documents and their digest. Its keyword-only parameters can be set behind
             a question mark, as in ``name?depth=3``.
         argument: Description of the text after ``name:``, for messages, such as ``"a directory"``; the factory gets
             that text as third argument. ``None`` if the name takes none.

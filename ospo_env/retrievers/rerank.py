@@ -1,4 +1,4 @@
-"""Scores of a cross-encoder, which reads text and document together: expensive, a judge rather than a trainer."""
+"""Scores of a cross-encoder, which reads text and document together: slow, for evaluation rather than training."""
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -25,19 +25,19 @@ class RerankRetriever:
     linear. The model is opened when a pair has to be scored.
 
     Args:
-        documents: Their texts, at least one; kept.
-        corpus: Their digest.
+        documents: Texts of the documents, at least one; kept.
+        corpus: Digest of the documents, for the fingerprint.
         model: A directory, or a hub id that the local cache of the hub holds.
-        first: Makes what finds the candidates in a corpus of more than ``depth`` documents.
-        depth: Candidates that are reranked when the whole corpus is ranked, at least 1.
-        dtype: What to compute in, ``"float32"`` or ``"bfloat16"``.
+        first: Factory of the retriever that finds candidates in a corpus of more than ``depth`` documents.
+        depth: Number of candidates that are reranked when the whole corpus is ranked, at least 1.
+        dtype: Type of number to compute in, ``"float32"`` or ``"bfloat16"``.
         device: ``"cpu"``, ``"cuda"``, ...; ``None`` takes an accelerator where there is one.
         revision: Branch, tag or commit of a hub id.
         hub: Whether a model may be downloaded.
 
     Raises:
-        TaskError: sentence-transformers is not installed, there is no such model, or a setting is out of range. When
-            a pair is scored: the model gives more than one number a pair.
+        TaskError: sentence-transformers is not installed, there is no such model, or a setting is out of range; when a
+            pair is scored, the model gives more than one number a pair.
     """
 
     name = "rerank"
@@ -97,7 +97,7 @@ class RerankRetriever:
         return candidates[best], scores[best]
 
     def cuts_cleanly(self, text: str, offsets: Sequence[int]) -> bool:
-        """False: a pair's score is not the sum of its pieces' scores, wherever the text is cut."""
+        """False: a pair's score is not the sum of its pieces' scores."""
         return False
 
     def __getstate__(self) -> dict[str, Any]:
@@ -111,7 +111,7 @@ class RerankRetriever:
         return model
 
     def _logits(self, pairs: Sequence[tuple[str, str]]) -> NDArray[np.float64]:
-        """Of each pair (n,), equal ones scored once."""
+        """Logits (n,) of pairs; equal pairs are scored once."""
         place_of = {pair: place for place, pair in enumerate(dict.fromkeys(pairs))}
         by_length = sorted(place_of, key=lambda pair: len(pair[0]) + len(pair[1]), reverse=True)
         logits = np.zeros(len(place_of))

@@ -1,4 +1,4 @@
-"""How a retriever is named in one string: ``kind``, ``kind:argument`` or ``module:attribute``, with ``?settings``."""
+"""Names of retrievers as one string: ``kind``, ``kind:argument`` or ``module:attribute``, with ``?settings``."""
 
 import inspect
 import re
@@ -18,12 +18,12 @@ _TRUTH = {"true": True, "false": False}
 
 
 class Kind(NamedTuple):
-    """What a registered name means.
+    """Meaning of a registered name.
 
     Attributes:
-        factory: Called with the texts of all documents, their digest, the argument if the kind takes one, and the
+        factory: Function of the texts of all documents, their digest, the argument if the kind takes one, and the
             settings by keyword.
-        argument: What stands after the colon, in words; ``None`` if nothing does.
+        argument: Description of the text after the colon; ``None`` if there is none.
     """
 
     factory: Callable[..., Retriever]
@@ -32,11 +32,11 @@ class Kind(NamedTuple):
 
 @dataclass(frozen=True)
 class NamedFactory:
-    """A kind with its argument and settings: equal if these are, and portable to another process.
+    """A kind with its argument and settings; comparable by these, and picklable.
 
     Attributes:
-        factory: The kind's.
-        arguments: The argument after the colon, or none.
+        factory: Factory of the kind.
+        arguments: The argument after the colon, if there is one.
         settings: Keywords and values.
     """
 
@@ -50,7 +50,7 @@ class NamedFactory:
 
 
 def named_factory(spec: str, kinds: Mapping[str, Kind]) -> Callable[..., Retriever] | None:
-    """What makes the retriever of a specification, if it starts with a known kind.
+    """Factory of the retriever of a specification that starts with a known kind.
 
     The form is ``kind:argument?setting=value&setting=value``; the argument goes with kinds that take one, and settings
     are the keyword-only parameters of the kind's factory. In the argument and in values, ``%`` and two hexadecimal
@@ -58,7 +58,7 @@ def named_factory(spec: str, kinds: Mapping[str, Kind]) -> Callable[..., Retriev
 
     Args:
         spec: The specification.
-        kinds: By name.
+        kinds: Registered kinds by name.
 
     Returns:
         A factory, or ``None`` if the specification starts with none of the kinds.
@@ -87,19 +87,19 @@ def _settings(listed: str, name: str, factory: Callable[..., Retriever]) -> tupl
         for parameter in inspect.signature(factory).parameters.values()
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY
     }
-    found: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
     for pair in listed.split("&") if listed else ():
         key, equals, value = pair.partition("=")
         if key not in known:
             raise TaskError(unknown_name(f"setting of the retriever {name!r}:", key, known))
         if not equals:
             raise TaskError(f"expected {key}=value as a setting of the retriever {name!r}; got {pair!r}")
-        found[key] = _value(unquote(value), known[key].default, f"{key} of the retriever {name!r}")
-    return tuple(sorted(found.items()))
+        settings[key] = _value(unquote(value), known[key].default, f"{key} of the retriever {name!r}")
+    return tuple(sorted(settings.items()))
 
 
 def _value(written: str, default: object, what: str) -> Any:
-    """A value of the type that the setting's default has; text where that is text or ``None``."""
+    """A value of the default's type; text if the default is text or ``None``."""
     if isinstance(default, bool):
         if written not in _TRUTH:
             raise TaskError(f"expected {what} as true or false; got {written!r}")

@@ -1,4 +1,4 @@
-"""How often each token stands in each document: what the lexical retrievers build on, counted once for all of them."""
+"""Counts of each token in each document, shared by the lexical retrievers."""
 
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,23 +26,23 @@ _BLOCK = 8_192  # documents in memory at once
 def term_counts(documents: Sequence[str], corpus: str) -> Mapping[str, NDArray[Any]]:
     """Counts of the V tokens in the D documents, document-major, and the table of the tokens.
 
-    Documents are read in blocks, in order, and only if the counts are not on disk yet.
+    Documents are read in blocks, in order, and only if their counts are not on disk yet.
 
     Args:
-        documents: Their texts, at least one.
+        documents: Texts of the documents, at least one.
         corpus: Digest of the documents.
 
     Returns:
-        ``starts`` int64 (D + 1,): document r has the cells ``starts[r]`` to ``starts[r + 1]``; of each cell ``terms``
-        int32, ascending in a document, and ``counts`` int32; and what :func:`vocabulary_arrays` makes of the tokens,
-        numbered in order of first appearance.
+        ``starts`` int64 (D + 1,): document r has the cells ``starts[r]`` to ``starts[r + 1]``; ``terms`` int32, the
+        token of each cell, ascending in a document; ``counts`` int32, its count; and the table of
+        :func:`vocabulary_arrays`, with tokens numbered in order of first appearance.
     """
     key = make_fingerprint("terms", _VERSION, {}, corpus)
     return index_arrays(key, partial(_count, documents), documents=len(documents), label="token counts")
 
 
 def count_matrix(terms: Mapping[str, NDArray[Any]]) -> sparse.csr_matrix:
-    """The counts as float64 (D, V), not to be changed but for ``data``: the rest lies where ``terms`` has it."""
+    """The counts as float64 (D, V). Only ``data`` may be changed: the rest shares memory with ``terms``."""
     shape = (len(terms["starts"]) - 1, len(terms["word_ids"]))
     return sparse.csr_matrix((terms["counts"].astype(np.float64), terms["terms"], terms["starts"]), shape=shape)
 
@@ -68,9 +68,9 @@ def _count(documents: Sequence[str], directory: Path) -> None:
         for block in _blocks(documents):
             flat, lengths = array("i"), []
             for document in block:
-                found = tokens(document)
-                flat.extend(map(ids.__getitem__, found))
-                lengths.append(len(found))
+                words = tokens(document)
+                flat.extend(map(ids.__getitem__, words))
+                lengths.append(len(words))
             rows = np.repeat(np.arange(len(lengths), dtype=np.int64), lengths)
             keys, count = np.unique(rows * len(ids) + np.frombuffer(flat, dtype=np.int32), return_counts=True)
             row, term = np.divmod(keys, max(len(ids), 1))

@@ -14,7 +14,7 @@ from ospo_env.errors import RetrieverError, TaskError
 __all__ = ["CHUNK", "forward", "known_tokens", "open_model"]
 
 CHUNK = 4096
-"""Inputs that are tokenised at once; sorted by length before, so that these are alike in length."""
+"""Inputs that are tokenised at once, after sorting by length, so that their lengths are alike."""
 
 _FEWEST = 4  # inputs in a batch: smaller matrices are multiplied by other code, with other last bits
 _MOST_TOKENS = {"cpu": 1024}  # in a batch: more of them leave the processor's cache
@@ -24,12 +24,12 @@ _NEEDED = {"input_ids", "attention_mask"}
 
 @lru_cache(maxsize=4)
 def open_model(kind: str, directory: Path, dtype: str, device: str | None) -> Any:
-    """A model that a process opens once; only local files are read, and no code that comes with a model is run.
+    """Open a model once in a process; only local files are read, and no code that comes with a model is run.
 
     Args:
         kind: ``"SentenceTransformer"`` or ``"CrossEncoder"``.
-        directory: Its files.
-        dtype: What to compute in, ``"float32"`` or ``"bfloat16"``.
+        directory: Directory of its files.
+        dtype: Type of number to compute in, ``"float32"`` or ``"bfloat16"``.
         device: ``"cpu"``, ``"cuda"``, ...; ``None`` takes an accelerator where there is one.
 
     Raises:
@@ -53,35 +53,35 @@ def open_model(kind: str, directory: Path, dtype: str, device: str | None) -> An
 def forward(model: Any, features: dict[str, Any], output: str, **arguments: Any) -> NDArray[np.float64]:
     """Run a model on tokenised inputs, in batches of equal length.
 
-    On a CPU, what it gives for an input is then the same alone and in any batch, to the last bit as far as the matrix
-    library treats all rows alike; elsewhere to about 1e-6.
+    On a CPU the output for an input is then the same alone and in any batch, to the last bit as far as the matrix
+    library treats all rows alike; elsewhere the outputs agree to about 1e-6.
 
     Args:
-        model: As :func:`open_model` gives it.
-        features: Of B inputs, as ``model.preprocess`` pads them.
-        output: Name of the wanted output.
-        arguments: Further ones of the model's call.
+        model: Model of :func:`open_model`.
+        features: Features of B inputs, padded by ``model.preprocess``.
+        output: Name of the output to return.
+        arguments: Further arguments of the model's call.
 
     Returns:
         float64 (B, ...), finite.
 
     Raises:
-        RetrieverError: The model gives something that is not finite.
+        RetrieverError: An output is not finite.
     """
     lengths = features["attention_mask"].sum(1).numpy()
     left = model.tokenizer.padding_side == "left"
     most = _MOST_TOKENS.get(model.device.type, _MOST_TOKENS_ELSEWHERE)
     on_device = {name: value.to(model.device) if hasattr(value, "to") else value for name, value in features.items()}
-    found = []
+    batches = []
     for length, rows in _batches(lengths, most):
         tokens = slice(-length, None) if left else slice(length)
         batch = {
             name: value[rows][:, tokens] if hasattr(value, "ndim") and value.ndim == 2 else value
             for name, value in on_device.items()
         }
-        found.append((rows, model(batch, **arguments)[output]))
-    outputs = np.empty((len(lengths), *found[0][1].shape[1:]))
-    for rows, of_batch in found:  # only now does an accelerator have to have finished
+        batches.append((rows, model(batch, **arguments)[output]))
+    outputs = np.empty((len(lengths), *batches[0][1].shape[1:]))
+    for rows, of_batch in batches:  # the first place where an accelerator has to have finished
         outputs[rows] = of_batch.float().cpu().numpy()
     if not np.isfinite(outputs).all():
         raise RetrieverError("the model gives numbers that are not finite")
@@ -89,12 +89,12 @@ def forward(model: Any, features: dict[str, Any], output: str, **arguments: Any)
 
 
 def known_tokens(model: Any, texts: list[str], input_ids: Any = None) -> NDArray[np.bool_]:
-    """Which of B texts hold a token besides special ones and the sign for unknown ones: bool (B,); no blank one does.
+    """Whether each of B texts holds a token that is neither special nor unknown: bool (B,); False for blank texts.
 
     Args:
-        model: As :func:`open_model` gives it.
+        model: Model of :func:`open_model`.
         texts: B texts.
-        input_ids: Their tokens and no others, (B, T), if they are known already.
+        input_ids: Token ids of the texts alone, (B, T), if they are known already.
     """
     if not texts:
         return np.empty(0, dtype=np.bool_)
@@ -105,7 +105,7 @@ def known_tokens(model: Any, texts: list[str], input_ids: Any = None) -> NDArray
 
 
 def _batches(lengths: NDArray[np.int64], most_tokens: int) -> Iterator[tuple[int, NDArray[np.intp]]]:
-    """Rows of equal length, longest first, at most so many tokens at once; rows repeat where there are too few."""
+    """Rows of equal length, longest first, in batches of bounded tokens; rows repeat where there are too few."""
     for length in np.unique(lengths)[::-1].tolist():
         rows = np.flatnonzero(lengths == length)
         most = max(_FEWEST, most_tokens // length)

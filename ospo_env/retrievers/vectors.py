@@ -1,4 +1,4 @@
-"""The nearest of many vectors: exact, or through an approximate FAISS index, and always ranked by exact products."""
+"""Nearest vectors, exact or by an approximate FAISS index, and always ranked by exact products."""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -20,20 +20,20 @@ INDEX_KINDS = ("flat", "hnsw", "ivf")
 
 _VERSION = 2  # 2: vectors of zeros are left out
 _FEWEST = 64  # candidates
-_LINKS = 32  # of a vector in the graph
+_LINKS = 32  # links of a vector in the graph
 _BUILD_DEPTH = 200
 _SEARCH_DEPTH = 256
-_SEARCHED = 8  # one cell of so many is searched
+_SEARCHED = 8  # one in 8 cells is searched
 
 
 class VectorIndex:
-    """Finds the vectors with the largest inner products.
+    """Search for the vectors with the largest inner products.
 
     Args:
-        stored: Holds the vectors under ``"vectors"``: float32 (D, d), whole numbers; and under ``"has_tokens"``, bool
-            (D,), which of them are ever returned.
+        stored: Arrays ``"vectors"``, float32 (D, d) of whole numbers, and ``"has_tokens"``, bool (D,): only vectors of
+            documents with tokens are returned.
         kind: One of :data:`INDEX_KINDS`.
-        length: Of each vector, at most, but for rounding.
+        length: Bound on the length of each vector, up to rounding.
         key: Digest of the vectors, under which an index of them is kept on disk.
     """
 
@@ -46,7 +46,7 @@ class VectorIndex:
     def best(self, query: NDArray[np.float32], k: int) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
         """The best k rows and their products with a query (d,) of whole numbers, by (-product, row).
 
-        ``flat`` finds them all. The other kinds may miss some, but give the right products of those that they find.
+        ``flat`` finds all of them. The other kinds may miss some; the products are exact in any case.
         """
         total, dimensions = self._vectors.shape
         if not len(self._indexed_rows):
@@ -59,7 +59,7 @@ class VectorIndex:
             candidates = np.sort(rows[self._stored["has_tokens"][rows]])
             exact = self._vectors[candidates].astype(np.float64) @ query.astype(np.float64)
             best = best_rows(exact, k)
-            # vectors that were left out score at most the last candidate, so that they cannot be among the best
+            # vectors that were left out score at most the last candidate, hence are not among the best
             complete = len(best) == k and exact[best[-1]] > products[-1] + slack
             if self._kind != "flat" or depth == total or complete:
                 return candidates[best].astype(np.int32), exact[best]
@@ -73,7 +73,7 @@ class VectorIndex:
         return {key: value for key, value in self.__dict__.items() if key not in ("_index", "_indexed_rows")}
 
     def _candidates(self, query: NDArray[np.float32], depth: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Approximate products of the nearest vectors, best first, and the rows of those that were found."""
+        """Approximate products of the nearest vectors, best first, and the rows of the vectors found."""
         import faiss  # needed only for the whole corpus
 
         if self._kind == "flat":

@@ -1,4 +1,4 @@
-"""The tokens of a corpus as a table that can lie on disk, and texts as counts of them."""
+"""The tokens of a corpus as a table that can be mapped from disk, and counts of them in texts."""
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
@@ -11,15 +11,15 @@ from ospo_env.text import tokens
 
 __all__ = ["Vocabulary", "vocabulary_arrays"]
 
-_REMEMBERED = 2**17  # tokens whose ids are kept in a dictionary, for speed
+_REMEMBERED = 2**17  # token ids that are kept in a dictionary, for speed
 
 
 def vocabulary_arrays(ids: Mapping[str, int]) -> dict[str, NDArray[Any]]:
     """The table of V tokens and their ids 0 .. V - 1, in the order of their UTF-8 bytes.
 
     Returns:
-        ``words`` uint8: the tokens' bytes, one after the other; ``word_starts`` int64 (V + 1,): where each begins, and
-        the end; ``word_ids`` int32 (V,).
+        ``words`` uint8: the bytes of all tokens; ``word_starts`` int64 (V + 1,): the start of each token, and the end;
+        ``word_ids`` int32 (V,).
     """
     ordered = sorted(ids)  # by code points, which is the order of the bytes
     encoded = [token.encode() for token in ordered]
@@ -32,10 +32,10 @@ def vocabulary_arrays(ids: Mapping[str, int]) -> dict[str, NDArray[Any]]:
 
 
 class Vocabulary:
-    """The tokens of a corpus, by bisection in the table of :func:`vocabulary_arrays`.
+    """Look-up of a corpus's tokens by bisection in the table of :func:`vocabulary_arrays`.
 
     Args:
-        arrays: They hold the table; mapped from disk they cost no memory.
+        arrays: Arrays of the table; mapped from disk, they take no memory.
     """
 
     def __init__(self, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -51,18 +51,18 @@ class Vocabulary:
     def tokens(self) -> list[str]:
         """The V tokens by id."""
         words = _Words(self._arrays)
-        found = [""] * len(self)
+        ordered = [""] * len(self)
         for place, number in enumerate(self._arrays["word_ids"].tolist()):
-            found[number] = words[place].decode()
-        return found
+            ordered[number] = words[place].decode()
+        return ordered
 
     def known(self, texts: Sequence[str]) -> list[list[int]]:
-        """Ids of the known tokens of each text, as often as they stand."""
+        """Known token ids of each text, repeats included."""
         look_up = self._ids.__getitem__
         return [[number for number in map(look_up, tokens(text)) if number >= 0] for text in texts]
 
     def counts(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """How often the known tokens stand in each text.
+        """Counts of the known tokens in each text.
 
         Args:
             texts: B texts.
@@ -80,7 +80,7 @@ class Vocabulary:
 
 
 class _Ids(dict[str, int]):
-    """Token to id, -1 where unknown: looked up in the table when first asked for."""
+    """Ids of tokens, -1 for unknown ones; a token is looked up in the table once."""
 
     def __init__(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         self._words = _Words(arrays)
@@ -91,13 +91,13 @@ class _Ids(dict[str, int]):
             self.clear()
         wanted = token.encode()
         place = bisect_left(self._words, wanted)
-        found = place < len(self._words) and self._words[place] == wanted
-        self[token] = number = self._numbers[place] if found else -1
+        is_known = place < len(self._words) and self._words[place] == wanted
+        self[token] = number = self._numbers[place] if is_known else -1
         return number
 
 
 class _Words:
-    """The tokens' bytes, ascending; through memory views, since reading one number from an array costs more."""
+    """The tokens' bytes, ascending; memory views, since reading one number from an array is slower."""
 
     def __init__(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         self._bytes, self._starts = arrays["words"].data, arrays["word_starts"].data
