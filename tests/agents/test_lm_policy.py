@@ -6,6 +6,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from ospo_agents import AgentError
+from ospo_agents.policies.digests import DIGEST_FILE
 from ospo_agents.policies.language_model import LanguageModelPolicy, find_policy, load_policy, save_policy
 from ospo_agents.policies.prompt_format import INSTRUCTION, PromptFormat
 from ospo_agents.policies.tiny import tiny_model, tiny_tokenizer
@@ -65,7 +66,7 @@ def test_sampling_is_seeded_and_leaves_the_generator_alone(trained):
 
 
 def test_a_directory_without_a_model(tmp_path):
-    with pytest.raises(AgentError, match=r"holds no config\.json.*scripts/train\.py"):
+    with pytest.raises(AgentError, match=r"holds no config\.json.*ospo_agents\.training\.train, or the command"):
         find_policy(tmp_path)
     with pytest.raises(AgentError, match="does not exist"):
         find_policy(tmp_path / "nothing")
@@ -84,7 +85,11 @@ def test_a_directory_with_a_broken_file(trained, tmp_path, name, content):
     _, tokenizer, model, _ = trained
     save_policy(tmp_path / "policy", model, tokenizer, PromptFormat())
     (tmp_path / "policy" / name).write_bytes(content)
-    with pytest.raises(AgentError, match="cannot be opened as a policy") as raised:
+    (tmp_path / "policy" / DIGEST_FILE).unlink()  # which would tell before anything is read
+    with (
+        pytest.warns(UserWarning, match="before policies carried digests"),
+        pytest.raises(AgentError, match="cannot be opened as a policy") as raised,
+    ):
         load_policy(tmp_path / "policy")
     assert "\n" not in str(raised.value)
 

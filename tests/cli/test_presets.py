@@ -28,7 +28,8 @@ def chat_policy(tmp_path_factory):
     path = tmp_path_factory.mktemp("models") / "chat"
     tokenizer = chat_tokenizer()
     save_policy(path, chat_model(tokenizer), tokenizer, PromptFormat())
-    (path / "prompt_format.json").unlink()
+    for name in ("prompt_format.json", "digests.json"):
+        (path / name).unlink()
     return path
 
 

@@ -90,7 +90,8 @@ FLOORS = {
         "__init__",
     ],
     "ospo_agents.policies": [
-        "generation loading prompt_format request_deadline tiny",
+        "digests generation prompt_format request_deadline tiny",
+        "loading",
         "endpoint language_model",
         "__init__",
     ],

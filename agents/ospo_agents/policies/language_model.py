@@ -16,13 +16,14 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ospo_agents.errors import AgentError
+from ospo_agents.files import sync_directory, sync_entry
+from ospo_agents.policies.digests import FORMAT_FILE, write_digests
 from ospo_agents.policies.generation import evaluating, generate, generation_settings
 from ospo_agents.policies.loading import UNREADABLE, is_hub_id, lora_config, open_weights
 from ospo_agents.policies.prompt_format import INSTRUCTION, PromptFormat
 
 __all__ = ["LanguageModelPolicy", "find_policy", "load_policy", "lora_config", "save_policy"]
 
-_FORMAT_FILE = "prompt_format.json"
 _MAX_NEW_TOKENS = 256
 
 
@@ -47,7 +48,8 @@ def find_policy(path_or_id: str | Path) -> Path | str:
     else:
         what = "it does not exist"
     raise AgentError(
-        f"expected a trained policy at {path}, but {what}; train one with ospo_agents.training or ospo train"
+        f"expected a trained policy at {path}, but {what}; "
+        "train one (ospo_agents.training.train, or the command `ospo train`)"
     )
 
 
@@ -59,7 +61,8 @@ def load_policy(
     The model is on the CPU, unless it is quantised: trainers move it, and others may with ``model.to``. Code that comes
     with a model is never run. A model that this project did not write is told
     :data:`ospo_agents.policies.prompt_format.INSTRUCTION`, in the user's message where its chat template has no system
-    role. An adapter is opened on its base model, as a ``peft.PeftModel`` that can be trained on.
+    role. An adapter is opened on its base model, as a ``peft.PeftModel`` that can be trained on. Files of a policy that
+    this project wrote are compared with their digests (:func:`ospo_agents.policies.digests.check_digests`).
 
     Args:
         path_or_id: Where the policy is, see :func:`find_policy`.
@@ -69,15 +72,15 @@ def load_policy(
         load_4bit: Whether to quantise linear layers to 4 bits, to train an adapter on.
 
     Raises:
-        AgentError: No model is there, it cannot be fetched or read, it has no chat template, or 4 bits are asked for
-            without a GPU or without bitsandbytes.
+        AgentError: No model is there, it cannot be fetched or read, a file is missing or is not as it was written, it
+            has no chat template, or 4 bits are asked for without a GPU or without bitsandbytes.
     """
     source = find_policy(path_or_id)
     try:
         model, tokenizer = open_weights(source, bf16=bf16, load_4bit=load_4bit)
         prompt_format = PromptFormat(INSTRUCTION, answer_tags=True)
-        if isinstance(source, Path) and (source / _FORMAT_FILE).is_file():
-            prompt_format = PromptFormat.from_json(json.loads((source / _FORMAT_FILE).read_text()))
+        if isinstance(source, Path) and (source / FORMAT_FILE).is_file():
+            prompt_format = PromptFormat.from_json(json.loads((source / FORMAT_FILE).read_text()))
         elif tokenizer.chat_template is not None and not _has_system_role(tokenizer):
             prompt_format = dataclasses.replace(prompt_format, system_role=False)
     except AgentError:
@@ -138,9 +141,12 @@ def save_policy(
             else:
                 model.save_pretrained(partial, state_dict=state_dict)
             tokenizer.save_pretrained(partial)
-            (partial / _FORMAT_FILE).write_text(json.dumps(dataclasses.asdict(prompt_format), indent=2) + "\n")
+            (partial / FORMAT_FILE).write_text(json.dumps(dataclasses.asdict(prompt_format), indent=2) + "\n")
+            write_digests(partial)
+            sync_directory(partial)
             shutil.rmtree(path, ignore_errors=True)
             partial.rename(path)
+            sync_entry(path)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     if _several_processes():

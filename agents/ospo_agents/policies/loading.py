@@ -19,6 +19,7 @@ from transformers import (
 from transformers.utils.peft_utils import find_adapter_config_file
 
 from ospo_agents.errors import AgentError
+from ospo_agents.policies.digests import check_digests
 
 __all__ = ["UNREADABLE", "is_hub_id", "lora_config", "open_weights"]
 
@@ -44,7 +45,7 @@ def is_hub_id(name: str | Path) -> bool:
 def open_weights(source: Path | str, *, bf16: bool, load_4bit: bool) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Model and tokenizer of a directory or hub id; an adapter is opened trainable on its base model.
 
-    Code that comes with weights is never run.
+    Code that comes with weights is never run. Files of policies that this project wrote are checked first.
 
     Args:
         source: A directory, or a hub id.
@@ -52,17 +53,22 @@ def open_weights(source: Path | str, *, bf16: bool, load_4bit: bool) -> tuple[Pr
         load_4bit: Whether linear layers are quantised to 4 bits (NF4), as in QLoRA.
 
     Raises:
-        AgentError: 4 bits are asked for without a GPU or bitsandbytes, or an adapter's base model is nowhere.
+        AgentError: 4 bits are asked for without a GPU or bitsandbytes, an adapter's base model is nowhere, or a file is
+            not as it was written.
         Exception: One of :data:`UNREADABLE`, as it comes.
     """
     settings: dict[str, Any] = {"dtype": torch.bfloat16 if bf16 else torch.float32, "trust_remote_code": False}
     if load_4bit:
         settings |= _four_bits(settings["dtype"])
+    if isinstance(source, Path):
+        check_digests(source)
     tokenizer_source = source
     if find_adapter_config_file(str(source)) is None:
         model = AutoModelForCausalLM.from_pretrained(source, **settings)
     else:
         base = _base_of(source)
+        if isinstance(base, Path):
+            check_digests(base)
         model = PeftModel.from_pretrained(
             AutoModelForCausalLM.from_pretrained(base, **settings), str(source), is_trainable=True
         )
