@@ -1,4 +1,4 @@
-"""The environment: read a prompt, write a rewrite, earn the ranking's metric. One step an episode."""
+"""The environment of one step an episode: a prompt is read, a rewrite is written, a ranking is rewarded."""
 
 import reprlib
 from collections.abc import Mapping, Sequence
@@ -27,17 +27,17 @@ _RENDERED_DOCUMENTS = 10
 
 
 def check_action(action: Any, where: str = "") -> str:
-    """The action, if it is a text.
+    """Check that an action is a text.
 
     Args:
-        action: What came.
-        where: Said after "action", for example ``" of environment 3"``.
+        action: The action.
+        where: Words after "action" in the message, for example ``" of environment 3"``.
 
     Returns:
         The action unchanged.
 
     Raises:
-        TypeError: It is no string.
+        TypeError: It is not a string.
     """
     if not isinstance(action, str):
         what = f"{type(action).__name__} {one_line(reprlib.repr(action))}"
@@ -74,8 +74,8 @@ class RewriteEnv(gym.Env[str, str]):
         metric: The reward, for example ``"nDCG@10"`` or ``"RR"``.
         max_words: Cap on the words of a rewrite; those beyond it are not scored. The raw query at the start of a
             rewrite is never cut.
-        candidates: What is ranked: ``"pool"``, the query's candidate pool, or ``"corpus"``, all documents, of which the
-            best 1,000 count.
+        candidates: Documents to rank: ``"pool"``, the query's candidate pool, or ``"corpus"``, all documents, of which
+            the best 1,000 count.
         render_mode: ``"ansi"`` lets :meth:`render` return the episode as text.
 
     Raises:
@@ -161,7 +161,7 @@ class RewriteEnv(gym.Env[str, str]):
         return self.conclude(action, outcome)
 
     def conclude(self, action: str, outcome: Outcome) -> tuple[str, float, bool, bool, dict[str, Any]]:
-        """End the episode with an outcome that is known: the rest of :meth:`step`, for a caller that ranks a batch.
+        """End the episode with a known outcome: the rest of :meth:`step`, for callers that rank a batch.
 
         Args:
             action: The rewrite.
@@ -181,7 +181,7 @@ class RewriteEnv(gym.Env[str, str]):
     def coalition_values(
         self, text: str, spans: Sequence[tuple[int, int]], coalitions: NDArray[np.bool_]
     ) -> NDArray[np.float64]:
-        """The worth of coalitions of a rewrite's segments, for the current prompt; the episode goes on unchanged.
+        """The worth of coalitions of a rewrite's segments, for the current prompt; the episode stays as it is.
 
         Args:
             text: The rewrite.
@@ -227,7 +227,7 @@ class RewriteEnv(gym.Env[str, str]):
             raise ResetNeeded("the episode ended with its one step; call reset() before the next step()")
 
     def pinned_row(self, options: Mapping[str, Any] | None) -> int | None:
-        """The row of the query that the options of ``reset`` name, or ``None`` where they leave it to chance.
+        """Row of the query that the options of ``reset`` name; ``None`` if they name none.
 
         Raises:
             TaskError: An unknown option, or a query id that is not of this split.

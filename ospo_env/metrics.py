@@ -6,8 +6,8 @@ the best order of **all** judged documents of the query, in its pool or not. RR,
 gain (gain >= 1) as relevant, R and AP out of all judged ones. Documents of score -inf are not ranked; equal scores
 rank in the order of the columns, which in a candidate pool are ascending document rows.
 
-Every sum runs over ranks in order, one row independent of the others, so that a value does not depend on the batch
-it was computed in, and the best order has nDCG exactly 1.
+Every sum runs over ranks in order, and rows are independent of each other, so a value does not depend on its batch,
+and the best order has nDCG exactly 1.
 """
 
 import re
@@ -29,7 +29,7 @@ FULL_GAIN = 1.0
 
 Array: TypeAlias = NDArray[np.float64]
 Scores: TypeAlias = NDArray[np.float32] | NDArray[np.float64]
-"""Scores of documents: whole numbers need no more than float32."""
+"""Scores of documents: float32 is enough for whole numbers."""
 
 _BYTE = 255
 _COMPARED = 2**18  # pairs of documents compared at once; it changes no value
@@ -38,11 +38,11 @@ _FORMS = ("nDCG@k", "RR", "RR@k", "R@k", "AP")
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric by name; called, it is computed. ``str(metric)`` is the printed name.
+    """A metric, callable on a batch of rankings. ``str(metric)`` is the printed name.
 
     Attributes:
         measure: Key of the table of measures.
-        cutoff: Ranks that count, at least 1, or ``None`` for all.
+        cutoff: Number of ranks that count, at least 1, or ``None`` for all.
     """
 
     measure: str
@@ -58,11 +58,11 @@ class Metric:
 
         Args:
             scores: float32 or float64 (B, P).
-            columns: Where the documents that have a gain stand, (B, R), padded with any column; (1, R) where all
+            columns: Columns of the documents that have a gain, (B, R), padded with any column; (1, R) where all
                 rankings are of one pool.
-            gains: Their gains, >= 0, like the columns, padded with 0.
+            gains: Gains of these documents, at least 0, shaped like the columns, padded with 0.
             judged: Gains of all judged documents of the query in descending order, (B, J) or (1, J), padded with 0.
-            floor: Documents that score no more are not ranked.
+            floor: Score up to which documents are not ranked.
 
         Returns:
             float64 (B,), in [0, 1]; 0 where nothing is ranked.
@@ -71,10 +71,10 @@ class Metric:
         return self.of_ranked(ranked_gains(scores, columns, gains, depth, floor), judged)
 
     def of_ranked(self, ranked: Array, judged: Array) -> Array:
-        """The metric of rankings whose gains are known: several metrics need them only once.
+        """The metric of rankings whose gains are known, so that several metrics share them.
 
         Args:
-            ranked: As :func:`ranked_gains` returns it, as deep as the cut-off or the pool.
+            ranked: Result of :func:`ranked_gains`, as deep as the cut-off or the pool.
             judged: As when called.
 
         Returns:
@@ -84,7 +84,7 @@ class Metric:
 
 
 def parse_metric(name: str) -> Metric:
-    """The metric of a name.
+    """Parse a metric's name.
 
     Raises:
         TaskError: It is no string, there is no such metric, or its cut-off is missing, not allowed or not a positive
@@ -106,20 +106,19 @@ def parse_metric(name: str) -> Metric:
 def ranked_gains(scores: Scores, columns: NDArray[np.int64], gains: Array, depth: int, floor: float = -np.inf) -> Array:
     """Gains of the documents at ranks 1 to ``depth``, ranked by (-score, column).
 
-    Nothing is sorted: only documents that have a gain need a rank, one more than the number of those ahead of them.
-    On one pool that is counted a document at a time for all rankings: fastest where the scores of a document lie
-    next to each other (column-major).
+    Nothing is sorted: only documents that have a gain need a rank, one more than the number of documents ahead. On one
+    pool these are counted one document at a time for all rankings, which is fastest on column-major scores.
 
     Args:
         scores: float32 or float64 (B, P).
-        columns: Where the documents that have a gain stand, (B, R), padded with any column; (1, R) where all rankings
+        columns: Columns of the documents that have a gain, (B, R), padded with any column; (1, R) where all rankings
             are of one pool.
-        gains: Their gains, like the columns, padded with 0.
-        depth: Ranks wanted, in 1 .. P.
-        floor: Documents that score no more are not ranked.
+        gains: Gains of these documents, shaped like the columns, padded with 0.
+        depth: Number of ranks, in 1 .. P.
+        floor: Score up to which documents are not ranked.
 
     Returns:
-        float64 (B, depth); 0 where a document without gain or none stands at that rank.
+        float64 (B, depth); 0 for a rank with a document without gain, or with none.
 
     >>> ranked_gains(np.array([[5.0, 7.0, 7.0, -np.inf]]), np.array([[2, 3]]), np.array([[0.1, 1.0]]), 3)
     array([[0. , 0.1, 0. ]])
@@ -144,7 +143,7 @@ def ranked_gains(scores: Scores, columns: NDArray[np.int64], gains: Array, depth
 
 
 def _ahead(scores: Scores, columns: NDArray[np.int64]) -> NDArray[np.intp]:
-    """How many documents rank ahead of those in the columns (B, R): (B, R)."""
+    """Number of documents that rank ahead of those in the columns (B, R): (B, R)."""
     ahead = np.empty(columns.shape, dtype=np.intp)
     position = np.arange(scores.shape[1])
     block = max(1, _COMPARED // max(1, columns.shape[1] * scores.shape[1]))
@@ -157,7 +156,7 @@ def _ahead(scores: Scores, columns: NDArray[np.int64]) -> NDArray[np.intp]:
 
 
 def _ahead_in_one_pool(scores: Scores, columns: NDArray[np.int64]) -> Iterator[tuple[Scores, NDArray[np.intp]]]:
-    """For each of the columns (R,) its scores (B,), and how many documents rank ahead of it (B,)."""
+    """Scores (B,) of each column (R,), and the number of documents that rank ahead of it (B,)."""
     by_document = scores.T if scores.strides[0] == scores.itemsize else np.ascontiguousarray(scores.T)
     marks = np.empty(by_document.shape, dtype=np.bool_)
     for column in columns.tolist():
@@ -168,7 +167,7 @@ def _ahead_in_one_pool(scores: Scores, columns: NDArray[np.int64]) -> Iterator[t
 
 
 def _count(marks: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """How many marks each column of (P, B) holds: (B,). Up to 255 rows are added in a byte, which is fastest."""
+    """Number of marks in each column of (P, B): (B,). Up to 255 rows are added in a byte, which is fastest."""
     counts: NDArray[np.intp] = np.add.reduce(marks[:_BYTE].view(np.uint8), axis=0, dtype=np.uint8).astype(np.intp)
     for first in range(_BYTE, len(marks), _BYTE):
         counts += np.add.reduce(marks[first : first + _BYTE].view(np.uint8), axis=0, dtype=np.uint8)

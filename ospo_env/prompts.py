@@ -1,4 +1,4 @@
-"""Queries of a data set as prompts, and what else a task reads from the data set."""
+"""Queries of a data set as prompts, with the other tables that a task reads."""
 
 import difflib
 from collections.abc import Iterator, Sequence
@@ -19,13 +19,13 @@ _TOKENIZER_DOCUMENTS = 20_000
 
 @dataclass(frozen=True)
 class Query:
-    """A query as the data set has it.
+    """A query of a data set.
 
     Attributes:
-        query_id: Its id, which is also the prompt's.
+        query_id: Id of the query and of its prompt.
         split: ``train``, ``validation`` or ``test``.
-        query: What the shopper typed.
-        history: Earlier purchases, oldest first, or none.
+        query: Text that the shopper typed.
+        history: Earlier purchases, oldest first; may be empty.
         intent: The latent intent in catalogue phrases; known for synthetic data only.
     """
 
@@ -39,7 +39,7 @@ class Query:
 class Prompts:
     """The prompts of a data set, each named by the id of its query.
 
-    A prompt's text is the query; where there is a history, ``query | purchase; purchase; ...``, oldest first.
+    A prompt's text is the query, or with a history ``query | purchase; purchase; ...``, oldest first.
 
     Attributes:
         data: The data set.
@@ -78,8 +78,8 @@ class Prompts:
     def texts(self) -> Iterator[str]:
         """Texts for a tokenizer: training prompts, demonstrations, then the first 20,000 documents.
 
-        Documents are stored in random order, so that those are a fair sample; nothing of validation or test queries
-        is among the texts.
+        Documents are stored in random order, so these are a fair sample. Nothing of validation or test queries is among
+        the texts.
         """
         yield from self.prompts("train")[1]
         yield from self.data.demonstrations["text"]

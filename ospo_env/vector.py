@@ -1,4 +1,4 @@
-"""The native vector environment: N episodes at once, one call of the retriever a step."""
+"""The native vector environment: N episodes at once, with one retriever call a step."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -26,16 +26,16 @@ class RewriteVectorEnv(VectorEnv[_Texts, Sequence[str], _Array]):
 
     Every step ends every episode, and each environment starts its next one in the same step (``SAME_STEP``): the
     observations are the *next* prompts, ``infos["final_obs"]`` holds the prompts that the actions answered and
-    ``infos["final_info"]`` what ``RewriteEnv.step`` would have said of them; the other keys are those of
-    ``RewriteEnv.reset``. All are laid out as Gymnasium's ``SyncVectorEnv`` lays them out, a boolean mask ``_key``
-    beside each ``key``.
+    ``infos["final_info"]`` the ``info`` of ``RewriteEnv.step`` for them; the other keys are those of
+    ``RewriteEnv.reset``. Their layout is that of Gymnasium's ``SyncVectorEnv``: a boolean mask ``_key`` beside each
+    ``key``.
 
     Attributes:
         task: The one task behind all N environments.
 
     Args:
         num_envs: N, at least 1.
-        arguments: Those of :class:`~ospo_env.env.RewriteEnv`.
+        arguments: Arguments of :class:`~ospo_env.env.RewriteEnv`.
 
     Raises:
         TaskError: As ``RewriteEnv``, or ``num_envs`` is not a whole number of at least 1.
@@ -100,7 +100,7 @@ class RewriteVectorEnv(VectorEnv[_Texts, Sequence[str], _Array]):
 
         Raises:
             TypeError: The actions are not a sequence of strings.
-            TaskError: They are not N.
+            TaskError: Their number is not N.
             ResetNeeded: ``reset`` was not called yet.
             RetrieverError: The retriever failed.
         """
@@ -132,10 +132,10 @@ class RewriteVectorEnv(VectorEnv[_Texts, Sequence[str], _Array]):
         return tuple(env.np_random_seed for env in self._envs)
 
     def _laid_out(self, infos: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
-        """The infos of some environments, all with the same keys, as one array a key (``_add_info`` takes a call each).
+        """Infos of some environments, all with the same keys, as one array a key; ``_add_info`` would take a call each.
 
         Args:
-            infos: By index of the environment.
+            infos: Infos by index of the environment.
         """
         indices = list(infos)
         laid: dict[str, Any] = {}
@@ -174,7 +174,7 @@ class RewriteVectorEnv(VectorEnv[_Texts, Sequence[str], _Array]):
         return [None if one is None else int(one) for one in listed]
 
     def _options(self, options: Mapping[str, Any] | None) -> tuple[NDArray[np.bool_], list[dict[str, Any]]]:
-        """Which environments to reset, and the options of each; all checked."""
+        """The environments to reset, and the options of each, all checked."""
         rest = dict(options or {})
         for name in rest:
             if name not in _OPTIONS:
@@ -208,7 +208,7 @@ class RewriteVectorEnv(VectorEnv[_Texts, Sequence[str], _Array]):
 
 
 def _listed(given: Any) -> list[Any] | None:
-    """The elements of a list, tuple or one-dimensional array; ``None`` for anything else, a string above all."""
+    """The elements of a list, tuple or one-dimensional array; ``None`` for anything else, such as a string."""
     if isinstance(given, np.ndarray):
         return list(given) if given.ndim == 1 else None
     return list(given) if isinstance(given, Sequence) and not isinstance(given, str | bytes) else None

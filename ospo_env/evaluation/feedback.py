@@ -1,4 +1,4 @@
-"""Pseudo-relevance feedback: the raw query, expanded with words of the documents that it finds, without judgements."""
+"""Pseudo-relevance feedback: the raw query, expanded with words of the documents that it ranks; no judgements."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -25,18 +25,18 @@ def feedback_policy(
     The raw query ranks the whole corpus. With P(d|q) in proportion to the scores of the best documents (equal weights
     where a score is not positive) and P(w|d) the share of a word in a document, the relevance model is
     P(w|R) = sum over d of P(d|q) P(w|d) (Lavrenko and Croft 2001). Words are taken in the order of
-    P(w|R) log(P(w|R) / P(w|C)), their part of the divergence from the corpus C, so that words common everywhere stay
-    out (Carpineto et al. 2001), ties in alphabetic order, and only those that are more frequent than in the corpus.
+    P(w|R) log(P(w|R) / P(w|C)), their part of the divergence from the corpus C, which leaves out words that are common
+    everywhere (Carpineto et al. 2001), ties in alphabetic order; words that are no more frequent than in the corpus
+    are not taken.
 
-    The interpolation with the query (Abdul-Jaleel et al. 2004) gives it a share of the words, since a text has no
-    weights but repetition: the query stands in front, as often as comes nearest to its share of the cap and at least
-    once; then each other word once, up to the cap. A query that finds nothing, or that fills the cap, stays as it is,
-    however long.
+    The interpolation with the query (Abdul-Jaleel et al. 2004) gives it a share of the words, since repetition is the
+    only weight in a text: the query stands in front, as often as comes nearest to its share of the cap and at least
+    once; then each other word once, up to the cap. A query that matches nothing, or that fills the cap, stays as it is.
 
     Args:
-        task: Its retriever ranks, its documents are read; neither pools nor judgements are looked at.
-        documents: Feedback documents, at least 1.
-        terms: The most words that are added, at least 1; none means up to the cap.
+        task: Task whose retriever ranks and whose documents are read; pools and judgements are not read.
+        documents: Number of feedback documents, at least 1.
+        terms: Most words to add, at least 1; None for as many as the cap allows.
         interpolation: Share of the query, at least 0 and below 1.
 
     Returns:
@@ -98,7 +98,7 @@ def _relevance_model(
 def _divergent(
     terms: NDArray[np.int64], model: NDArray[np.float64], corpus: NDArray[np.float64], words: Sequence[str]
 ) -> list[int]:
-    """Those of U terms that a model (U,) makes more frequent than the corpus (V,), by their part of the divergence."""
+    """The terms of U that a model (U,) makes more frequent than the corpus (V,), by their part of the divergence."""
     parts = model * np.log(model / corpus[terms])
     gain = {term: part for term, part in zip(terms.tolist(), parts.tolist(), strict=True) if part > 0.0}
     return sorted(gain, key=lambda term: (-gain[term], words[term]))

@@ -1,4 +1,4 @@
-"""Values with 95 % intervals: Student's for means over a few seeds, the bootstrap's for all else. Pure functions."""
+"""Values with 95 % intervals: Student's t for means over a few seeds, else the bootstrap. Pure functions."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ _RESAMPLES = 10_000
 
 
 class Interval(NamedTuple):
-    """A value and its 95 % interval, whose bounds are nan where nothing is known about the spread."""
+    """A value and its 95 % interval; the bounds are nan where the spread is unknown."""
 
     value: float
     low: float
@@ -22,11 +22,11 @@ class Interval(NamedTuple):
 
     @classmethod
     def of_json(cls, values: Sequence[float | None]) -> Self:
-        """What :meth:`as_json` gave."""
+        """Inverse of :meth:`as_json`."""
         return cls(*(math.nan if value is None else value for value in values))
 
     def as_json(self) -> list[float | None]:
-        """Value and bounds, ``None`` for nan, which JSON has no number for.
+        """Value and bounds, with ``None`` for nan, which JSON lacks.
 
         >>> Interval(0.25, float("nan"), float("nan")).as_json()
         [0.25, None, None]
@@ -34,7 +34,7 @@ class Interval(NamedTuple):
         return [None if math.isnan(value) else value for value in self]
 
     def bounds(self, form: str = ".3f") -> str:
-        """The interval alone.
+        """The interval without its value.
 
         >>> Interval(0.25, -0.2, 0.7).bounds("+.2f"), Interval(0.25, float("nan"), float("nan")).bounds()
         ('[-0.20, +0.70]', '[unknown]')
@@ -53,12 +53,12 @@ class Interval(NamedTuple):
 def interval(statistic: Callable[[NDArray[np.int64]], float], size: int, resamples: int = _RESAMPLES) -> Interval:
     """A statistic of seeds or queries with the percentile bootstrap's interval.
 
-    Quantiles are values that occurred, so that infinity among the resamples needs no arithmetic.
+    Quantiles are values that occurred, so infinity among the resamples needs no arithmetic.
 
     Args:
-        statistic: Takes rows, int64 (S,), with repetitions.
+        statistic: Function of rows, int64 (S,), with repetitions.
         size: Number of rows S, at least 1.
-        resamples: How many times rows are drawn again, with a seed of its own.
+        resamples: Number of resamples, drawn with a fixed seed.
     """
     generator = np.random.default_rng(0)
     values = np.sort([statistic(generator.integers(size, size=size)) for _ in range(resamples)])
@@ -70,8 +70,8 @@ def mean_interval(values: Sequence[float] | NDArray[np.float64], resamples: int 
     """Mean over many values, such as queries, with the bootstrap's interval.
 
     Args:
-        values: One a query, at least one; of a single one nothing is known about the spread, and the bounds are nan.
-        resamples: How many times they are drawn again.
+        values: One value a query, at least one; the bounds of a single one are nan.
+        resamples: Number of resamples.
 
     >>> mean_interval([1.0, 1.0])
     Interval(value=1.0, low=1.0, high=1.0)
@@ -83,10 +83,10 @@ def mean_interval(values: Sequence[float] | NDArray[np.float64], resamples: int 
 
 
 def seed_interval(values: Sequence[float] | NDArray[np.float64]) -> Interval:
-    """Mean over seeds with Student's t interval: the bootstrap's would be too narrow for a few.
+    """Mean over seeds with Student's t interval; the bootstrap would be too narrow for a few seeds.
 
     Args:
-        values: One a seed; of a single one nothing is known about the spread, and the bounds are nan.
+        values: One value a seed; the bounds of a single one are nan.
 
     >>> seed_interval([1.0, 2.0, 3.0])  # 2 plus or minus 4.303 / sqrt(3)  # doctest: +ELLIPSIS
     Interval(value=2.0, low=-0.484..., high=4.484...)

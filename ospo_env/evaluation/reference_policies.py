@@ -1,4 +1,4 @@
-"""Reference policies that look behind the door: the raw query, feedback, a strong reference, and noise."""
+"""Reference policies, which read the task itself: the raw query, feedback, a strong reference, and noise."""
 
 import hashlib
 from collections import Counter
@@ -18,15 +18,15 @@ from ospo_env.text import cap_words, tokens
 __all__ = ["REFERENCE_POLICIES", "ReferencePolicy", "make_reference_policy"]
 
 ReferencePolicy: TypeAlias = Callable[[Sequence[str], Sequence[str]], list[str]]
-"""Prompt ids and prompts in, one text for each out."""
+"""Function of prompt ids and prompts that returns one text for each."""
 
 
 def make_reference_policy(name: str, task: RetrievalTask, seed: int = 0) -> ReferencePolicy:
-    """A policy that no learner could be, to compare learners with.
+    """A policy to compare learners with; it reads the task itself, as no learner may.
 
     Args:
-        name: ``"query"``, ``"prf"``, ``"oracle"`` or ``"random"``; see the functions of those names.
-        task: The task to look into.
+        name: ``"query"``, ``"prf"``, ``"oracle"`` or ``"random"``, explained at the functions of those names.
+        task: The task to read.
         seed: Seed of ``"random"``; the others need none.
 
     Returns:
@@ -50,12 +50,12 @@ def query_policy(task: RetrievalTask, seed: int = 0) -> ReferencePolicy:
 
 
 def prf_policy(task: RetrievalTask, seed: int = 0) -> ReferencePolicy:
-    """The raw query with words of the documents that it finds: :func:`feedback_policy` with its usual settings."""
+    """The raw query with words of the documents that it ranks: :func:`feedback_policy` at its defaults."""
     return feedback_policy(task)
 
 
 def random_policy(task: RetrievalTask, seed: int = 0) -> ReferencePolicy:
-    """The leading words of a random document, up to the cap; decided by ``seed`` and the prompt's id alone."""
+    """The leading words of a random document, up to the cap; a function of ``seed`` and the prompt's id alone."""
     documents = task.data.documents["text"]
 
     def policy(prompt_ids: Sequence[str], prompts: Sequence[str]) -> list[str]:
@@ -66,11 +66,11 @@ def random_policy(task: RetrievalTask, seed: int = 0) -> ReferencePolicy:
 
 
 def oracle_policy(task: RetrievalTask, seed: int = 0) -> ReferencePolicy:
-    """A rewrite made from the answers; a strong reference, **not** an upper bound.
+    """A rewrite made from the judged documents; a strong reference, **not** an upper bound.
 
-    For each query it tries the phrases of the latent intent, where the data know it, the title and the leading words
-    of each document of full gain, and the words that the documents of full gain share and the rest of the pool lacks.
-    It keeps the text of the highest reward, the first among equals. No search goes over combinations of words, so a
+    For each query it tries the phrases of the latent intent, where the data hold it, the title and the leading words of
+    each document of full gain, and the words that the documents of full gain share and the rest of the pool lacks. It
+    keeps the text of the highest reward, the first among equals. It does not search combinations of words, so a
     learner may beat it.
     """
 
@@ -102,7 +102,7 @@ def _generator(seed: int, prompt_id: str) -> np.random.Generator:
 
 
 def _candidates(task: RetrievalTask, prompt_ids: Sequence[str]) -> dict[str, list[str]]:
-    """For each prompt the distinct texts that the oracle tries, at least one, each within the word cap."""
+    """Distinct texts that the oracle tries for each prompt, at least one, each within the word cap."""
     intents = {prompt_id: task.query(prompt_id).intent for prompt_id in prompt_ids}
     asked = pl.col("query_id").is_in(list(intents))
     qrels = task.data.qrels.filter(asked & (pl.col("gain") >= FULL_GAIN))

@@ -24,12 +24,12 @@ def summarise(values: Values, raw: Mapping[str, Metrics]) -> dict[str, dict[str,
     """Means with 95 % intervals over queries, and paired gains over the raw query.
 
     Args:
-        values: Of all policies.
-        raw: Of the raw query, by retriever and metric.
+        values: Values of all policies.
+        raw: Values of the raw query, by retriever and metric.
 
     Returns:
         By policy, ``metrics`` (the means), ``intervals`` and ``gains``, each by retriever and metric. An interval is
-        ``[value, low, high]``; bounds are ``None`` where there is a single query, as JSON has no nan.
+        ``[value, low, high]``; bounds are ``None`` for a single query, since JSON has no nan.
     """
     return {
         policy: {

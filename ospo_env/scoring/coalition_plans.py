@@ -1,4 +1,4 @@
-"""One text's coalitions as work for a retriever: which texts it has to score, and what adds up from those scores."""
+"""A text's coalitions as work for a retriever: the texts to score, and the worths that follow from their scores."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -16,17 +16,17 @@ _EXACT_FLOAT32 = 2**24  # whole numbers up to this are float32 numbers
 
 
 class Game(NamedTuple):
-    """The coalitions of one text, sorted by what their worths need; those that keep no character are worth 0.
+    """The coalitions of one text, sorted by how they are valued; those that keep no character are worth 0.
 
     Attributes:
-        query: Whose pool is ranked.
+        query: Query whose pool is ranked.
         texts: Texts whose own rankings are worths: the whole text if a coalition keeps every character and, unless
             scores are sums, one for each distinct coalition that keeps some.
-        places: Places of the coalitions that are worth one of those (T,).
-        text_of: For each of them, which (T,).
-        segments: Texts of the segments whose scores add up to those of the other coalitions; none where there is no
+        places: Places of the coalitions whose worth is that of one of these texts (T,).
+        text_of: Index of that text (T,).
+        segments: Texts of the segments whose scores add up to those of the other coalitions; empty if there is no
             other.
-        members: Of each segment, which coalitions it is in: bool (len(segments), C).
+        members: Membership of each segment in each coalition: bool (len(segments), C).
     """
 
     query: int
@@ -41,11 +41,11 @@ class Sums(NamedTuple):
     """Scores of a game's coalitions as a matrix product.
 
     Attributes:
-        members: Of each summand, which coalitions it is in: bool (N, C).
+        members: Membership of each summand in each coalition: bool (N, C).
         summands: Scores of N segments (N, P), 0 where a document does not match: float32 where that is enough digits
             for every sum of them, in any order of summation, else float64.
-        floor: Documents whose sum is no more do not match: 0 where all scores are positive, else -inf.
-        matched: bool (N, P), where a sum does not tell by itself whether a document matches; else ``None``.
+        floor: Sum up to which a document does not match: 0 where all scores are positive, else -inf.
+        matched: bool (N, P), where the sum alone does not decide whether a document matches; else ``None``.
     """
 
     members: NDArray[np.bool_]
@@ -58,7 +58,7 @@ def plan_game(query: int, text: str, spans: NDArray[np.int64], coalitions: NDArr
     """Sort the coalitions of a text.
 
     Args:
-        query: Whose pool is ranked.
+        query: Query whose pool is ranked.
         text: The whole text, capped.
         spans: Its segments, int64 (N, 2); those without characters are null players.
         coalitions: bool (C, N).
@@ -88,7 +88,7 @@ def plan_sums(game: Game, rows: Mapping[str, NDArray[np.float64]]) -> Sums:
 
     Args:
         game: The game, with at least one segment.
-        rows: For each of ``game.segments`` its scores (P,) on the game's pool.
+        rows: Scores (P,) of each of ``game.segments`` on the game's pool.
     """
     members = game.members
     parts = np.concatenate([rows[segment] for segment in game.segments]).reshape(len(members), -1)
@@ -106,13 +106,13 @@ def plan_sums(game: Game, rows: Mapping[str, NDArray[np.float64]]) -> Sums:
 
 
 def added_scores(sums: Sequence[Sums]) -> Iterator[Scores]:
-    """Scores of coalitions of one or several games on one pool, some at a time.
+    """Scores of coalitions of one or several games on one pool, in chunks.
 
     Args:
-        sums: Of those games, with equal floors and summands of one dtype.
+        sums: Sums of these games, with equal floors and summands of one dtype.
 
     Yields:
-        (c, P), column-major, of all coalitions in order; the next one takes its place in memory.
+        (c, P), column-major, of all coalitions in order; the next chunk reuses its memory.
     """
     documents, itemsize = sums[0].summands.shape[1], sums[0].summands.itemsize
     wanted = min(_CHUNK_BYTES // (documents * itemsize), sum(one.members.shape[1] for one in sums))
@@ -139,6 +139,6 @@ def added_scores(sums: Sequence[Sums]) -> Iterator[Scores]:
 
 
 def _narrowed(summands: NDArray[np.float64]) -> Scores:
-    """As float32 if they are whole numbers whose sums are at most 2^24, whichever are added; else as they are."""
+    """Convert scores to float32 if they are whole numbers whose partial sums are at most 2^24."""
     exact = np.abs(summands).max(axis=1).sum() <= _EXACT_FLOAT32 and (np.rint(summands) == summands).all()
     return summands.astype(np.float32) if exact else summands

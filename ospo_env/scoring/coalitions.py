@@ -1,4 +1,4 @@
-"""Segments of a text as players: checks of what comes through the door, and the text of a coalition."""
+"""Segments of a text as players: checks of spans and coalitions, and the text of a coalition."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,7 +19,7 @@ def coalition_text(text: str, spans: Sequence[tuple[int, int]] | NDArray[np.int6
     Args:
         text: The whole text.
         spans: Its N segments, as spans that tile it.
-        mask: Which segments are kept, bool (N,).
+        mask: Segments that are kept, bool (N,).
 
     Returns:
         The text of the coalition; ``""`` for the empty one, ``text`` itself for the grand one.
@@ -41,7 +41,7 @@ def coalition_text(text: str, spans: Sequence[tuple[int, int]] | NDArray[np.int6
 
 
 def cut_spans(spans: NDArray[np.int64], length: int) -> NDArray[np.int64]:
-    """Spans as they are after the text was cut to its first ``length`` characters: int64 (N, 2).
+    """Spans after the text is cut to its first ``length`` characters: int64 (N, 2).
 
     Segments beyond the cut lose all their characters and so become null players.
     """
@@ -49,10 +49,10 @@ def cut_spans(spans: NDArray[np.int64], length: int) -> NDArray[np.int64]:
 
 
 def check_spans(text: str, spans: Sequence[tuple[int, int]], where: str = "") -> NDArray[np.int64]:
-    """Spans as an array, if they tile the text.
+    """Check that spans tile a text; return them as an array.
 
     Args:
-        text: The text that they cut.
+        text: The text that the spans cut.
         spans: N pairs ``(start, end)`` of character offsets; none for an empty text.
         where: Words for the error message, for example ``" of text 3"``.
 
