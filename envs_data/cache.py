@@ -14,6 +14,8 @@ from pathlib import Path
 
 import platformdirs
 
+from envs_data.errors import DataError
+
 __all__ = ["CACHE_VARIABLE", "FileIdentity", "cache_directory", "recall", "remember"]
 
 CACHE_VARIABLE = "OSPO_CACHE_DIR"
@@ -23,8 +25,20 @@ _SETTLED = 2 * 10**9  # ns without a change after which equal identities mean eq
 
 
 def cache_directory() -> Path:
-    """Path of the cache directory: ``$OSPO_CACHE_DIR``, or this platform's for the user; it may not exist yet."""
-    return Path(os.environ.get(CACHE_VARIABLE) or platformdirs.user_cache_dir("ospo"))
+    """Path of the cache directory: ``$OSPO_CACHE_DIR``, or this platform's for the user; it may not exist yet.
+
+    Raises:
+        DataError: The variable is not set, and the user has no home directory.
+    """
+    if chosen := os.environ.get(CACHE_VARIABLE):
+        return Path(chosen)
+    try:
+        path = Path(platformdirs.user_cache_dir("ospo"))
+    except RuntimeError:  # new versions of platformdirs; older ones return "~/..."
+        path = Path("~")
+    if not path.is_absolute():
+        raise DataError(f"there is no home directory to keep files in; set {CACHE_VARIABLE} to a directory")
+    return path
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from envs_data import PreparedData
 from ospo_env.metrics import FULL_GAIN
 from ospo_env.text import clean_text
 
-__all__ = ["RankedDocument", "describe", "render_episode", "terminal_line"]
+__all__ = ["RankedDocument", "describe", "render_episode", "terminal_line", "terminal_text"]
 
 _MAX_TITLE = 80
 _COMMANDS = re.compile(  # what a terminal takes for a command, and what turns the direction of the text after it
@@ -106,3 +106,12 @@ def terminal_line(text: str) -> str:
     'red \ufffd[2Jshoe'
     """
     return _COMMANDS.sub("\ufffd", " ".join(clean_text(text).split()))
+
+
+def terminal_text(text: str) -> str:
+    """As :func:`terminal_line`, but line breaks, tabs and runs of spaces stay.
+
+    >>> terminal_text("a  b" + chr(27) + "[2Jc" + chr(13) + "d")
+    'a  b\ufffd[2Jc\ufffdd'
+    """
+    return _COMMANDS.sub(lambda sign: sign[0] if sign[0] in "\n\t" else "\ufffd", clean_text(text))

@@ -8,8 +8,11 @@ import difflib
 import os
 import shlex
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
+
+from ospo_cli._terminal import prepare_streams, say_error, settle_streams, write_raw
 
 __all__ = ["EXTRAS", "MAX_WORDS_HELP", "Parser", "command_line", "run"]
 
@@ -72,6 +75,9 @@ class Parser(argparse.ArgumentParser):
         see = " See" if message.endswith("?") else "; see"
         self.exit(2, f"error: {terminal_line(message)}{see} {_as_typed(self.prog)} --help\n")
 
+    def _print_message(self, message: str, file: Any = None) -> None:
+        write_raw(file or sys.stderr, message)
+
     def _hint(self, unknown: Sequence[str]) -> str:
         options = [word.partition("=")[0] for word in unknown if word.startswith("--")]
         near = difflib.get_close_matches(options[0], list(_options(self)), n=1) if options else []
@@ -90,23 +96,25 @@ def command_line(program: str, argv: Sequence[str] | None) -> str:
 
 
 def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None = None) -> NoReturn:
-    """Run a program and leave with its exit code: 0, 2 for bad input, 130 when interrupted.
+    """Run a program and leave with its exit code: 0, 1 for a fault of its own, 2 for bad input, 130 when interrupted.
 
     Args:
         main: The program's main function, which takes the arguments.
         argv: Those arguments; ``None`` for those of the command line.
     """
+    prepare_streams()
     try:
-        main(argv)
+        try:
+            main(argv)
+        finally:
+            settle_streams()
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        say_error("interrupted")
         sys.exit(130)
     except Exception as error:
         message = _message(error)
-        if message is None:
-            raise
-        print(f"error: {message}", file=sys.stderr)
-        sys.exit(2)
+        say_error(traceback.format_exc() if message is None else f"error: {message}")
+        sys.exit(1 if message is None else 2)
     sys.exit(0)
 
 

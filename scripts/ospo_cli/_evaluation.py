@@ -7,20 +7,22 @@ from typing import Any
 
 from tqdm import tqdm
 
-from envs_data.files import write_atomically
 from ospo_cli._evaluation_files import check_file_names, file_name, trec_tag, write_qrels, write_run
-from ospo_cli._matrix import draw_matrix, policy_labels, print_tables
+from ospo_cli._evaluation_text import report_lines, trec_lines
+from ospo_cli._matrix import draw_matrix, policy_labels
+from ospo_cli._outputs import write_file
 from ospo_cli._policies import Request, ResolvedPolicy, open_policy
 from ospo_cli._tasks import open_task
-from ospo_env import RetrievalTask, Rewrites, make_reference_policy, rescore, write_rewrites
+from ospo_cli._terminal import say
+from ospo_env import RetrievalTask, Rewrites, make_reference_policy, write_rewrites
 from ospo_env.evaluation.summary import summarise
-from ospo_env.evaluation.trec import full_level
+from ospo_env.rendering import terminal_line
 
 __all__ = ["evaluate"]
 
 
 def evaluate(arguments: Namespace) -> None:
-    """Evaluate the policies, print the tables, write the files.
+    """Evaluate the policies, write the files, then print the tables.
 
     Args:
         arguments: As ``ospo evaluate`` parses them.
@@ -74,22 +76,29 @@ def evaluate(arguments: Namespace) -> None:
         "seed": arguments.seed,
         "policies": summary,
     }
-    _print(report)
-    if arguments.json is not None:
-        write_atomically(arguments.json, json.dumps(report, indent=2, allow_nan=False).encode() + b"\n")
-        print(f"Wrote {arguments.json}")
-    if arguments.plot is not None:
-        title = f"{arguments.env}, {len(ids)} {arguments.split} queries"
-        write_atomically(arguments.plot, draw_matrix(summary, policy_labels(summary), task.metric, title))
-        print(f"Wrote {arguments.plot}")
+    lines = [*report_lines(report), *_write_files(arguments, report, list(written))]
     if scale is not None:
-        level = full_level(scale)
-        print(f"Wrote {arguments.trec}: a .run file a policy and retriever, and qrels.txt with gains times {scale}:")
-        print(f"  relevant from level {level} on: rel={level} in ir-measures, -l {level} in trec_eval")
-        print("  call trec_eval with -c, which counts 0 for a query without a line in a run")
-        for tag, count in unmatched.items():
-            if count:
-                print(f"  {tag}.run: {count} of {len(ids)} queries have no line, as nothing matches their texts")
+        lines += trec_lines(arguments.trec, scale, unmatched, len(ids))
+    say("\n".join(lines))
+
+
+def _write_files(arguments: Namespace, report: dict[str, Any], stored: list[str]) -> list[str]:
+    """Write the JSON file and the picture; a line for each file that the evaluation has written."""
+    lines = []
+    if arguments.rewrites is not None:
+        lines += [f"Wrote {_rewrites_path(arguments.rewrites, name)}" for name in stored]
+    if arguments.json is not None:
+        write_file(arguments.json, json.dumps(report, indent=2, allow_nan=False).encode() + b"\n")
+        lines.append(f"Wrote {arguments.json}")
+    if arguments.plot is not None:
+        summary, title = report["policies"], f"{report['env']}, {report['queries']} {report['split']} queries"
+        write_file(arguments.plot, draw_matrix(summary, policy_labels(summary), report["metric"], title))
+        lines.append(f"Wrote {arguments.plot}")
+    return lines
+
+
+def _rewrites_path(directory: Path, policy: str) -> Path:
+    return directory / f"{file_name(policy)}.jsonl"
 
 
 def _write_once(
@@ -99,13 +108,12 @@ def _write_once(
     written = {}
     once = {name: policy for name, policy in policies.items() if not policy.reads_task}
     for number, (name, policy) in enumerate(once.items(), start=1):
-        label = f"[{number}/{len(once)}] {name[-40:]} writes"
+        label = terminal_line(f"[{number}/{len(once)}] {name[-40:]} writes")
         with tqdm(total=len(ids), desc=label, unit="prompt", dynamic_ncols=True) as bar:
             written[name] = policy.write(task, ids, prompts, bar.update)
         if directory is not None:
-            path = directory / f"{file_name(name)}.jsonl"
-            write_rewrites(path, written[name])
-            print(f"Wrote {path}")
+            directory.mkdir(parents=True, exist_ok=True)
+            write_rewrites(_rewrites_path(directory, name), written[name])
     return written
 
 
@@ -126,27 +134,11 @@ def _measure(
     with tqdm(total=len(policies) * len(tasks), desc="ranking", unit="ranking", dynamic_ncols=True) as bar:
         for name, policy in policies.items():
             for retriever, opened in tasks.items():
-                bar.set_postfix_str(f"{name[-40:]} under {retriever[-40:]}")
+                bar.set_postfix_str(terminal_line(f"{name[-40:]} under {retriever[-40:]}"))
                 rewrites = written.get(name) or policy.write(opened, ids, prompts, lambda done: None)
-                values[name][retriever] = rescore(rewrites, retriever, task=opened)
+                values[name][retriever] = opened.evaluate(rewrites.prompt_ids, rewrites.texts)
                 if trec is not None:
                     tag = trec_tag(name, retriever)
                     unmatched[tag] = write_run(trec, tag, rewrites, opened)
                 bar.update()
     return values, unmatched
-
-
-def _print(report: dict[str, Any]) -> None:
-    kind = "synthetic data" if report["synthetic"] else "real data"
-    ranked = {"pool": "each query's candidate pool", "corpus": "the whole corpus"}[report["candidates"]]
-    print(f"\n{report['queries']} {report['split']} queries of {report['env']} ({report['dataset']}, {kind})")
-    print(f"Ranked: {ranked}")
-    rows = report["policies"]
-    print_tables(rows, policy_labels(rows), report["metric"])
-    for name, row in rows.items():
-        if row.get("malformed"):
-            print(f"\n{name}: {row['malformed']} of {report['queries']} completions hold no rewrite; each earns 0.")
-    trained_on = sorted({row["trained_on"] for row in rows.values() if row["trained_on"]})
-    if trained_on:
-        unseen = [name for name in next(iter(rows.values()))["metrics"] if name not in trained_on]
-        print(f"\nTrained on {', '.join(trained_on)}; never seen in training: {', '.join(unseen) or 'none of these'}.")

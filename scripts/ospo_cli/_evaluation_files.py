@@ -5,8 +5,8 @@ import re
 from argparse import Namespace
 from pathlib import Path
 
-from envs_data.files import write_atomically
 from ospo_agents import AgentError
+from ospo_cli._outputs import write_file
 from ospo_env import RetrievalTask, Rewrites
 from ospo_env.evaluation.trec import check_ids, gain_scale, qrels_lines, run_lines
 
@@ -21,7 +21,7 @@ def write_run(directory: Path, tag: str, rewrites: Rewrites, task: RetrievalTask
     """
     rankings = task.rankings(rewrites.prompt_ids, rewrites.texts)
     lines = run_lines(rewrites.prompt_ids, rankings, tag)
-    write_atomically(directory / f"{tag}.run", "".join(f"{line}\n" for line in lines).encode())
+    write_file(directory / f"{tag}.run", "".join(f"{line}\n" for line in lines).encode())
     return sum(not ranking for ranking in rankings)
 
 
@@ -38,7 +38,7 @@ def write_qrels(directory: Path, task: RetrievalTask, ids: list[str]) -> int:
     judgements = task.judgements(ids)
     scale = gain_scale(gain for _, _, gain in judgements)
     lines = qrels_lines(judgements, scale)
-    write_atomically(directory / "qrels.txt", "".join(f"{line}\n" for line in lines).encode())
+    write_file(directory / "qrels.txt", "".join(f"{line}\n" for line in lines).encode())
     return scale
 
 

@@ -5,12 +5,14 @@ import json
 import os
 import sys
 from argparse import Namespace
+from pathlib import Path
 from typing import Any
 
-from envs_data.files import write_atomically
 from ospo_agents import AgentError
 from ospo_cli._explanation import Explanation, Row, credit_colour, explain
+from ospo_cli._outputs import write_file
 from ospo_cli._tasks import first_split, open_task
+from ospo_cli._terminal import say
 from ospo_env import RetrievalTask
 from ospo_env.rendering import terminal_line
 
@@ -47,15 +49,15 @@ def show_explanation(arguments: Namespace) -> None:
         solution=arguments.solution,
         top=arguments.top,
     )
-    if arguments.json is None or str(arguments.json) != "-":
-        print("\n".join(_lines(explanation, arguments, task, coloured(arguments.color))))
+    content = json.dumps(_as_json(explanation, arguments, task), indent=2)
+    if arguments.json == Path("-"):
+        say(content)
+        return
+    lines = _lines(explanation, arguments, task, coloured(arguments.color))
     if arguments.json is not None:
-        content = json.dumps(_as_json(explanation, arguments, task), indent=2)
-        if str(arguments.json) == "-":
-            print(content)
-        else:
-            write_atomically(arguments.json, content.encode() + b"\n")
-            print(f"Wrote {arguments.json}")
+        write_file(arguments.json, content.encode() + b"\n")
+        lines.append(terminal_line(f"Wrote {arguments.json}"))
+    say("\n".join(lines), cleaned=True)
 
 
 def coloured(choice: str) -> bool:
@@ -69,7 +71,7 @@ def _lines(explanation: Explanation, arguments: Namespace, task: RetrievalTask, 
     kind = "synthetic data" if task.data.synthetic else "real data"
     beyond = f"  ({explanation.words_beyond_cap} words beyond the cap)" if explanation.words_beyond_cap else ""
     lines = [
-        f"{arguments.env} ({task.data.manifest['dataset']}, {kind}), {terminal_line(arguments.retriever)}",
+        terminal_line(f"{arguments.env} ({task.data.manifest['dataset']}, {kind}), {arguments.retriever}"),
         "",
         f"prompt    {terminal_line(explanation.prompt)}",
         f"query     {terminal_line(explanation.query)}",

@@ -2,14 +2,14 @@
 
 import io
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ospo_env.evaluation.intervals import Interval
 
-__all__ = ["draw_matrix", "policy_labels", "print_tables"]
+__all__ = ["draw_matrix", "policy_labels", "table_lines"]
 
 _SHOWN_BESIDE = ("RR", "R@10")
 
@@ -19,30 +19,26 @@ def policy_labels(summary: Mapping[str, Any]) -> dict[str, str]:
     return {name: name + (f" ({row['stage']})" if row["stage"] else "") for name, row in summary.items()}
 
 
-def print_tables(summary: Mapping[str, Any], labels: Mapping[str, str], metric: str) -> None:
-    """The metric with intervals, the gains over the raw query in it, then the means of two other metrics."""
-    beside = [name for name in _SHOWN_BESIDE if name != metric]
-    _print_table(
-        summary,
-        labels,
-        f"{metric}: mean [95 % interval over queries]",
-        lambda row, name: row["intervals"][name][metric],
-    )
-    _print_table(summary, labels, f"Gain over the raw query, {metric}", lambda row, name: row["gains"][name][metric])
-    for other in beside:
-        title = f"{'MRR' if other == 'RR' else other}: mean [95 % interval over queries]"
-        _print_table(summary, labels, title, lambda row, name, other=other: row["intervals"][name][other])
+def table_lines(summary: Mapping[str, Any], labels: Mapping[str, str], metric: str) -> list[str]:
+    """Tables of the metric with intervals, of the gains over the raw query in it, and of two other metrics."""
+    mean = "mean [95 % interval over queries]"
+    lines = _table(summary, labels, f"{metric}: {mean}", lambda row, name: row["intervals"][name][metric])
+    lines += _table(summary, labels, f"Gain over the raw query, {metric}", lambda row, name: row["gains"][name][metric])
+    for other in (name for name in _SHOWN_BESIDE if name != metric):
+        title = f"{'MRR' if other == 'RR' else other}: {mean}"
+        lines += _table(summary, labels, title, lambda row, name, other=other: row["intervals"][name][other])
+    return lines
 
 
-def _print_table(summary: Mapping[str, Any], labels: Mapping[str, str], title: str, cell: Any) -> None:
+def _table(summary: Mapping[str, Any], labels: Mapping[str, str], title: str, cell: Callable[..., Any]) -> list[str]:
     retrievers = list(next(iter(summary.values()))["metrics"])
     width = max(len("policy"), *map(len, labels.values()))
     columns = {name: max(len(name), 22) for name in retrievers}
-    print(f"\n{title}")
-    print("  ".join([f"{'policy':<{width}}", *(f"{name:>{columns[name]}}" for name in retrievers)]))
+    lines = ["", title, "  ".join([f"{'policy':<{width}}", *(f"{name:>{columns[name]}}" for name in retrievers)])]
     for policy, row in summary.items():
         cells = (f"{Interval.of_json(cell(row, name))!s:>{columns[name]}}" for name in retrievers)
-        print("  ".join([f"{labels[policy]:<{width}}", *cells]))
+        lines.append("  ".join([f"{labels[policy]:<{width}}", *cells]))
+    return lines
 
 
 def draw_matrix(summary: Mapping[str, Any], labels: Mapping[str, str], metric: str, title: str) -> bytes:

@@ -12,6 +12,7 @@ from pathlib import Path
 from ospo_agents import AgentError
 from ospo_cli._benchmark.plan import LEAST_STEPS, NEED_MODEL, REAL_SIZE, ROWS
 from ospo_cli._cli import Parser, command_line
+from ospo_cli._outputs import check_directory
 
 __all__ = ["main", "parse"]
 
@@ -53,6 +54,7 @@ def parse(argv: Sequence[str] | None) -> Namespace:
         raise AgentError(f"--threads: expected at least 1, got {arguments.threads}")
     if arguments.training_steps is not None and arguments.training_steps < LEAST_STEPS:
         raise AgentError(f"--training-steps: expected at least {LEAST_STEPS}, got {arguments.training_steps}")
+    check_directory("--out", arguments.out)
     arguments.prompts, arguments.group = (2, 2) if arguments.quick else (8, 8)
     arguments.repeats, arguments.sample = (1, 4) if arguments.quick else (5, 48)
     left_out = (REAL_SIZE, *(() if arguments.model is not None else NEED_MODEL))

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ospo_agents import AgentError
 from ospo_cli._cli import MAX_WORDS_HELP, Parser
+from ospo_cli._outputs import check_directory, check_file
 
 __all__ = ["main", "parse"]
 
@@ -71,12 +72,6 @@ def _check(arguments: Namespace) -> None:
     if not 0 <= arguments.seed < 2**31:
         raise AgentError(f"--seed: expected 0 to {2**31 - 1}, got {arguments.seed}")
     for option in ("json", "plot"):
-        path = getattr(arguments, option)
-        if path is not None:
-            if path.is_dir():
-                raise AgentError(f"--{option}: expected a file to write, but {path} is a directory")
-            path.parent.mkdir(parents=True, exist_ok=True)
+        check_file(f"--{option}", getattr(arguments, option))
     for option in ("rewrites", "trec"):
-        path = getattr(arguments, option)
-        if path is not None:
-            path.mkdir(parents=True, exist_ok=True)
+        check_directory(f"--{option}", getattr(arguments, option))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ospo_agents import AgentError
 from ospo_cli._cli import MAX_WORDS_HELP, Parser
+from ospo_cli._outputs import check_file
 
 __all__ = ["main", "parse"]
 
@@ -54,6 +55,8 @@ def parse(argv: Sequence[str] | None) -> Namespace:
     arguments = parser.parse_args(argv)
     if arguments.top < 1:
         raise AgentError(f"--top: expected at least 1, got {arguments.top}")
+    if arguments.json != Path("-"):
+        check_file("--json", arguments.json)
     return arguments
 
 

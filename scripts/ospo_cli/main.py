@@ -3,8 +3,11 @@
 import difflib
 import importlib
 import sys
+from collections.abc import Sequence
+from typing import NoReturn
 
 from ospo_cli._cli import run
+from ospo_cli._terminal import say, write_raw
 
 __all__ = ["PROGRAMS", "main"]
 
@@ -23,21 +26,25 @@ PROGRAMS = {
 _EXAMPLES = ("train --preset demo --out runs/demo", "evaluate --env OSPO-ESCI-v0 --policy query runs/demo")
 
 
-def main() -> None:
+def main() -> NoReturn:
     """Run the program that the first argument names."""
-    name, *arguments = sys.argv[1:] or ["--help"]
+    run(_main)
+
+
+def _main(argv: Sequence[str] | None) -> None:
+    name, *arguments = (sys.argv[1:] if argv is None else argv) or ["--help"]
     if name in ("-h", "--help"):
-        print(_help())
+        say(_help(), cleaned=True)
     elif name == "--version":
         from importlib.metadata import version
 
-        print(f"ospo {version('ospo')}")
+        say(f"ospo {version('ospo')}", cleaned=True)
     elif name in PROGRAMS:
-        run(importlib.import_module(f"ospo_cli.{name.replace('-', '_')}").main, arguments)
+        importlib.import_module(f"ospo_cli.{name.replace('-', '_')}").main(arguments)
     else:
         near = difflib.get_close_matches(name, PROGRAMS, n=1)
         hint = f"; did you mean {near[0]!r}? See" if near else "; see"
-        print(f"error: unknown program {name!r}{hint} ospo --help", file=sys.stderr)
+        write_raw(sys.stderr, f"error: unknown program {name!r}{hint} ospo --help\n")
         sys.exit(2)
 
 

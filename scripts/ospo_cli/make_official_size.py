@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ospo_cli._cli import Parser
+from ospo_cli._outputs import check_directory
+from ospo_cli._terminal import say
 
 __all__ = ["main"]
 
@@ -17,10 +19,11 @@ _EXAMPLES = (
 def main(argv: Sequence[str] | None) -> None:
     """Parse the command line, write, and print what was written."""
     options = _parser().parse_args(argv)
+    check_directory("--out", options.out)
     from ospo_cli._official_size.write import write_official_size  # slow to import, and not needed for --help
 
     rows = write_official_size(options)
-    print("\n".join(f"{options.out / name}: {count:,} rows" for name, count in rows.items()))
+    say("\n".join(f"{options.out / name}: {count:,} rows" for name, count in rows.items()))
 
 
 def _parser() -> Parser:

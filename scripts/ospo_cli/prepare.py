@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from ospo_cli._cli import Parser
+from ospo_cli._outputs import check_directory
+from ospo_cli._terminal import say
 
 __all__ = ["main"]
 
@@ -48,10 +50,11 @@ _EXAMPLES = {
 def main(argv: Sequence[str] | None) -> None:
     """Parse the command line, prepare, and print what was written."""
     settings = vars(_parser().parse_args(argv))
+    check_directory("--out", settings["out"])
     from ospo_cli._preparation import prepare, summary  # slow to import, and not needed for --help
 
     data = prepare(**settings)
-    print("\n".join(summary(data, settings["out"])))
+    say("\n".join(summary(data, settings["out"])))
 
 
 def _parser() -> Parser:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ospo_agents import AgentError
 from ospo_cli._cli import Parser, command_line
+from ospo_cli._outputs import check_file
 
 __all__ = ["main", "parse"]
 
@@ -45,8 +46,7 @@ def parse(argv: Sequence[str] | None) -> Namespace:
     if arguments.seed < 0:
         raise AgentError(f"--seed: expected at least 0, got {arguments.seed}")
     arguments.out = arguments.out or arguments.run[0] / "report.html"
-    if arguments.out.is_dir():
-        raise AgentError(f"--out: expected a file to write, but {arguments.out} is a directory")
+    check_file("--out", arguments.out)
     return arguments
 
 

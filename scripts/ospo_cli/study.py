@@ -20,6 +20,7 @@ from typing import Any
 
 from ospo_agents import AgentError
 from ospo_cli._cli import Parser
+from ospo_cli._outputs import check_directory
 from ospo_cli._study.plan import ABLATIONS, METHODS, TASKS, TRAINED_ON
 
 __all__ = ["main", "parse"]
@@ -107,6 +108,7 @@ def main(argv: Sequence[str] | None) -> None:
 
 
 def _check(arguments: Namespace) -> None:
+    check_directory("--out", arguments.out)
     for name, least in (("seeds", 1), ("steps", 1), ("every", 1), ("processes", 1), ("selection_steps", 1)):
         if getattr(arguments, name) < least:
             raise AgentError(f"--{name.replace('_', '-')}: expected at least {least}, got {getattr(arguments, name)}")

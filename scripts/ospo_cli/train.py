@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from ospo_agents.training.run import run_record
 from ospo_agents.training.run_directory import read_run
 from ospo_cli._arguments import TrainCommand, parse
 from ospo_cli._cli import command_line
+from ospo_cli._terminal import say, warn
 
 if TYPE_CHECKING:
     from ospo_env import RetrievalTask
@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None) -> None:
     command = parse(argv)
     out, settings = command.out, command.settings
     if command.resume and (read_run(out) or {}).get("status") == "finished":
-        print(f"{out} is finished; nothing to resume")
+        say(f"{out} is finished; nothing to resume")
         return
     task = _open_task(command)
     about = {
@@ -41,13 +41,13 @@ def main(argv: Sequence[str] | None) -> None:
         record={"command": command_line("train", argv), **run_record(command.recorded(), **about)},
         overwrite=command.overwrite,
         resume=command.resume,
-        warn=lambda message: print(f"warning: {message}", file=sys.stderr),
+        warn=warn,
     )
     if is_first():
         learner = settings.learner
         pairs = "pairs.jsonl, " if learner.rollouts == "before" else ""
         files = f"policy/ (after {learner.stage}), warmstart/ (before), {pairs}log.jsonl, curves.png, run.json"
-        print(f"Wrote {out}: {files}")
+        say(f"Wrote {out}: {files}")
 
 
 def _open_task(command: TrainCommand) -> RetrievalTask:

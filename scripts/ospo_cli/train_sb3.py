@@ -23,6 +23,7 @@ from ospo_agents.training.run_directory import check_out, prepare_out, write_run
 from ospo_cli._cli import MAX_WORDS_HELP, Parser
 from ospo_cli._sb3 import ALGOS, MODEL, VIEWS, algorithm, describe_views
 from ospo_cli._tasks import open_task
+from ospo_cli._terminal import say
 from ospo_env import RetrievalTask
 from ospo_env.wrappers import GainReward, KeywordActions, TemplateActions, VectorObservation, open_encoder
 from ospo_env.wrappers.choices import KEYWORD_SPACES, KeywordChoice, TemplateChoice
@@ -144,7 +145,7 @@ def main(argv: Sequence[str] | None) -> None:
     draw_curves(log.rows, out / "curves.png", title=title, metric=task.metric)
     spent = {"rollouts": model.num_timesteps, "seconds": log.rows[-1]["seconds"]}
     write_run(out, {"status": "finished", **spent, **manifest})
-    print(f"Wrote {out}: policy/ ({MODEL}, {VIEWS}), log.jsonl, curves.png, run.json")
+    say(f"Wrote {out}: policy/ ({MODEL}, {VIEWS}), log.jsonl, curves.png, run.json")
 
 
 def _fill(arguments: Namespace) -> None:

@@ -106,8 +106,8 @@ FLOORS = {
         "__init__",
     ],
     "ospo_cli": [
-        "_cli _evaluation_files _matrix _official_size _preparation _recorded _sb3_log _tasks",
-        "_explanation _sb3 _task_settings",
+        "_matrix _official_size _outputs _preparation _recorded _sb3_log _tasks _terminal",
+        "_cli _evaluation_files _evaluation_text _explanation _sb3 _task_settings",
         "_arguments _benchmark _explanation_page _policies _report _study",
         "_evaluation",
         "benchmark evaluate explain make_official_size prepare report study train train_sb3",

@@ -18,6 +18,7 @@ from ospo_cli._benchmark.real_size import real_size_rows
 from ospo_cli._benchmark.report import markdown, terminal_row
 from ospo_cli._benchmark.rows import Row
 from ospo_cli._benchmark.training import price_rows, warm_rows
+from ospo_cli._terminal import say
 
 __all__ = ["measure"]
 
@@ -53,7 +54,7 @@ def measure(arguments: Namespace, command: str) -> None:
             else:
                 rows = _MEASURES[name](arguments)
             for row in rows:
-                print(terminal_row(row), flush=True)
+                say(terminal_row(row))
             measured += rows
     if arguments.out is not None:
         _write(arguments, command, measured, curves)

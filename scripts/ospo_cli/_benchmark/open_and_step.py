@@ -37,4 +37,4 @@ def open_and_step(env_id: str, data: str, retriever: str) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(open_and_step(*sys.argv[1:])))
+    sys.stdout.write(json.dumps(open_and_step(*sys.argv[1:])) + "\n")

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from envs_data.files import write_atomically
 from ospo_agents import AgentError
 from ospo_cli._explanation import Explanation, explain
+from ospo_cli._outputs import write_file
 from ospo_cli._report.curves import learning_curves
 from ospo_cli._report.page import render_page
 from ospo_cli._report.runs import Run, read_evaluation, read_runs, same_settings
 from ospo_cli._tasks import first_split, open_task
+from ospo_cli._terminal import say
 from ospo_env import RetrievalTask
 
 __all__ = ["write_report"]
@@ -42,9 +43,8 @@ def write_report(arguments: Namespace, command: str) -> None:
             "command": command,
         },
     )
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(arguments.out, page.encode())
-    print(f"Wrote {arguments.out}: open it in a browser")
+    write_file(arguments.out, page.encode())
+    say(f"Wrote {arguments.out}: open it in a browser")
 
 
 def _open_task(first: Run, moved: Path | None) -> RetrievalTask:

@@ -11,6 +11,7 @@ from ospo_cli._study import tables
 from ospo_cli._study.plan import ABLATIONS, METHODS, SELECTION_SEED, TASKS, TRAINED_ON, Cell
 from ospo_cli._study.plots import draw_curves
 from ospo_cli._study.processes import read_cell, train, work
+from ospo_cli._terminal import say
 
 __all__ = ["choose_rates", "study"]
 
@@ -71,15 +72,15 @@ def _learning(arguments: Namespace) -> None:
     _train(arguments, cells, "learning")
     for task in arguments.tasks:
         runs = _runs(arguments, cells, task)
-        print()
-        print(tables.curves(task, runs))
+        say()
+        say(tables.curves(task, runs))
         if "grpo" in runs:
-            print(tables.differences(task, runs, {method: chosen[task, method] for method in runs}))
+            say(tables.differences(task, runs, {method: chosen[task, method] for method in runs}))
         _print_unseen(arguments, task, runs)
-        print(tables.repetition(task, runs))
+        say(tables.repetition(task, runs))
         picture = arguments.out / f"{task}.png"
         draw_curves(runs, picture, title=f"{task}: {arguments.seeds} seeds, mean and 95 % interval")
-        print(f"Wrote {picture}")
+        say(f"Wrote {picture}")
 
 
 def _accuracy(arguments: Namespace) -> None:
@@ -90,16 +91,16 @@ def _accuracy(arguments: Namespace) -> None:
     ]
     train(_COMMAND, arguments.out, cells, arguments.processes, "accuracy", what="accuracy")
     for task in arguments.tasks:
-        print()
-        print(tables.accuracy(task, [read_cell(arguments.out, cell) for cell in cells if cell.task == task]))
+        say()
+        say(tables.accuracy(task, [read_cell(arguments.out, cell) for cell in cells if cell.task == task]))
 
 
 def _ablations(arguments: Namespace) -> None:
     cells = _cells(arguments, lambda task, method: arguments.learning_rate)
     _train(arguments, cells, "ablations")
     for task in arguments.tasks:
-        print()
-        print(tables.ablations(task, _runs(arguments, cells, task)))
+        say()
+        say(tables.ablations(task, _runs(arguments, cells, task)))
 
 
 def _real(arguments: Namespace) -> None:
@@ -108,22 +109,20 @@ def _real(arguments: Namespace) -> None:
     data = str(arguments.data)
     for task in arguments.tasks:
         runs = _runs(arguments, cells, task)
-        print()
-        print(tables.references(task, "test", [TRAINED_ON, *arguments.unseen], data))
-        print(tables.curves(task, runs))
+        say()
+        say(tables.references(task, "test", [TRAINED_ON, *arguments.unseen], data))
+        say(tables.curves(task, runs))
         if "grpo" in runs:
-            print(tables.differences(task, runs, dict.fromkeys(runs, arguments.learning_rate)))
+            say(tables.differences(task, runs, dict.fromkeys(runs, arguments.learning_rate)))
         _print_unseen(arguments, task, runs, data)
 
 
 def _print_unseen(arguments: Namespace, task: str, runs: Any, data: str | None = None) -> None:
     kinds = tables.kinds_kept(runs)
     for kind in kinds:
-        print(tables.out_of_distribution(task, runs, arguments.unseen, data, kind))
+        say(tables.out_of_distribution(task, runs, arguments.unseen, data, kind))
     if "sampled" not in kinds:
-        print(
-            f"{arguments.out} holds runs of an earlier version, which kept no sampled rewrites; another --out has them"
-        )
+        say(f"{arguments.out} holds runs of an earlier version, which kept no sampled rewrites; another --out has them")
 
 
 def choose_rates(arguments: Namespace) -> dict[tuple[str, str], float]:
@@ -152,8 +151,8 @@ def choose_rates(arguments: Namespace) -> dict[tuple[str, str], float]:
         rate, end = cell.settings["learning_rate"], read_cell(arguments.out, cell)["curve"][-1]
         final[cell.task, cell.method].setdefault(rate, []).append(end[arguments.select])
         ends.setdefault((cell.task, cell.method, rate), []).append(end)
-    print()
-    print(tables.rates(ends, arguments.selection_seeds, arguments.select))
+    say()
+    say(tables.rates(ends, arguments.selection_seeds, arguments.select))
     return {pair: max(values, key=lambda rate: float(np.mean(values[rate]))) for pair, values in final.items()}
 
 

@@ -1,0 +1,57 @@
+"""An evaluation as lines of text."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ospo_cli._matrix import policy_labels, table_lines
+from ospo_env.evaluation.trec import full_level
+
+__all__ = ["report_lines", "trec_lines"]
+
+_RANKED = {"pool": "each query's candidate pool", "corpus": "the whole corpus"}
+
+
+def report_lines(report: Mapping[str, Any]) -> list[str]:
+    """What an evaluation measured on, its tables, and what a reader should know about each policy.
+
+    Args:
+        report: The evaluation, as its JSON file holds it.
+    """
+    kind = "synthetic data" if report["synthetic"] else "real data"
+    rows = report["policies"]
+    lines = [
+        "",
+        f"{report['queries']} {report['split']} queries of {report['env']} ({report['dataset']}, {kind})",
+        f"Ranked: {_RANKED[report['candidates']]}",
+        *table_lines(rows, policy_labels(rows), report["metric"]),
+    ]
+    for name, row in rows.items():
+        if row.get("malformed"):
+            completions = f"{row['malformed']} of {report['queries']} completions"
+            lines += ["", f"{name}: {completions} hold no rewrite; each earns 0."]
+    trained_on = sorted({row["trained_on"] for row in rows.values() if row["trained_on"]})
+    if trained_on:
+        unseen = [name for name in next(iter(rows.values()))["metrics"] if name not in trained_on]
+        never = ", ".join(unseen) or "none of these"
+        lines += ["", f"Trained on {', '.join(trained_on)}; never seen in training: {never}."]
+    return lines
+
+
+def trec_lines(directory: Path, scale: int, unmatched: Mapping[str, int], queries: int) -> list[str]:
+    """How to read the TREC files of an evaluation.
+
+    Args:
+        directory: Where they are.
+        scale: What gains were multiplied by.
+        unmatched: Number of queries without a line in each run.
+        queries: Number of queries.
+    """
+    level = full_level(scale)
+    nothing = f"of {queries} queries have no line, as nothing matches their texts"
+    return [
+        f"Wrote {directory}: a .run file a policy and retriever, and qrels.txt with gains times {scale}:",
+        f"  relevant from level {level} on: rel={level} in ir-measures, -l {level} in trec_eval",
+        "  call trec_eval with -c, which counts 0 for a query without a line in a run",
+        *(f"  {tag}.run: {count} {nothing}" for tag, count in unmatched.items() if count),
+    ]

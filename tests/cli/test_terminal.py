@@ -1,0 +1,208 @@
+"""What programs print and where they write: files first, no raw escape sequences, no traceback on a broken stream."""
+
+import io
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+from envs_data import DataError, write_prepared
+from envs_data.cache import cache_directory
+from ospo_agents import AgentError
+from ospo_cli import benchmark, evaluate, explain, report, study
+from ospo_cli._outputs import check_directory, check_file
+from ospo_cli._terminal import say, settle_streams
+from shop import shop
+
+EVIL = "\x1b]0;owned\x07\x9b2J\u202e"
+RAW = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # a bar draws with \r
+OSPO = shlex.join([sys.executable, "-m", "ospo_cli"])
+EVALUATE = "evaluate --env OSPO-ESCI-v0 --split validation --policy query --retrievers bm25"
+EXPLAIN = "explain --query-id shopping-q00534 --text 'rød, frakke' --color never"
+
+
+def shell(command, **variables):
+    """A command line of bash; nothing of it may end in a traceback."""
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command],
+        capture_output=True,
+        env={**os.environ, **variables},
+        timeout=300,
+    )
+    done.stdout, done.stderr = (text.decode(errors="surrogateescape") for text in (done.stdout, done.stderr))
+    assert "Traceback" not in done.stderr, done.stderr
+    assert "Exception ignored" not in done.stderr, done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def poisoned(tmp_path_factory):
+    """The test shop with escape sequences in all that a person may see of it."""
+    import polars as pl
+
+    data, directory = shop(), tmp_path_factory.mktemp("poisoned") / "data"
+    tables = {name: getattr(data, name) for name in ("queries", "pools", "qrels", "demonstrations")}
+    tables["queries"] = tables["queries"].with_columns(pl.col("query") + EVIL)
+    tables["documents"] = data.documents.frame.with_columns(pl.col("title") + EVIL, pl.col("doc_id") + EVIL)
+    write_prepared(directory, tables, dataset="esci", synthetic=True, arguments={}, sources={}, counts={})
+    return directory
+
+
+class TestFilesFirst:
+    def test_a_reader_that_leaves_loses_no_file(self, tmp_path):
+        """``evaluate --json F | head -0``: whatever the reader does, all files are there and whole."""
+        files = f"--json {tmp_path}/m.json --plot {tmp_path}/m.png --trec {tmp_path}/trec"
+        done = shell(f"{OSPO} {EVALUATE} {files} | true")
+        assert done.returncode == 0, done.stderr
+        assert json.loads((tmp_path / "m.json").read_text())["queries"] > 0
+        assert (tmp_path / "m.png").read_bytes().startswith(b"\x89PNG")
+        assert {path.name for path in (tmp_path / "trec").iterdir()} == {"query.bm25.run", "qrels.txt"}
+
+    def test_a_full_disk_behind_standard_output_loses_no_file(self, tmp_path):
+        done = shell(f"{OSPO} {EVALUATE} --json {tmp_path}/m.json > /dev/full")
+        assert done.returncode == 2
+        assert done.stderr.splitlines()[-1].startswith("error: [Errno 28]")
+        assert json.loads((tmp_path / "m.json").read_text())["queries"] > 0
+
+    @pytest.mark.parametrize(
+        ("program", "arguments"),
+        [
+            (evaluate, ["--env", "e", "--policy", "p", "--json"]),
+            (evaluate, ["--env", "e", "--policy", "p", "--plot"]),
+            (evaluate, ["--env", "e", "--policy", "p", "--rewrites"]),
+            (evaluate, ["--env", "e", "--policy", "p", "--trec"]),
+            (explain, ["--text", "red", "--json"]),
+            (report, ["--run", "r", "--out"]),
+            (benchmark, ["--out"]),
+            (study, ["--out"]),
+        ],
+    )
+    @pytest.mark.parametrize("path", ["/dev/null/x", "/proc/nowhere/x", "/dev/null"])
+    def test_whether_files_can_be_written_is_known_before_the_work(self, program, arguments, path):
+        with pytest.raises(AgentError, match=f"^{arguments[-1]}: .*{path}"):
+            program.parse([*arguments, path])
+
+    def test_nothing_is_left_of_the_check(self, tmp_path):
+        check_file("--json", tmp_path / "new" / "m.json")
+        check_directory("--out", tmp_path / "new")
+        (tmp_path / "old.json").write_text("old")
+        check_file("--json", tmp_path / "old.json")
+        check_file("--json", None)
+        check_directory("--out", None)
+        assert [path.name for path in tmp_path.iterdir()] == ["old.json"]
+        assert (tmp_path / "old.json").read_text() == "old"
+        with pytest.raises(AgentError, match=r"--out: cannot write .*old\.json"):
+            check_directory("--out", tmp_path / "old.json")
+        with pytest.raises(AgentError, match=r"--json: .* is a directory"):
+            check_file("--json", tmp_path)
+
+
+class TestStreams:
+    @pytest.mark.parametrize("closed", [">&-", ">&- 2>&-", "2>&-"])
+    def test_closed_streams(self, tmp_path, closed):
+        done = shell(f"{OSPO} {EVALUATE} --json {tmp_path}/m.json {closed}")
+        assert done.returncode == 0, done.stderr
+        assert json.loads((tmp_path / "m.json").read_text())["queries"] > 0
+        assert shell(f"{OSPO} explain --query-id shopping-q00534 --text red {closed}").returncode == 0
+
+    @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+    def test_characters_that_the_encoding_lacks(self, encoding):
+        done = shell(f"{OSPO} {EXPLAIN}", PYTHONIOENCODING=encoding)
+        assert done.returncode == 0, done.stderr
+        shown = {"ascii": r"r\xf8d, frakke", "latin-1": "r\udcf8d, frakke", "utf-8": "rød, frakke"}[encoding]
+        assert shown in done.stdout
+
+    def test_a_reader_of_the_help_may_leave(self):
+        for arguments in ("--help", "train --help", "--version"):
+            assert shell(f"{OSPO} {arguments} | true").returncode == 0
+
+    @pytest.mark.parametrize("home", ["/dev/null/home", "/proc/nowhere"])
+    def test_a_home_that_does_not_exist(self, home):
+        """The embedded sample cannot be kept then; the message says how to choose another place."""
+        done = shell(f"unset OSPO_CACHE_DIR XDG_CACHE_HOME; {OSPO} {EVALUATE}", HOME=home)
+        assert done.returncode == 2
+        (line,) = done.stderr.splitlines()
+        assert line.startswith(f"error: cannot keep the embedded sample at {home}")
+        assert "set OSPO_CACHE_DIR to a directory" in line
+
+    def test_nobody_has_a_home(self, monkeypatch):
+        """A user id without an account: "~" stays as it is, and no directory of that name is made."""
+        monkeypatch.delenv("OSPO_CACHE_DIR")
+        monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+        assert cache_directory().is_absolute()
+        monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+        with pytest.raises(DataError, match="set OSPO_CACHE_DIR"):
+            cache_directory()
+
+
+class TestEscapeSequences:
+    def test_programs_print_none(self, poisoned, tmp_path):
+        """From documents, queries, policy names, options and files: nothing of it reaches the terminal raw."""
+        own = f"--env OSPO-ESCI-v0 --data {poisoned}"
+        stored = tmp_path / f"stored{EVIL}.jsonl"
+        for command, code in (
+            (f"evaluate {own} --policy query prf --retrievers bm25 --rewrites {tmp_path}/rewrites", 0),
+            (f"explain {own} --query-id q00 --text 'red coat' --color never", 0),
+            (f"explain {own} --text 'red coat'", 2),
+            (f"explain {own} --query-id $'q00{EVIL}' --text 'red coat'", 2),
+            (f"evaluate {own} --policy $'{stored}'", 2),
+            (f"evaluate {own} --policy query --retrievers $'bm25{EVIL}'", 2),
+            (f"report --run $'{stored}'", 2),
+            (f"$'trian{EVIL}'", 2),
+            (f"evaluate $'--pol{EVIL}'", 2),
+        ):
+            done = shell(f"{OSPO} {command}")
+            assert done.returncode == code, done.stderr
+            assert not RAW.search(done.stdout + done.stderr), (command, done.stdout + done.stderr)
+
+    def test_colours_are_the_only_ones(self, poisoned):
+        own = f"--env OSPO-ESCI-v0 --data {poisoned}"
+        done = shell(f"{OSPO} explain {own} --query-id q00 --text $'red{EVIL}, coat{EVIL}' --color always")
+        assert done.returncode == 0, done.stderr
+        painted = re.compile(r"\x1b\[(38;2;17;17;17;48;2;\d+;\d+;\d+|0)m")
+        assert painted.search(done.stdout)
+        assert not RAW.search(painted.sub("", done.stdout))
+
+    def test_a_raw_sequence_would_be_seen(self, capsys):
+        """The negative control: what is said to be clean is printed as it is."""
+        say(f"red{EVIL}", cleaned=True)
+        assert RAW.search(capsys.readouterr().out)
+        say(f"red{EVIL}\n\tcoat")
+        shown = capsys.readouterr().out
+        assert not RAW.search(shown)
+        assert shown.endswith("\n\tcoat\n")
+
+    def test_warnings_and_faults_are_cleaned(self):
+        program = (
+            "import sys, warnings\n"
+            "from ospo_cli._cli import run\n"
+            "def main(argv):\n"
+            "    warnings.warn(argv[0])\n"
+            "    raise KeyError(argv[0]) from None\n"
+            f"run(main, [{EVIL!r}])\n"
+        )
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 1
+        assert done.stderr.startswith("warning: ")
+        assert "Traceback" in done.stderr  # a fault of the program's own is told in full
+        assert not RAW.search(done.stderr)
+
+
+def test_settling_streams_without_a_reader_is_silent(monkeypatch):
+    class Gone(io.StringIO):
+        def flush(self):
+            raise BrokenPipeError
+
+        def fileno(self):
+            return self.null
+
+    stream = Gone()
+    with open(os.devnull, "w") as null:
+        stream.null = os.dup(null.fileno())
+    monkeypatch.setattr(sys, "stdout", stream)
+    settle_streams()
+    os.close(stream.null)
