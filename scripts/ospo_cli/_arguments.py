@@ -15,9 +15,9 @@ from ospo_agents.training.learners import LEARNERS, OF_SOME
 from ospo_agents.training.processes import is_first
 from ospo_agents.training.run import changed_arguments
 from ospo_agents.training.run_directory import check_out, has_warm_start, read_run
-from ospo_agents.training.settings import LOSS_TYPES, VLLM_MODES, TrainingSettings
+from ospo_agents.training.settings import KEPT, LOSS_TYPES, VLLM_MODES, TrainingSettings
 from ospo_cli._cli import MAX_WORDS_HELP, Parser
-from ospo_cli._recorded import recorded_env, recorded_retriever
+from ospo_cli._recorded import recorded_env, recorded_retriever, recorded_trl
 from ospo_cli._task_settings import TaskSettings
 
 __all__ = ["TrainCommand", "parse"]
@@ -107,6 +107,28 @@ def _path(text: str) -> str:
     return os.fspath(Path(text))
 
 
+def _yaml(text: str) -> Any:
+    """A value of YAML."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        reason = " ".join(str(error).split())
+        raise argparse.ArgumentTypeError(
+            f"expected YAML, such as '{{width: 8}}'; got {text[:80]!r}: {reason}"
+        ) from error
+
+
+def _trl(text: str) -> Any:
+    """Fields of TRL's settings, written out or in a file."""
+    path = Path(text)
+    if path.suffix not in (".yaml", ".yml"):
+        return _yaml(text)
+    try:
+        return _yaml(path.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        raise argparse.ArgumentTypeError(f"{path} cannot be read: {error}") from error
+
+
 def _parser() -> Parser:
     parser = Parser("train", description=_DESCRIPTION, examples=_EXAMPLES, argument_default=argparse.SUPPRESS)
     parser.add_argument("--preset", help=f"named settings, which other arguments override: {_presets()}")
@@ -127,7 +149,16 @@ def _parser() -> Parser:
     _add(parser, "warm_start_epochs", "passes over the demonstrations; 0 skips them")
     _add(parser, "warm_start_learning_rate", "peak learning rate of the warm start, which falls linearly to 0")
     _add_policy(parser.add_argument_group("policy"))
+    _add_evaluation(parser.add_argument_group("evaluation during training"))
     _add_credit(parser.add_argument_group("credit, of --algo ospo only"))
+    group = parser.add_argument_group("TRL")
+    group.add_argument(
+        "--trl",
+        type=_trl,
+        metavar="YAML",
+        help="further fields of TRL's own settings by their names there, such as '{warmup_ratio: 0.1, report_to: "
+        "[tensorboard]}', or a YAML file of them; lora_target_modules and its like are of adapters",
+    )
     _add_files(parser.add_argument_group("run directory"))
     return parser
 
@@ -151,13 +182,25 @@ def _add_policy(group: Any) -> None:
     _add(group, "vllm", "draw rollouts with vLLM, in this one of TRL's modes", choices=VLLM_MODES)
 
 
+def _add_evaluation(group: Any) -> None:
+    what = "steps between greedy evaluations on validation prompts, in the metric of the run; 0 makes none"
+    _add(group, "eval_steps", what)
+    _add(group, "eval_prompts", "validation prompts of an evaluation, always the same")
+    _add(
+        group,
+        "keep",
+        "policy that policy/ holds; the best is chosen by the evaluations, of equals the earliest",
+        choices=KEPT,
+    )
+
+
 def _add_credit(group: Any) -> None:
     _add(group, "segmenter", "players of the game: words, phrases or sentences", type=str)
     _add(group, "solution", "solution of the game: sampled_shapley, shapley, owen, myerson, ...", type=str)
     _add(group, "redistribution", "way from credit to tokens: additive, signed, prop, ...", type=str)
     for name in ("solution", "redistribution"):
         what = f"settings of the {name}, such as '{{width: 8}}'"
-        group.add_argument(f"--{name}-settings", type=yaml.safe_load, metavar="YAML", help=what)
+        group.add_argument(f"--{name}-settings", type=_yaml, metavar="YAML", help=what)
     _add(group, "credit_separators", "lay credit on punctuation too", action=BooleanOptionalAction)
 
 
@@ -222,6 +265,8 @@ def _check_recorded(command: TrainCommand, options: Mapping[str, Any]) -> None:
         recorded_env(command.task.env, source=command.out)
     if "retriever" not in options:
         recorded_retriever(command.task.retriever, source=command.out)
+    if "trl" not in options:
+        recorded_trl(command.settings.trl, source=command.out)
     if "policy" not in options and command.settings.policy is not None and not has_warm_start(command.out):
         raise AgentError(
             f"{command.out} has no warmstart/ yet and starts from the policy {command.settings.policy!r}, which is not "

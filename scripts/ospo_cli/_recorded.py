@@ -5,16 +5,35 @@ models send data away, and directories of models hold code too. All of these are
 alone. A run directory, a rewrites file or a stored view may name the registered kinds below and registered ids.
 """
 
+import json
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 from ospo_agents.errors import AgentError
 
-__all__ = ["recorded_env", "recorded_retriever"]
+__all__ = ["recorded_env", "recorded_retriever", "recorded_trl"]
 
 _LOCAL_KINDS = ("bm25", "chargram", "lsa")
 _JOINED = "fusion"  # of other kinds
+_REPORTERS = ("none", "tensorboard")  # which write to files only
+_WORDS = (
+    "f_divergence_type",
+    "importance_sampling_level",
+    "lora_modules_to_save",
+    "lora_target_modules",
+    "lora_target_parameters",
+    "loss_type",
+    "lr_scheduler_type",
+    "multi_objective_aggregation",
+    "optim",
+    "run_name",
+    "scale_rewards",
+    "truncation_mode",
+    "vllm_importance_sampling_mode",
+)  # fields of TRL whose texts are names of its own choices or of parts of the model
 
 
 def recorded_retriever(spec: object, *, source: Path, option: str = "--retriever") -> str:
@@ -55,6 +74,25 @@ def recorded_env(env_id: object, *, source: Path, option: str = "--env") -> str:
             f"if you trust it, repeat it: {shlex.join([option, env_id])}"
         )
     return env_id
+
+
+def recorded_trl(fields: Mapping[str, Any], *, source: Path, option: str = "--trl") -> None:
+    """Check that a file may set these fields of TRL's settings: numbers, switches, and names of TRL's own choices.
+
+    Others are hosts, paths and services; arguments and errors as :func:`recorded_retriever`.
+
+    >>> recorded_trl({"weight_decay": 0.1, "report_to": ["tensorboard"]}, source=Path("run"))
+    """
+    for name, value in fields.items():
+        values = value if isinstance(value, list) else [value]
+        texts = [item for item in values if not isinstance(item, int | float | None)]
+        if name in _WORDS or (name == "report_to" and set(map(str, texts)) <= set(_REPORTERS)):
+            texts = [item for item in texts if not isinstance(item, str)]
+        if texts:
+            raise AgentError(
+                f"{source} sets TRL's {name} to {str(value)[:80]!r}, which a file may not choose since it may reach "
+                f"another machine; if you trust it, repeat it: {shlex.join([option, json.dumps(fields)])}"
+            )
 
 
 def _is_local(spec: str) -> bool:

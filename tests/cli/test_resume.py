@@ -4,62 +4,21 @@ import itertools
 import json
 import re
 import shutil
-import signal
-import subprocess
 import sys
-import time
 
 import pytest
 
 from ospo_agents import AgentError
-from ospo_agents.training import checkpoints, progress
+from ospo_agents.training import checkpoints
 from ospo_cli import train
 from ospo_env import TaskError
-from paths import ROOT
+from runs import interrupt, kill, without_times
 from small_run import SETTINGS, command, log, manifest, run, weights, write_data
-
-TIMES = ("seconds", "step_time", "time/", "evaluations/distinct", "evaluations/cached")
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     return write_data(tmp_path_factory.mktemp("data"))
-
-
-def without_times(rows):
-    """What a resumed run repeats exactly: all but times, and what a cache saved that the killed process lost."""
-    return [{key: value for key, value in row.items() if not key.startswith(TIMES)} for row in rows]
-
-
-def kill(arguments, when):
-    """Start a run, kill it by SIGKILL as soon as ``when`` holds, and check that it was still at work."""
-    process = subprocess.Popen(
-        [sys.executable, str(ROOT / "scripts" / "train.py"), *arguments],
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    until = time.monotonic() + 120
-    try:
-        while not when():
-            assert process.poll() is None, "it ended before it could be killed"
-            assert time.monotonic() < until
-            time.sleep(0.002)
-    finally:
-        process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
-
-
-def interrupt(monkeypatch, step):
-    """Stop the next run in this process while it logs that step."""
-    on_log = progress.LogFile.on_log
-
-    def interrupted(self, args, state, control, **kwargs):
-        on_log(self, args, state, control, **kwargs)
-        if state.global_step == step:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(progress.LogFile, "on_log", interrupted)
 
 
 @pytest.mark.slow

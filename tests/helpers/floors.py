@@ -99,6 +99,7 @@ FLOORS = {
         "processes run_directory",
         "checkpoints curves preferences progress warm_start",
         "learners",
+        "evaluation trl_fields",
         "settings",
         "pairs trainers",
         "stages",

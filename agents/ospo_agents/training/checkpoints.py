@@ -1,5 +1,7 @@
 """Checkpoints that are complete or not there, and a data order that a resumed run takes up where it was."""
 
+import dataclasses
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -7,26 +9,31 @@ from typing import Any
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from ospo_agents.policies.prompt_format import PromptFormat
 from ospo_agents.training.processes import wait
+from ospo_agents.training.run_directory import checkpoint_step
 
 __all__ = ["Checkpoints"]
 
 
 class Checkpoints(TrainerCallback):  # type: ignore[misc]  # transformers' types are skipped
-    """Keeps the trainer's last checkpoint, all of it or none, and lets a resumed trainer see the prompts it would have.
+    """Keeps the trainer's last checkpoints, each whole or absent, and replays the order of prompts on resume.
 
     The trainer writes each checkpoint into a scratch directory of its own, ``args.output_dir``, on the same file
-    system. Once all is written it is renamed into ``directory``, and the one before it is removed. So whatever stands
-    in ``directory`` as ``checkpoint-STEP`` is complete, at whichever moment the process was killed.
+    system. Once all is written it is renamed into ``directory``, and the oldest beyond ``args.save_total_limit`` (1
+    where it is not set) is removed. So whatever stands in ``directory`` as ``checkpoint-STEP`` is complete, at
+    whichever moment the process was killed. A checkpoint is a policy directory too.
 
     None is made at the last step: what follows it is the policy itself.
 
     Args:
-        directory: Where checkpoints are kept.
+        directory: Directory of the checkpoints.
+        prompt_format: Wording of prompts and position of the rewrite, kept beside the weights.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, prompt_format: PromptFormat) -> None:
         self.directory = directory
+        self.prompt_format = prompt_format
 
     def on_train_begin(
         self,
@@ -57,9 +64,12 @@ class Checkpoints(TrainerCallback):  # type: ignore[misc]  # transformers' types
         wait()
         if state.is_world_process_zero:
             name = f"checkpoint-{state.global_step}"
-            earlier = list(self.directory.glob("checkpoint-*"))
-            (Path(args.output_dir) / name).rename(self.directory / name)
-            for path in earlier:  # a half-removed one must not be seen either
+            earlier = sorted(self.directory.glob("checkpoint-*"), key=checkpoint_step)
+            written = Path(args.output_dir) / name
+            (written / "prompt_format.json").write_text(json.dumps(dataclasses.asdict(self.prompt_format)) + "\n")
+            written.rename(self.directory / name)
+            kept = (args.save_total_limit or 1) - 1
+            for path in earlier[: len(earlier) - kept]:  # a half-removed one must not be seen either
                 shutil.rmtree(path.rename(Path(args.output_dir) / "removed"))
         wait()
 

@@ -12,12 +12,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ospo_agents.files import write_atomically
+from ospo_agents.training.run_directory import EVALUATED
 
 __all__ = ["draw_curves", "panels"]
 
 # Title -> logged name -> label. Panels without a logged name are left out.
 _PANELS: dict[str, dict[str, str]] = {
     "reward": {"reward": "mean", "reward_std": "standard deviation"},
+    "reward of greedy rewrites, validation": {EVALUATED: "mean"},
     "loss": {"loss": "loss"},
     "entropy (nats a token)": {"entropy": "policy"},
     "length (tokens)": {"completions/mean_length": "mean"},
@@ -55,7 +57,7 @@ def draw_curves(rows: Sequence[Mapping[str, Any]], path: Path, *, title: str, me
     figure.suptitle(title)
     places = [figure.add_subplot(height, _COLUMNS, number) for number in range(1, len(drawn) + 2)]
     for axes, (name, series) in zip(places, drawn.items(), strict=False):
-        axes.set_title(f"{name} ({metric})" if name == "reward" else name, fontsize="medium")
+        axes.set_title(f"{name} ({metric})" if name.startswith("reward") else name, fontsize="medium")
         for label, (steps, values) in series.items():
             axes.plot(steps, values, linewidth=1.2, marker="." if len(steps) == 1 else None, label=label)
         if name.startswith("evaluations"):
@@ -84,8 +86,13 @@ def panels(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, tuple[list[
 
 def _series(rows: Sequence[Mapping[str, Any]], name: str) -> tuple[list[int], list[float]]:
     """Steps at which a name was logged, and its values there."""
-    points = [(row["step"], row[name]) for row in rows if "loss" in row and _is_finite(row.get(name))]
+    points = [(row["step"], row[name]) for row in rows if name in row and _is_finite(row[name]) and _of_step(row)]
     return [step for step, _ in points], [value for _, value in points]
+
+
+def _of_step(row: Mapping[str, Any]) -> bool:
+    """Whether a row is of a step or of an evaluation, not a summary of the whole run."""
+    return "loss" in row or EVALUATED in row
 
 
 def _is_finite(value: object) -> bool:

@@ -29,6 +29,7 @@ class ProgressBar(TrainerCallback):  # type: ignore[misc]  # transformers' types
         self.label = label
         self.shown = shown
         self.bar: Any = None
+        self.values: dict[str, str] = {}
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -55,10 +56,10 @@ class ProgressBar(TrainerCallback):  # type: ignore[misc]  # transformers' types
         **kwargs: Any,
     ) -> None:
         """Show the latest values."""
-        known = {short: (logs or {}).get(name) for name, short in self.shown.items()}
-        values = {short: f"{value:.3f}" for short, value in known.items() if value is not None}
-        if values:
-            self.bar.set_postfix(values)
+        latest = {short: (logs or {}).get(name) for name, short in self.shown.items()}
+        self.values |= {short: f"{value:.3f}" for short, value in latest.items() if value is not None}
+        if self.values and self.bar is not None:
+            self.bar.set_postfix(self.values)
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -123,8 +124,9 @@ class LogFile(TrainerCallback):  # type: ignore[misc]  # transformers' types are
         row |= {f"evaluations/{name}": count for name, count in evaluations.items()}
         if "num_tokens" in logs and not state.num_input_tokens_seen:  # of a trainer whose state forgets it
             row["num_tokens"] += self.tally.before.tokens
-        if "reward" in logs:
-            row[self.metric] = logs["reward"]
+        for prefix in ("", "eval_"):
+            if f"{prefix}reward" in logs:
+                row[f"{prefix}{self.metric}"] = logs[f"{prefix}reward"]
         with self.path.open("a") as stream:
             stream.write(json.dumps(row) + "\n")
 

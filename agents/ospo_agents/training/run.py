@@ -13,8 +13,10 @@ from ospo_agents.errors import AgentError
 from ospo_agents.protocols import Task
 from ospo_agents.training.processes import is_first, part, processes, wait
 from ospo_agents.training.run_directory import (
+    BEST,
     CHECKPOINTS,
     CLEARING,
+    SCRATCH,
     Progress,
     check_out,
     find_progress,
@@ -79,16 +81,21 @@ def train(
         record = {**record, **{name: earlier[name] for name in ("command",) if name in earlier}}
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # else TRL reports each trainer that is made
     # Heavy libraries are imported once the task stands, so that bad input is reported at once.
+    from ospo_agents.training.evaluation import validation_rows
     from ospo_agents.training.progress import Tally, quiet
     from ospo_agents.training.stages import learn, make_policy, warm_policy
+    from ospo_agents.training.trainers import make_config
 
     quiet()
+    make_config(settings, out / CHECKPOINTS)  # which checks what TRL takes, before anything is written
+    if settings.eval_steps:
+        validation_rows(task, settings.eval_prompts)
     start = None if earlier is not None and has_warm_start(out) else make_policy(settings, task)
     progress = Progress() if earlier is None else find_progress(out)
     if is_first() and earlier is None:
         prepare_out(out, record)
     elif is_first():
-        tidy(out, progress.step)
+        tidy(out, progress)
     wait()
     tally = Tally(lambda: task.counters, progress)
     if start is not None:
@@ -98,7 +105,7 @@ def train(
     manifest = {"status": "finished", **learn(settings, task, out, tally, metric=metric, title=title), **record}
     if is_first():
         write_run(out, manifest)
-        shutil.rmtree(out / CHECKPOINTS)
+        _clear(out, checkpoints="save_total_limit" not in settings.trl)
     part()
     return manifest
 
@@ -127,6 +134,14 @@ def changed_arguments(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> dic
         for name, value in sorted(before.items())
         if name not in MAY_CHANGE and now.get(name) != value
     }
+
+
+def _clear(out: Path, *, checkpoints: bool) -> None:
+    """Remove what only going on needs; checkpoints stay where their number was asked for."""
+    shutil.rmtree(out / BEST, ignore_errors=True)
+    shutil.rmtree(out / CHECKPOINTS / SCRATCH, ignore_errors=True)
+    if checkpoints:
+        shutil.rmtree(out / CHECKPOINTS)
 
 
 def _earlier(out: Path, *, resume: bool, overwrite: bool) -> dict[str, Any] | None:

@@ -11,10 +11,15 @@ from ospo_agents.errors import AgentError
 from ospo_agents.files import write_atomically
 
 __all__ = [
+    "BEST",
     "CHECKPOINTS",
     "CLEARING",
+    "EVALUATED",
+    "SCRATCH",
+    "TENSORBOARD",
     "Progress",
     "check_out",
+    "checkpoint_step",
     "find_progress",
     "has_warm_start",
     "prepare_out",
@@ -25,8 +30,24 @@ __all__ = [
 ]
 
 CHECKPOINTS = "checkpoints"
-_WRITTEN = ("policy", "warmstart", CHECKPOINTS, "pairs.jsonl", "log.jsonl", "curves.png", "report.html")
+SCRATCH = ".partial"  # in the directory of checkpoints
+BEST = "best"
+TENSORBOARD = "tensorboard"
 CLEARING = "clearing"
+EVALUATED = "eval_reward"
+"""Logged name of an evaluation's value."""
+
+_WRITTEN = (
+    "policy",
+    "warmstart",
+    CHECKPOINTS,
+    BEST,
+    TENSORBOARD,
+    "pairs.jsonl",
+    "log.jsonl",
+    "curves.png",
+    "report.html",
+)
 
 
 @dataclass(frozen=True)
@@ -39,6 +60,7 @@ class Progress:
         seconds: Time they took.
         tokens: Tokens they read and wrote.
         evaluations: Counters of the task after them.
+        values: Step -> value of the evaluations up to it.
     """
 
     checkpoint: Path | None = None
@@ -46,6 +68,7 @@ class Progress:
     seconds: float = 0.0
     tokens: float = 0.0
     evaluations: Mapping[str, int] = field(default_factory=dict)
+    values: Mapping[int, float] = field(default_factory=dict)
 
 
 def read_run(directory: Path) -> dict[str, Any] | None:
@@ -90,20 +113,35 @@ def prepare_out(out: Path, manifest: Mapping[str, Any]) -> None:
     write_run(out, {"status": "unfinished", **manifest})
 
 
+def checkpoint_step(path: Path) -> int:
+    """The step in the name of a checkpoint, or of a policy that an evaluation kept.
+
+    >>> checkpoint_step(Path("checkpoints/checkpoint-50"))
+    50
+    """
+    return int(path.name.rpartition("-")[2])
+
+
 def find_progress(out: Path) -> Progress:
     """Where an unfinished run goes on: at its last complete checkpoint."""
-    found = {int(path.name.partition("-")[2]): path for path in (out / CHECKPOINTS).glob("checkpoint-*")}
-    step = max(found, default=0)
-    last = max((row for row in read_log(out) if row["step"] <= step), key=lambda row: row["step"], default={})
-    counts = {key.partition("/")[2]: int(value) for key, value in last.items() if key.startswith("evaluations/")}
-    return Progress(found.get(step), step, last.get("seconds", 0.0), last.get("num_tokens", 0.0), counts)
-
-
-def tidy(out: Path, step: int) -> None:
-    """Remove what a killed run left: lines of the log after a step, half-written files."""
+    checkpoint = max((out / CHECKPOINTS).glob("checkpoint-*"), key=checkpoint_step, default=None)
+    if checkpoint is None:
+        return Progress()
+    step = checkpoint_step(checkpoint)
     rows = [row for row in read_log(out) if row["step"] <= step]
-    write_atomically(out / "log.jsonl", b"".join(json.dumps(row).encode() + b"\n" for row in rows))
-    for path in [*out.glob(".*.partial-*"), *out.glob(".*.scratch")]:
+    last = rows[-1] if rows else {}
+    counts = {key.partition("/")[2]: int(value) for key, value in last.items() if key.startswith("evaluations/")}
+    tokens = next((row["num_tokens"] for row in reversed(rows) if "num_tokens" in row), 0.0)
+    values = {row["step"]: row[EVALUATED] for row in rows if EVALUATED in row}
+    return Progress(checkpoint, step, last.get("seconds", 0.0), tokens, counts, values)
+
+
+def tidy(out: Path, progress: Progress) -> None:
+    """Remove what a killed run left behind its last checkpoint: lines of the log, policies, half-written files."""
+    kept = [row for row in read_log(out) if progress.checkpoint is not None and row["step"] <= progress.step]
+    write_atomically(out / "log.jsonl", b"".join(json.dumps(row).encode() + b"\n" for row in kept))
+    later = [path for path in (out / BEST).glob("step-*") if checkpoint_step(path) not in progress.values]
+    for path in [*out.glob(".*.partial-*"), *out.glob(".*.scratch"), *(out / BEST).glob(".*.partial-*"), *later]:
         _remove(path)
 
 

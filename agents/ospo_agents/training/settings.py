@@ -13,11 +13,13 @@ from ospo_agents.errors import AgentError, unknown
 from ospo_agents.segments import SEGMENTERS
 from ospo_agents.training.learners import LEARNERS, OF_SOME, Learner
 from ospo_agents.training.processes import processes
+from ospo_agents.training.trl_fields import check_names
 
-__all__ = ["LOSS_TYPES", "VLLM_MODES", "TrainingSettings"]
+__all__ = ["KEPT", "LOSS_TYPES", "VLLM_MODES", "TrainingSettings"]
 
 LOSS_TYPES = ("dr_grpo", "grpo", "bnpo", "dapo", "cispo", "sapo", "luspo", "vespo")
 VLLM_MODES = ("colocate", "server")
+KEPT = ("last", "best")
 _SAVE_STEPS = 50
 _WHOLE = {
     "steps": 1,
@@ -30,11 +32,13 @@ _WHOLE = {
     "lora_rank": 0,
     "lora_alpha": 1,
     "save_steps": 0,
+    "eval_steps": 0,
+    "eval_prompts": 1,
 }
 _ABOVE_ZERO = ("learning_rate", "temperature", "warm_start_learning_rate")
 _AT_LEAST_ZERO = ("warm_start_epochs", "kl")
 _SWITCHES = ("bf16", "load_4bit", "activation_checkpointing", "credit_separators")
-_MAPPINGS = ("solution_settings", "redistribution_settings")
+_MAPPINGS = {"solution_settings": "{width: 8}", "redistribution_settings": "{beta: 0.5}", "trl": "{weight_decay: 0.1}"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +77,10 @@ class TrainingSettings:
         redistribution_settings: Keyword arguments of the redistribution.
         credit_separators: Whether punctuation gets credit too.
         save_steps: Steps between checkpoints, 0 for none; None takes about 50.
+        eval_steps: Steps between evaluations on validation prompts, 0 for none.
+        eval_prompts: Validation prompts of an evaluation, the same ones each time; fewer where there are fewer.
+        keep: Policy that ``policy/`` holds: the last, or the best of all evaluations, of equals the earliest.
+        trl: Further fields of TRL's own settings of the learner, and of adapters, by TRL's names.
     """
 
     algo: str = next(iter(LEARNERS))
@@ -103,6 +111,10 @@ class TrainingSettings:
     redistribution_settings: Mapping[str, Any] | None = None
     credit_separators: bool | None = None
     save_steps: int | None = None
+    eval_steps: int = 0
+    eval_prompts: int = 128
+    keep: str = KEPT[0]
+    trl: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Put the learner's own defaults in the place of None."""
@@ -162,6 +174,9 @@ class TrainingSettings:
                 "out"
             )
         self._check_batches(spell)
+        check_names(self.trl, self.learner, spell)
+        if self.keep == "best" and not self.eval_steps:
+            raise AgentError(f"{spell('keep')} best needs evaluations to choose by; add {spell('eval_steps')}")
         if self.lora_rank and self.policy is None:
             raise AgentError(
                 f"{spell('lora_rank')} needs a trained {spell('policy')}; the new tiny one trains all its weights"
@@ -190,11 +205,11 @@ class TrainingSettings:
         for name in _SWITCHES:
             if not isinstance(getattr(self, name), bool | None):
                 raise AgentError(f"{spell(name)}: expected true or false, got {_shown(getattr(self, name))}")
-        for name in _MAPPINGS:
+        for name, example in _MAPPINGS.items():
             value = getattr(self, name)
             if value is not None and not (isinstance(value, Mapping) and all(isinstance(key, str) for key in value)):
-                raise AgentError(f"{spell(name)}: expected a mapping such as '{{width: 8}}', got {_shown(value)}")
-        choices = {"loss_type": LOSS_TYPES, "segmenter": tuple(SEGMENTERS), "vllm": VLLM_MODES}
+                raise AgentError(f"{spell(name)}: expected a mapping such as '{example}', got {_shown(value)}")
+        choices = {"loss_type": LOSS_TYPES, "segmenter": tuple(SEGMENTERS), "vllm": VLLM_MODES, "keep": KEPT}
         for name, known in choices.items():
             value = getattr(self, name)
             if value is not None and value not in known:

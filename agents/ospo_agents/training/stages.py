@@ -5,13 +5,16 @@ that nothing that the first stage left in memory can make them differ.
 """
 
 import dataclasses
+import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import PeftModel, get_peft_model
 from transformers import PrinterCallback
+from transformers.integrations import TensorBoardCallback
 
 from ospo_agents.errors import AgentError
 from ospo_agents.policies.language_model import load_policy, lora_config, save_policy
@@ -20,13 +23,15 @@ from ospo_agents.policies.tiny import tiny_model, tiny_tokenizer
 from ospo_agents.protocols import Task
 from ospo_agents.training.checkpoints import Checkpoints
 from ospo_agents.training.curves import draw_curves
+from ospo_agents.training.evaluation import Evaluation, best_step, make_evaluation, save_model
 from ospo_agents.training.learners import Start
 from ospo_agents.training.pairs import sample_pairs
 from ospo_agents.training.processes import is_first, processes, wait
 from ospo_agents.training.progress import LogFile, ProgressBar, Tally
-from ospo_agents.training.run_directory import CHECKPOINTS, read_log
+from ospo_agents.training.run_directory import BEST, CHECKPOINTS, EVALUATED, SCRATCH, TENSORBOARD, read_log
 from ospo_agents.training.settings import TrainingSettings
 from ospo_agents.training.trainers import common_fields, make_trainer
+from ospo_agents.training.trl_fields import adapter_fields
 from ospo_agents.training.warm_start import warm_start
 
 __all__ = ["learn", "make_policy", "warm_policy"]
@@ -48,7 +53,8 @@ def make_policy(settings: TrainingSettings, task: Task) -> Start:
             )
         with torch.random.fork_rng():
             torch.manual_seed(settings.seed)
-            model = get_peft_model(model, lora_config(settings.lora_rank, settings.lora_alpha))
+            adapter = lora_config(settings.lora_rank, settings.lora_alpha)
+            model = get_peft_model(model, dataclasses.replace(adapter, **adapter_fields(settings.trl)))
     if settings.load_4bit and not isinstance(model, PeftModel):
         raise AgentError(
             "load_4bit (--load-4bit) holds weights that cannot be trained; add lora_rank (--lora-rank), for example 32"
@@ -96,7 +102,7 @@ def learn(
         What the run spent: ``rollouts``, ``evaluations``, ``seconds``, and for DPO the number of groups and of those
         without a pair.
     """
-    scratch = out / CHECKPOINTS / ".partial"
+    scratch = out / CHECKPOINTS / SCRATCH
     if is_first():
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True)
@@ -111,21 +117,63 @@ def learn(
         tally.before = dataclasses.replace(tally.before, evaluations=evaluations)
     trainer = make_trainer(settings, start, scratch, save_steps=settings.save_steps or 0)
     trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(ProgressBar(settings.algo, {"reward": f"reward ({metric})", **learner.shown}))
+    shown = {"reward": f"reward ({metric})", **learner.shown, EVALUATED: "validation"}
+    trainer.add_callback(ProgressBar(settings.algo, shown))
     trainer.add_callback(LogFile(out / "log.jsonl", tally, metric))
-    trainer.add_callback(Checkpoints(out / CHECKPOINTS))
+    trainer.add_callback(Checkpoints(out / CHECKPOINTS, start.prompt_format))
+    values: Mapping[int, float] = {}
+    if settings.eval_steps:
+        evaluation = _evaluation(settings, trainer, start, out, tally)
+        trainer.add_callback(evaluation)
+        values = evaluation.values
+    for callback in trainer.callback_handler.callbacks:
+        if isinstance(callback, TensorBoardCallback) and callback.logging_dir is None:
+            callback.logging_dir = str(out / TENSORBOARD)  # the scratch directory is removed at the end
     checkpoint = tally.before.checkpoint
     trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     if trainer.state.global_step != settings.steps:
         raise AgentError(f"expected {settings.steps} steps, but training ended after {trainer.state.global_step}")
-    whole = None
-    if trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled:  # each process may hold a part only
-        whole = trainer.accelerator.get_state_dict(trainer.model_wrapped)
-    save_policy(out / "policy", trainer.model, start.tokenizer, start.prompt_format, state_dict=whole)
+    if settings.keep == "best":
+        _put_best(out, best_step(values))
+    else:
+        save_model(trainer, start)(out / "policy")
     spent |= {"evaluations": tally.evaluations(), "seconds": round(tally.seconds(), 1)}
+    if values:
+        best = best_step(values)
+        spent["validation"] = {"best_step": best, "best": values[best], "last": values[max(values)]}
+        spent["policy_step"] = best if settings.keep == "best" else settings.steps
     if is_first():
         draw_curves(read_log(out), out / "curves.png", title=title, metric=metric)
     return spent
+
+
+def _evaluation(settings: TrainingSettings, trainer: Any, start: Start, out: Path, tally: Tally) -> Evaluation:
+    """The evaluation of a run, which knows the values from before the run was resumed."""
+    values = tally.before.values
+    if settings.keep == "best" and values and not (out / BEST / f"step-{best_step(values)}").is_dir():
+        raise AgentError(
+            f"{out} holds no {BEST}/step-{best_step(values)}, the best policy of its log; start the run again with "
+            "overwrite (--overwrite)"
+        )
+    return make_evaluation(
+        trainer,
+        start,
+        every=settings.eval_steps,
+        prompts=settings.eval_prompts,
+        max_new_tokens=settings.max_completion_length,
+        values=values,
+        best=out / BEST if settings.keep == "best" else None,
+    )
+
+
+def _put_best(out: Path, step: int) -> None:
+    """Copy the best policy to ``policy/``, whole or not at all."""
+    if is_first():
+        partial = out / f".policy.partial-{os.getpid()}"
+        shutil.copytree(out / BEST / f"step-{step}", partial)
+        shutil.rmtree(out / "policy", ignore_errors=True)
+        partial.rename(out / "policy")
+    wait()
 
 
 def _open(settings: TrainingSettings, path: str | Path) -> tuple[Any, Any, PromptFormat]:

@@ -5,10 +5,12 @@ from typing import Any
 
 import torch
 
+from ospo_agents.errors import AgentError
 from ospo_agents.training.learners import Start
 from ospo_agents.training.settings import TrainingSettings
+from ospo_agents.training.trl_fields import check_values, config_fields
 
-__all__ = ["common_fields", "make_trainer"]
+__all__ = ["common_fields", "make_config", "make_trainer"]
 
 
 def make_trainer(settings: TrainingSettings, start: Start, scratch: Path, *, save_steps: int = 0) -> Any:
@@ -20,7 +22,17 @@ def make_trainer(settings: TrainingSettings, start: Start, scratch: Path, *, sav
         scratch: Directory into which the trainer writes.
         save_steps: Steps between checkpoints; 0 for none.
     """
-    learner = settings.learner
+    return settings.learner.trainer(make_config(settings, scratch, save_steps=save_steps), start)
+
+
+def make_config(settings: TrainingSettings, scratch: Path, *, save_steps: int = 0) -> Any:
+    """TRL's settings of a run; arguments as :func:`make_trainer`.
+
+    Raises:
+        AgentError: TRL does not take what ``settings.trl`` holds.
+    """
+    learner, config = settings.learner, settings.learner.config()
+    check_values(settings.trl, learner, adapters=bool(settings.lora_rank))
     fields = {
         "output_dir": str(scratch),
         "max_steps": settings.steps,
@@ -32,8 +44,15 @@ def make_trainer(settings: TrainingSettings, start: Start, scratch: Path, *, sav
         "save_steps": save_steps or 1,  # means nothing without the strategy, but may not be 0
         **common_fields(settings),
         **learner.fields(settings.as_json()),
+        **config_fields(settings.trl),
     }
-    return learner.trainer(learner.config()(**fields), start)
+    if not settings.trl:
+        return config(**fields)
+    try:
+        return config(**fields)
+    except Exception as error:  # whatever TRL's own checks raise
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise AgentError(f"trl (--trl): {config.__name__} does not take {dict(settings.trl)}: {reason}") from error
 
 
 def common_fields(settings: TrainingSettings) -> dict[str, Any]:
