@@ -14,6 +14,7 @@ from ospo_env.retrievers.array_file import ArrayFile
 from ospo_env.retrievers.base import best_rows, make_fingerprint
 from ospo_env.retrievers.pool_sums import pool_sums
 from ospo_env.retrievers.storage import index_arrays
+from ospo_env.retrievers.structure import Arrays, check_array, check_numbers
 from ospo_env.retrievers.terms import document_blocks, term_counts
 from ospo_env.retrievers.vocabulary import Vocabulary
 from ospo_env.text import cuts_between_words
@@ -51,7 +52,11 @@ class BM25Retriever:
         self._terms = term_counts(documents, corpus)
         self._vocabulary = Vocabulary(self._terms)
         self._index = index_arrays(
-            self.fingerprint, partial(_weigh, self._terms, k1, b), documents=len(documents), label="bm25 index"
+            self.fingerprint,
+            partial(_weigh, self._terms, k1, b),
+            check=partial(_check_weights, len(self._terms["terms"])),
+            documents=len(documents),
+            label="bm25 index",
         )
 
     def score_pools(self, texts: Sequence[str], pools: NDArray[np.int32]) -> NDArray[np.float64]:
@@ -84,6 +89,10 @@ class BM25Retriever:
     def cuts_cleanly(self, text: str, offsets: Sequence[int]) -> bool:
         """Whether no word is cut."""
         return cuts_between_words(text, offsets)
+
+
+def _check_weights(cells: int, arrays: Arrays) -> None:
+    check_numbers(check_array(arrays, "weights", np.int32, (cells,)), "weights", 1, 2**31)
 
 
 def _weigh(terms: Mapping[str, NDArray[Any]], k1: float, b: float, directory: Path) -> None:

@@ -12,6 +12,7 @@ from scipy import sparse
 from ospo_env.retrievers.array_file import ArrayFile
 from ospo_env.retrievers.base import best_rows, equal_pools, make_fingerprint
 from ospo_env.retrievers.storage import index_arrays
+from ospo_env.retrievers.structure import Arrays, check_array, check_numbers, check_offsets
 from ospo_env.retrievers.terms import document_blocks, term_counts
 from ospo_env.retrievers.vocabulary import Vocabulary
 from ospo_env.text import cuts_between_words, tokens
@@ -55,7 +56,11 @@ class CharGramRetriever:
         self.fingerprint = make_fingerprint("chargram", _VERSION, settings, corpus)
         self._terms = term_counts(documents, corpus)
         self._index = index_arrays(
-            self.fingerprint, partial(_weigh, self._terms), documents=len(documents), label="chargram index"
+            self.fingerprint,
+            partial(_weigh, self._terms),
+            check=partial(_check_grams, len(self._terms["terms"]), len(self._terms["word_ids"])),
+            documents=len(documents),
+            label="chargram index",
         )
 
     def score_pools(self, texts: Sequence[str], pools: NDArray[np.int32]) -> NDArray[np.float64]:
@@ -137,6 +142,18 @@ def _hashed_grams(words: Sequence[str]) -> sparse.csr_matrix:
         alternate_sign=False,
     )
     return vectorizer.transform(words)
+
+
+def _check_grams(cells: int, words: int, arrays: Arrays) -> None:
+    check_numbers(check_array(arrays, "weights", np.int32, (cells,)), "weights", 1, 2**31)
+    hashes = check_array(arrays, "gram_hashes", np.signedinteger, (None,))
+    if (np.diff(hashes) <= 0).any():
+        raise ValueError("expected gram_hashes to ascend")
+    check_numbers(check_array(arrays, "gram_weights", np.int32, (len(hashes),)), "gram_weights", 1, 2**31)
+    grams = check_array(arrays, "grams", np.signedinteger, (None,))
+    check_numbers(grams, "grams", 0, len(hashes))
+    check_numbers(check_array(arrays, "gram_counts", np.int32, (len(grams),)), "gram_counts", 1, 2**31)
+    check_offsets(arrays, "gram_starts", np.signedinteger, words, len(grams))
 
 
 def _weigh(terms: Mapping[str, NDArray[Any]], directory: Path) -> None:

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from ospo_env.retrievers.base import equal_pools, make_fingerprint, unit_rows
 from ospo_env.retrievers.encoder import UNIT, TextEncoder
 from ospo_env.retrievers.models import check_dtype, library_versions, locate_model
 from ospo_env.retrievers.storage import stored_arrays
+from ospo_env.retrievers.structure import Arrays, check_array, check_numbers
 from ospo_env.retrievers.vectors import VectorIndex, check_index
 
 __all__ = ["DenseRetriever"]
@@ -79,7 +80,10 @@ class DenseRetriever:
         self._opening = (files.directory, dtype, device)
         self._prompts = {"query": query_prompt, "document": document_prompt}
         self._stored = stored_arrays(
-            key, lambda directory: self._build(documents, directory), label=f"vectors of {model}"
+            key,
+            lambda directory: self._build(documents, directory),
+            check=partial(_check_vectors, len(documents)),
+            label=f"vectors of {model}",
         )
         self._index = VectorIndex(self._stored, index, UNIT, key)
 
@@ -151,3 +155,8 @@ class DenseRetriever:
                 "what lies beyond is not searched; choose a model that reads more, or cut documents into passages",
                 stacklevel=2,
             )
+
+
+def _check_vectors(documents: int, arrays: Arrays) -> None:
+    check_numbers(check_array(arrays, "vectors", np.float32, (documents, None)), "vectors", -UNIT, UNIT + 1)
+    check_array(arrays, "has_tokens", np.bool_, (documents,))

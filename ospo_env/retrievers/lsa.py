@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ospo_env.errors import TaskError
 from ospo_env.retrievers.base import best_rows, equal_pools, make_fingerprint, unit_rows
 from ospo_env.retrievers.storage import index_arrays
+from ospo_env.retrievers.structure import Arrays, check_array, check_numbers
 from ospo_env.retrievers.terms import count_matrix, term_counts
 from ospo_env.retrievers.vocabulary import Vocabulary
 from ospo_env.text import cuts_between_words
@@ -58,8 +59,14 @@ class LSARetriever:
                 "expected at least two documents and two different words for the retriever 'lsa'; "
                 f"got {shape[0]} and {shape[1]}; use 'bm25'"
             )
-        build = partial(_decompose, self._terms, min(dimensions, min(shape) - 1), seed)
-        self._vectors = index_arrays(self.fingerprint, build, documents=len(documents), label="lsa index")
+        length = min(dimensions, min(shape) - 1)
+        self._vectors = index_arrays(
+            self.fingerprint,
+            partial(_decompose, self._terms, length, seed),
+            check=partial(_check_vectors, *shape, length),
+            documents=len(documents),
+            label="lsa index",
+        )
 
     def score_pools(self, texts: Sequence[str], pools: NDArray[np.int32]) -> NDArray[np.float64]:
         """As :meth:`Retriever.score_pools`: finite scores are integers, of either sign."""
@@ -123,6 +130,11 @@ class LSARetriever:
         index = faiss.IndexFlatIP(documents.shape[1])
         index.add(documents if len(rows) == len(documents) else documents[rows])
         return index, rows
+
+
+def _check_vectors(documents: int, tokens: int, length: int, arrays: Arrays) -> None:
+    for name, count, unit in (("documents", documents, _DOCUMENT_UNIT), ("tokens", tokens, _TOKEN_UNIT)):
+        check_numbers(check_array(arrays, name, np.float32, (count, length)), name, -unit, unit + 1)
 
 
 def _decompose(terms: Mapping[str, NDArray[Any]], dimensions: int, seed: int, directory: Path) -> None:

@@ -14,7 +14,8 @@ from tqdm import tqdm
 from ospo_env.retrievers.array_file import ArrayFile
 from ospo_env.retrievers.base import make_fingerprint
 from ospo_env.retrievers.storage import index_arrays
-from ospo_env.retrievers.vocabulary import vocabulary_arrays
+from ospo_env.retrievers.structure import Arrays, check_array, check_numbers, check_offsets
+from ospo_env.retrievers.vocabulary import check_vocabulary, vocabulary_arrays
 from ospo_env.text import tokens
 
 __all__ = ["count_matrix", "document_blocks", "term_counts"]
@@ -38,7 +39,8 @@ def term_counts(documents: Sequence[str], corpus: str) -> Mapping[str, NDArray[A
         :func:`vocabulary_arrays`, with tokens numbered in order of first appearance.
     """
     key = make_fingerprint("terms", _VERSION, {}, corpus)
-    return index_arrays(key, partial(_count, documents), documents=len(documents), label="token counts")
+    check = partial(_check_counts, len(documents))
+    return index_arrays(key, partial(_count, documents), check=check, documents=len(documents), label="token counts")
 
 
 def count_matrix(terms: Mapping[str, NDArray[Any]]) -> sparse.csr_matrix:
@@ -81,6 +83,14 @@ def _count(documents: Sequence[str], directory: Path) -> None:
     np.save(directory / "starts.npy", np.cumsum(np.concatenate(cells)))
     for name, content in vocabulary_arrays(ids).items():
         np.save(directory / f"{name}.npy", content)
+
+
+def _check_counts(documents: int, arrays: Arrays) -> None:
+    terms = check_array(arrays, "terms", np.int32, (None,))
+    counts = check_array(arrays, "counts", np.int32, (len(terms),))
+    check_offsets(arrays, "starts", np.int64, documents, len(terms))
+    check_numbers(terms, "terms", 0, check_vocabulary(arrays))
+    check_numbers(counts, "counts", 1, 2**31)
 
 
 class _Numbering(dict[str, int]):

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs_data.errors import unknown_name
-from ospo_env.errors import TaskError
+from ospo_env.errors import RetrieverError, TaskError
 from ospo_env.retrievers.base import best_rows
 from ospo_env.retrievers.storage import stored_arrays
+from ospo_env.retrievers.structure import Arrays, check_array
 
 __all__ = ["INDEX_KINDS", "VectorIndex", "check_index"]
 
@@ -91,8 +92,14 @@ class VectorIndex:
     def _index(self) -> Any:
         import faiss
 
-        stored = stored_arrays(self._key, self._build, label=f"{self._kind} index")
+        stored = stored_arrays(self._key, self._build, check=_check_index_bytes, label=f"{self._kind} index")
         index: Any = faiss.deserialize_index(np.array(stored["index"]))
+        shape = len(self._indexed_rows), self._vectors.shape[1]
+        if (index.ntotal, index.d) != shape:
+            raise RetrieverError(
+                f"the {self._kind} index {self._key} is not what was built (expected vectors of shape {shape}, "
+                f"got {(index.ntotal, index.d)}); remove its directory and it is built again"
+            )
         if self._kind == "hnsw":
             index.hnsw.efSearch = _SEARCH_DEPTH
         else:
@@ -114,6 +121,10 @@ class VectorIndex:
             index.train(vectors)
         index.add(vectors)
         np.save(directory / "index.npy", faiss.serialize_index(index))
+
+
+def _check_index_bytes(arrays: Arrays) -> None:
+    check_array(arrays, "index", np.uint8, (None,))
 
 
 def check_index(kind: str, index: str) -> None:

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ospo_env.retrievers.structure import Arrays, check_array, check_offsets
 from ospo_env.text import tokens
 
-__all__ = ["Vocabulary", "vocabulary_arrays"]
+__all__ = ["Vocabulary", "check_vocabulary", "vocabulary_arrays"]
 
 _REMEMBERED = 2**17  # token ids that are kept in a dictionary, for speed
 
@@ -29,6 +30,19 @@ def vocabulary_arrays(ids: Mapping[str, int]) -> dict[str, NDArray[Any]]:
         "word_starts": np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
         "word_ids": np.fromiter((ids[token] for token in ordered), dtype=np.int32, count=len(ordered)),
     }
+
+
+def check_vocabulary(arrays: Arrays) -> int:
+    """The size V of the table of :func:`vocabulary_arrays`.
+
+    Raises:
+        ValueError: The arrays are not such a table.
+    """
+    ids = check_array(arrays, "word_ids", np.int32, (None,))
+    check_offsets(arrays, "word_starts", np.int64, len(ids), len(check_array(arrays, "words", np.uint8, (None,))))
+    if not np.array_equal(np.sort(ids), np.arange(len(ids))):
+        raise ValueError(f"expected word_ids as the numbers below {len(ids):,}, each once")
+    return len(ids)
 
 
 class Vocabulary:

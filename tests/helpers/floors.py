@@ -54,7 +54,8 @@ FLOORS = {
         "__init__",
     ],
     "ospo_env.retrievers": [
-        "array_file base models storage unpadded vocabulary",
+        "array_file base models storage structure unpadded",
+        "vocabulary",
         "encoder pool_sums specs terms vectors",
         "bm25 chargram dense fusion lsa rerank",
         "registry",

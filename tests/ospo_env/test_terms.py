@@ -49,7 +49,7 @@ def on_disk(tmp_path, monkeypatch):
     monkeypatch.setenv("OSPO_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(storage, "_STORED_FROM", 1)
     monkeypatch.setattr(terms, "_BLOCK", 7)
-    return tmp_path / "indexes"
+    return tmp_path / "indexes-2"
 
 
 @given(st.lists(words, unique=True, max_size=40), st.lists(words, max_size=10))
