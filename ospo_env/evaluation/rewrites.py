@@ -1,7 +1,8 @@
-"""Stored rewrites: written once, and judged again by any retriever without asking the policy again."""
+"""Stored rewrites: written once, and measured again under any retriever without running the policy again."""
 
 import dataclasses
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from ospo_env.task import RetrievalTask
 __all__ = ["Rewrites", "read_rewrites", "rescore", "write_rewrites"]
 
 _KIND = "ospo rewrites"
-_VERSION = 1
+_VERSION = 2
 _HEADER: dict[str, Any] = {
     "env_id": str,
     "data": str | None,
@@ -28,6 +29,8 @@ _HEADER: dict[str, Any] = {
     "policy": str,
     "notes": dict,
 }
+_SINCE_2: dict[str, Any] = {"max_words": int | None, "candidates": str | None, "metric": str | None}
+"""Fields that files of version 1 lack: those mean the environment's own settings."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,9 @@ class Rewrites:
         prompt_ids: B ids.
         texts: B rewrites.
         notes: JSON-able facts about the policy, such as the retriever it was trained on.
+        max_words: Word cap that they were written for; none means the environment's own.
+        candidates: What was ranked, ``"pool"`` or ``"corpus"``; none means the environment's own setting.
+        metric: Printed name of the metric that they were written for; none means the environment's own.
     """
 
     env_id: str
@@ -51,6 +57,15 @@ class Rewrites:
     prompt_ids: tuple[str, ...]
     texts: tuple[str, ...]
     notes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    max_words: int | None = None
+    candidates: str | None = None
+    metric: str | None = None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Keyword arguments of the environment that the rewrites were written for, without those that are its own."""
+        settings = {"max_words": self.max_words, "candidates": self.candidates, "metric": self.metric}
+        return {name: value for name, value in settings.items() if value is not None}
 
     def __post_init__(self) -> None:
         if len(self.prompt_ids) != len(self.texts):
@@ -78,13 +93,15 @@ def read_rewrites(path: str | Path) -> Rewrites:
     except UnicodeDecodeError as error:
         raise TaskError(f"{path}: expected stored rewrites, which are JSON Lines in UTF-8; {error}") from error
     header = _parsed(path, 1, lines[0])
-    if header.pop("kind", None) != _KIND or header.pop("version", None) != _VERSION:
+    version = header.pop("version", None)
+    if header.pop("kind", None) != _KIND or version not in (1, _VERSION):
         raise TaskError(
-            f"{path}: expected rewrites of version {_VERSION}, as ospo_env.write_rewrites or "
+            f"{path}: expected rewrites of version 1 or {_VERSION}, as ospo_env.write_rewrites or "
             "ospo evaluate --rewrites stores them"
         )
-    if header.keys() != {*_HEADER} or not all(isinstance(header[name], kind) for name, kind in _HEADER.items()):
-        raise TaskError(f"{path}, line 1: expected a header with {', '.join(_HEADER)}; got {', '.join(header)}")
+    fields = _HEADER if version == 1 else _HEADER | _SINCE_2
+    if header.keys() != {*fields} or not all(isinstance(header[name], kind) for name, kind in fields.items()):
+        raise TaskError(f"{path}, line 1: expected a header with {', '.join(fields)}; got {', '.join(header)}")
     rows = [_parsed(path, number, line) for number, line in enumerate(lines[1:], start=2)]
     for number, row in enumerate(rows, start=2):
         if not all(isinstance(row.get(name), str) for name in ("prompt_id", "text")):
@@ -101,13 +118,14 @@ def rescore(
     *,
     task: RetrievalTask | None = None,
 ) -> dict[str, NDArray[np.float64]]:
-    """Judge stored rewrites by a retriever; nothing is generated.
+    """Measure stored rewrites under a retriever; nothing is generated.
 
     Args:
-        rewrites: What to judge.
+        rewrites: The rewrites to measure.
         retriever: A registered name, ``module:attribute``, a retriever or a factory.
-        metrics: Names; by default the environment's own metric and :data:`ospo_env.task.DEFAULT_METRICS`.
-        task: A task on that retriever that is open already; by default it is made.
+        metrics: Names; by default the metric of the rewrites and :data:`ospo_env.task.DEFAULT_METRICS`.
+        task: A task on that retriever that is open already, with whatever settings; by default one is made with the
+            cap, the candidates and the metric of the rewrites. A setting of the task that differs is a warning.
 
     Returns:
         For each metric float64 (B,), in [0, 1].
@@ -118,12 +136,19 @@ def rescore(
     """
     if task is None:
         try:
-            env = gymnasium.make(rewrites.env_id, data=rewrites.data, retriever=retriever)
+            env = gymnasium.make(rewrites.env_id, data=rewrites.data, retriever=retriever, **rewrites.settings)
         except gymnasium.error.Error as error:
             raise TaskError(f"cannot make the environment of the rewrites: {error}") from error
         if not isinstance(env.unwrapped, RewriteEnv):
             raise TaskError(f"expected rewrites of an environment of this package; got {rewrites.env_id!r}")
         task = env.unwrapped.task
+    else:
+        for name, value in rewrites.settings.items():
+            if getattr(task, name) != value and not (name == "metric" and metrics):
+                message = (
+                    f"the rewrites of {rewrites.policy} are for {name} {value}; the task has {getattr(task, name)}"
+                )
+                warnings.warn(message, stacklevel=2)
     if task.data.fingerprint != rewrites.fingerprint:
         raise TaskError(
             f"the rewrites of {rewrites.policy} are for the data set {rewrites.fingerprint[:16]}; "

@@ -2,11 +2,15 @@
 
 import json
 from argparse import Namespace
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
+from ospo_agents import AgentError
 from ospo_cli._evaluation_files import check_file_names, file_name, trec_tag, write_qrels, write_run
 from ospo_cli._evaluation_text import report_lines, trec_lines
 from ospo_cli._matrix import draw_matrix, policy_labels
@@ -19,6 +23,20 @@ from ospo_env.evaluation.summary import summarise
 from ospo_env.rendering import terminal_line
 
 __all__ = ["evaluate"]
+
+
+class _Measured(NamedTuple):
+    """What policies earned.
+
+    Attributes:
+        values: By policy, retriever and metric: float64 (Q,).
+        cut: By policy and retriever: number of texts that lost words to the cap.
+        unmatched: By TREC run: number of queries without a line.
+    """
+
+    values: dict[str, dict[str, dict[str, NDArray[np.float64]]]]
+    cut: dict[str, dict[str, int]]
+    unmatched: dict[str, int]
 
 
 def evaluate(arguments: Namespace) -> None:
@@ -37,16 +55,9 @@ def evaluate(arguments: Namespace) -> None:
     )
     policies = {name: open_policy(name, request) for name in arguments.policy}
     check_file_names(arguments)
+    settings = _task_settings(arguments, policies)
     tasks = {
-        name: open_task(
-            arguments.env,
-            arguments.data,
-            split=arguments.split,
-            retriever=name,
-            metric=arguments.metric,
-            candidates=arguments.candidates,
-            max_words=arguments.max_words,
-        )
+        name: open_task(arguments.env, arguments.data, split=arguments.split, retriever=name, **settings)
         for name in arguments.retrievers
     }
     task = next(iter(tasks.values()))
@@ -57,11 +68,12 @@ def evaluate(arguments: Namespace) -> None:
     scale = None if arguments.trec is None else write_qrels(arguments.trec, task, ids)
     written = _write_once(policies, task, ids, prompts, arguments.rewrites)
     raw = make_reference_policy("query", task)(ids, prompts)
-    values, unmatched = _measure(policies, written, tasks, ids, prompts, arguments.trec)
-    summary = summarise(values, {retriever: opened.evaluate(ids, raw) for retriever, opened in tasks.items()})
-    for name in policies:
+    measured = _measure(policies, written, tasks, ids, prompts, arguments.trec)
+    summary = summarise(measured.values, {retriever: opened.evaluate(ids, raw) for retriever, opened in tasks.items()})
+    for name, policy in policies.items():
         notes = written[name].notes if name in written else {}
-        summary[name] = {"stage": None, "trained_on": None, **notes, **summary[name]}
+        own = {"made_for": dict(policy.made_for), "texts_cut": measured.cut[name]}
+        summary[name] = {"stage": None, "trained_on": None, **notes, **own, **summary[name]}
     report = {
         "env": arguments.env,
         "dataset": task.data.manifest["dataset"],
@@ -69,17 +81,37 @@ def evaluate(arguments: Namespace) -> None:
         "data_fingerprint": task.data.fingerprint,
         "split": arguments.split,
         "metric": task.metric,
-        "candidates": arguments.candidates,
+        "candidates": task.candidates,
         "max_words": task.max_words,
         "queries": len(ids),
         "temperature": arguments.temperature,
         "seed": arguments.seed,
         "policies": summary,
     }
-    lines = [*report_lines(report), *_write_files(arguments, report, list(written))]
+    files = _write_files(arguments, report, list(written))
+    lines = [*report_lines(report), *files]
     if scale is not None:
-        lines += trec_lines(arguments.trec, scale, unmatched, len(ids))
+        lines += trec_lines(arguments.trec, scale, measured.unmatched, len(ids))
     say("\n".join(lines))
+
+
+def _task_settings(arguments: Namespace, policies: Mapping[str, ResolvedPolicy]) -> dict[str, Any]:
+    """Cap, candidates and metric: as the command line asks, else as the policies were made for, else the usual ones.
+
+    Raises:
+        AgentError: The command line says nothing, and the policies were made for different ones.
+    """
+    settings: dict[str, Any] = {}
+    for name, usual in (("max_words", None), ("candidates", "pool"), ("metric", "nDCG@10")):
+        made_for = {policy: one.made_for[name] for policy, one in policies.items() if name in one.made_for}
+        settings[name] = getattr(arguments, name)
+        if settings[name] is None:
+            if len(set(made_for.values())) > 1:
+                option = f"--{name.replace('_', '-')}"
+                listed = ", ".join(f"{policy} for {value}" for policy, value in made_for.items())
+                raise AgentError(f"{option}: the policies were made for different ones ({listed}); name one of them")
+            settings[name] = next(iter(made_for.values()), usual)
+    return settings
 
 
 def _write_files(arguments: Namespace, report: dict[str, Any], stored: list[str]) -> list[str]:
@@ -124,21 +156,18 @@ def _measure(
     ids: list[str],
     prompts: list[str],
     trec: Path | None,
-) -> tuple[dict[str, Any], dict[str, int]]:
-    """Values of all policies under all retrievers, with one bar; TREC runs too if ``trec`` is a directory.
-
-    The second result has for each run the number of queries without a line.
-    """
-    values: dict[str, Any] = {name: {} for name in policies}
-    unmatched = {}
+) -> _Measured:
+    """Measure all policies under all retrievers, with one bar; write TREC runs too if ``trec`` is a directory."""
+    measured = _Measured({name: {} for name in policies}, {name: {} for name in policies}, {})
     with tqdm(total=len(policies) * len(tasks), desc="ranking", unit="ranking", dynamic_ncols=True) as bar:
         for name, policy in policies.items():
             for retriever, opened in tasks.items():
                 bar.set_postfix_str(terminal_line(f"{name[-40:]} under {retriever[-40:]}"))
                 rewrites = written.get(name) or policy.write(opened, ids, prompts, lambda done: None)
-                values[name][retriever] = opened.evaluate(rewrites.prompt_ids, rewrites.texts)
+                measured.values[name][retriever] = opened.evaluate(ids, rewrites.texts)
+                measured.cut[name][retriever] = sum(map(bool, opened.words_beyond_cap(ids, rewrites.texts)))
                 if trec is not None:
                     tag = trec_tag(name, retriever)
-                    unmatched[tag] = write_run(trec, tag, rewrites, opened)
+                    measured.unmatched[tag] = write_run(trec, tag, rewrites, opened)
                 bar.update()
-    return values, unmatched
+    return measured

@@ -26,6 +26,13 @@ def report_lines(report: Mapping[str, Any]) -> list[str]:
         f"Ranked: {_RANKED[report['candidates']]}",
         *table_lines(rows, policy_labels(rows), report["metric"]),
     ]
+    lines += ["", f"Texts that lost words to the cap of {report['max_words']}, of {report['queries']}:"]
+    width = max(map(len, rows))
+    lines += [f"  {name:<{width}}  {_counts(row['texts_cut'])}" for name, row in rows.items()]
+    for name, row in rows.items():
+        others = [f"{key} {value}, not {report[key]}" for key, value in row["made_for"].items() if value != report[key]]
+        if others:
+            lines += ["", f"{name} was made for {'; '.join(others)}."]
     for name, row in rows.items():
         if row.get("malformed"):
             completions = f"{row['malformed']} of {report['queries']} completions"
@@ -55,3 +62,9 @@ def trec_lines(directory: Path, scale: int, unmatched: Mapping[str, int], querie
         "  call trec_eval with -c, which counts 0 for a query without a line in a run",
         *(f"  {tag}.run: {count} {nothing}" for tag, count in unmatched.items() if count),
     ]
+
+
+def _counts(by_retriever: Mapping[str, int]) -> str:
+    """One number if it is the same under all retrievers, as it is for texts that are written once."""
+    counts = set(by_retriever.values())
+    return str(*counts) if len(counts) == 1 else ", ".join(f"{count} ({on})" for on, count in by_retriever.items())

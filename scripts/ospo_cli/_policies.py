@@ -5,20 +5,20 @@ resolved policy; a name that cannot be used is refused before anything slow star
 checked by the policy's ``check``. A new kind is one more function in :data:`KINDS`.
 """
 
+import dataclasses
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from ospo_agents import AgentError
-from ospo_agents.training.run_directory import read_run
+from ospo_cli._run_file import policy_notes, task_settings
 from ospo_cli._sb3 import is_sb3_policy, open_sb3_policy
 from ospo_env import REFERENCE_POLICIES, RetrievalTask, Rewrites, make_reference_policy, read_rewrites
 
 __all__ = ["KINDS", "Request", "ResolvedPolicy", "open_policy"]
 
-_SUPERVISED = ("sft", "dpo")  # learners that are no reinforcement learning
 _ENDPOINT = "openai:"
 _LONGEST_NAME = 1024
 
@@ -62,11 +62,14 @@ class ResolvedPolicy:
         reads_task: Whether the policy reads the task itself, so that it must be run once per retriever.
         check: Called with the task and the ids of all prompts before any policy writes; raises ``AgentError`` if the
             policy does not fit them.
+        made_for: The settings of the task that it was trained on, or that its rewrites were written for, among
+            ``max_words``, ``candidates`` and ``metric``; those that nobody recorded are absent.
     """
 
     write: Write
     reads_task: bool = False
     check: Callable[[RetrievalTask, Sequence[str]], None] = lambda task, ids: None
+    made_for: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def open_policy(name: str, request: Request) -> ResolvedPolicy:
@@ -149,7 +152,7 @@ def _stored(name: str, request: Request) -> ResolvedPolicy | None:
         progress(len(ids))
         return stored
 
-    return ResolvedPolicy(write, check=check)
+    return ResolvedPolicy(write, check=check, made_for=stored.settings)
 
 
 def _stable_baselines(name: str, request: Request) -> ResolvedPolicy | None:
@@ -165,9 +168,9 @@ def _stable_baselines(name: str, request: Request) -> ResolvedPolicy | None:
     ) -> Rewrites:
         texts = open_sb3_policy(where, task)(ids, prompts)
         progress(len(ids))
-        return _rewrites(name, request, task, ids, texts, _run_notes(where.resolve()))
+        return _rewrites(name, request, task, ids, texts, policy_notes(where.resolve()))
 
-    return ResolvedPolicy(write)
+    return ResolvedPolicy(write, made_for=task_settings(where.resolve()))
 
 
 def _language_model(name: str, request: Request) -> ResolvedPolicy | None:
@@ -192,9 +195,9 @@ def _language_model(name: str, request: Request) -> ResolvedPolicy | None:
             progress=progress,
         )
         texts = policy(ids, prompts)
-        return _rewrites(name, request, task, ids, texts, {**_run_notes(where), "malformed": policy.malformed})
+        return _rewrites(name, request, task, ids, texts, {**policy_notes(where), "malformed": policy.malformed})
 
-    return ResolvedPolicy(write)
+    return ResolvedPolicy(write, made_for=task_settings(where))
 
 
 KINDS: tuple[Callable[[str, Request], ResolvedPolicy | None], ...] = (
@@ -215,19 +218,18 @@ def _rewrites(
     texts: Sequence[str],
     notes: dict[str, Any] | None = None,
 ) -> Rewrites:
-    data = None if request.data is None else str(request.data)
-    return Rewrites(request.env, data, task.data.fingerprint, name, tuple(ids), tuple(texts), notes or {})
-
-
-def _run_notes(where: Path | str) -> dict[str, Any]:
-    """Facts about a policy from the run that it lies in."""
-    manifest = read_run(where.parent) if isinstance(where, Path) else None
-    if manifest is None:
-        return {}
-    algo = manifest["arguments"]["algo"]
-    what = algo.upper() if algo in _SUPERVISED else "RL"
-    stage = f"{'after' if Path(where).name == 'policy' else 'before'} {what}"
-    return {"stage": stage, "trained_on": manifest["arguments"]["retriever"]}
+    return Rewrites(
+        request.env,
+        None if request.data is None else str(request.data),
+        task.data.fingerprint,
+        name,
+        tuple(ids),
+        tuple(texts),
+        notes or {},
+        max_words=task.max_words,
+        candidates=task.candidates,
+        metric=task.metric,
+    )
 
 
 def _exists(name: str) -> bool:

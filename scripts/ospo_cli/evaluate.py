@@ -4,7 +4,7 @@ A policy is a run directory, a policy directory, a hub id (with a slash), a file
 them), openai:MODEL (a chat model at $OPENAI_BASE_URL with the key $OPENAI_API_KEY), or a reference: query (the raw
 query as rewrite), prf (the query expanded by pseudo-relevance feedback), oracle, random. A trained policy or a chat
 model writes each rewrite once; every retriever then ranks the same rewrites. Gains are over the raw query, paired by
-query.
+query. Stored rewrites and runs bring the cap, the candidates and the metric that they were made for.
 """
 
 import math
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ospo_agents import AgentError
-from ospo_cli._cli import MAX_WORDS_HELP, Parser
+from ospo_cli._cli import Parser
 from ospo_cli._outputs import check_directory, check_file
 
 __all__ = ["main", "parse"]
@@ -32,13 +32,19 @@ def parse(argv: Sequence[str] | None) -> Namespace:
     parser.add_argument("--split", default="test", help="split of the queries: train, validation or test")
     parser.add_argument("--policy", nargs="+", required=True, help="policies to evaluate, one or more")
     parser.add_argument("--retrievers", default="bm25,lsa", help="retrievers that rank, separated by commas")
-    parser.add_argument("--metric", default="nDCG@10", help="metric of the first two tables; MRR and R@10 follow")
-    parser.add_argument("--max-words", type=int, help=MAX_WORDS_HELP)
+    parser.add_argument(
+        "--metric",
+        help="metric of the first two tables (default: as in the policies' training, else nDCG@10)",
+    )
+    parser.add_argument(
+        "--max-words",
+        type=int,
+        help="words of a rewrite that count (default: as in the policies' training, else the environment's own cap)",
+    )
     parser.add_argument(
         "--candidates",
-        default="pool",
         choices=("pool", "corpus"),
-        help="documents to rank: each query's pool, or the whole corpus",
+        help="documents to rank, pool or corpus (default: as in the policies' training, else pool)",
     )
     parser.add_argument("--temperature", type=float, default=0.0, help="temperature of sampling; 0 decodes greedily")
     parser.add_argument("--max-new-tokens", type=int, help="most tokens of a completion (default: as in training)")

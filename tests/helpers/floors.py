@@ -108,7 +108,7 @@ FLOORS = {
         "__init__",
     ],
     "ospo_cli": [
-        "_matrix _official_size _outputs _preparation _recorded _sb3_log _tasks _terminal",
+        "_matrix _official_size _outputs _preparation _recorded _run_file _sb3_log _tasks _terminal",
         "_cli _evaluation_files _evaluation_text _explanation _sb3 _task_settings",
         "_arguments _benchmark _explanation_page _policies _report _study",
         "_evaluation",

@@ -78,7 +78,7 @@ def test_rewrites_of_another_data_set_are_refused(rewrites):
         ([], "line 1: expected a JSON object"),
         (["[1]"], "line 1: expected a JSON object, got list"),
         (['{"kind": "other"}'], "expected rewrites of version 1"),
-        (['{"kind": "ospo rewrites", "version": 2}'], "expected rewrites of version 1"),
+        (['{"kind": "ospo rewrites", "version": 3}'], "expected rewrites of version 1"),
         (['{"kind": "ospo rewrites", "version": 1}'], "line 1: expected a header with env_id"),
         ([None, '{"prompt_id": "q"}'], "line 2: expected strings"),
         ([None, "{"], "line 2: expected a JSON object"),

@@ -1,0 +1,84 @@
+"""What programs read of a run's ``run.json``, checked: anybody may have written or damaged it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+
+from ospo_agents import AgentError
+from ospo_agents.training.run_directory import read_run
+
+__all__ = ["SETTINGS", "check_fields", "policy_notes", "task_settings"]
+
+SETTINGS = ("max_words", "candidates", "metric")
+"""Settings of a task that travel with runs and stored rewrites, as the environments name them."""
+
+_SUPERVISED = ("sft", "dpo")  # learners that are no reinforcement learning
+
+
+def check_fields(values: Mapping[str, Any], kinds: Mapping[str, Any], source: Path) -> None:
+    """Check that a file's fields have the types that a program counts on.
+
+    Args:
+        values: The fields by name.
+        kinds: A type, or a union of types, for each field that must be there; whole numbers are no truth values.
+        source: The file, for the message.
+
+    Raises:
+        AgentError: A field is missing or of another type.
+    """
+    for name, kind in kinds.items():
+        if name not in values:
+            raise AgentError(f"{source}: expected a field {name}, and there is none")
+        value = values[name]
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            wanted = getattr(kind, "__name__", str(kind))
+            raise AgentError(f"{source}: expected {name} as {wanted}, got {str(value)[:80]!r}")
+
+
+def policy_notes(where: Path | str) -> dict[str, Any]:
+    """Facts about a policy from the run that it lies in: its stage and the retriever that it was trained on.
+
+    Args:
+        where: The policy's directory, or a hub id, which lies in no run.
+    """
+    arguments = _arguments(where)
+    if arguments is None:
+        return {}
+    algo = arguments["algo"]
+    what = algo.upper() if algo in _SUPERVISED else "RL"
+    stage = f"{'after' if Path(where).name == 'policy' else 'before'} {what}"
+    return {"stage": stage, "trained_on": arguments.get("retriever")}
+
+
+def task_settings(where: Path | str) -> dict[str, Any]:
+    """Cap, candidates and metric of the task that a policy was trained on, from the run that it lies in.
+
+    Args:
+        where: The policy's directory, or a hub id, which lies in no run.
+
+    Returns:
+        Those of :data:`SETTINGS` that the run records.
+    """
+    arguments = _arguments(where)
+    if arguments is None:
+        return {}
+    settings = {"max_words": arguments.get("max_words"), "metric": arguments.get("metric"), "candidates": "pool"}
+    if settings["max_words"] is None and (spec := gymnasium.registry.get(arguments.get("env", ""))) is not None:
+        settings["max_words"] = spec.kwargs.get("max_words")  # the environment's own
+    return {name: value for name, value in settings.items() if value is not None}
+
+
+def _arguments(where: Path | str) -> dict[str, Any] | None:
+    """The arguments of the run that a policy lies in; ``None`` if it lies in none."""
+    manifest = read_run(where.parent) if isinstance(where, Path) else None
+    if manifest is None:
+        return None
+    source = Path(where).parent / "run.json"
+    check_fields(manifest, {"arguments": dict}, source)
+    arguments: dict[str, Any] = manifest["arguments"]
+    check_fields(arguments, {"algo": str}, source)
+    optional = {"env": str, "retriever": str, "metric": str, "max_words": int | None}
+    check_fields(arguments, {name: kind for name, kind in optional.items() if name in arguments}, source)
+    return arguments
