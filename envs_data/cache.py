@@ -15,6 +15,7 @@ from pathlib import Path
 import platformdirs
 
 from envs_data.errors import DataError
+from envs_data.files import write_atomically
 
 __all__ = ["CACHE_VARIABLE", "FileIdentity", "cache_directory", "recall", "remember"]
 
@@ -83,19 +84,17 @@ def remember(subject: str, files: Sequence[FileIdentity], fact: str) -> None:
     """
     if max(max(file.modified, file.changed) for file in files) > time.time_ns() - _SETTLED:
         return
-    path = _fact_path(subject, files)
-    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, DataError):
+        path = _fact_path(subject, files)
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(fact, encoding="utf-8")
-        partial.replace(path)
+        write_atomically(path, fact.encode())
 
 
 def recall(subject: str, files: Sequence[FileIdentity]) -> str | None:
     """The fact that :func:`remember` stored about files of the same identities, or ``None``."""
     try:
         return _fact_path(subject, files).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
+    except (OSError, UnicodeDecodeError, DataError):
         return None
 
 

@@ -10,6 +10,7 @@
 | ``manifest.json`` | | data set, arguments, digests of source files and of the files above, counts, versions |
 """  # noqa: E501 - a table
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from typing import Any, TypeVar
 import polars as pl
 
 from envs_data.cache import FileIdentity, recall, remember
+from envs_data.directories import restore_directory
 from envs_data.documents import Documents, open_documents
 from envs_data.errors import HOW_TO_PREPARE, DataError, one_line
 from envs_data.files import file_sha256
@@ -89,7 +91,7 @@ def load_prepared(path: str | Path) -> PreparedData:
     The first time, all bytes are read and all tables are checked. The result is remembered in the cache directory
     (``$OSPO_CACHE_DIR``, or the user's) under the manifest and the size, times of change, inode and device of each
     file; while these stay the same, the directory is opened without another check. The texts of a large corpus stay
-    on disk and are read on demand.
+    on disk and are read on demand. A replacement of the directory that was interrupted is undone.
 
     Args:
         path: Directory that ``write_prepared`` made.
@@ -102,11 +104,14 @@ def load_prepared(path: str | Path) -> PreparedData:
             what was written: a file does not have the digest of the manifest, or a table breaks the layout.
     """
     path = Path(path)
+    if not path.exists():
+        with contextlib.suppress(OSError, DataError):
+            restore_directory(path.resolve())
     try:
         manifest = read_manifest(path)
         identities = [_identity(path / file) for file in FILES]
         subject = f"prepared {_CHECKS} {manifest['files']}"
-        corpus = recall(subject, identities) or None  # a file that a crash cut short is empty
+        corpus = recall(subject, identities)
         if corpus is None:
             for file in FILES:
                 _check_digest(path / file, manifest["files"].get(file))

@@ -2,14 +2,14 @@
 
 import contextlib
 import json
-import os
-import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from envs_data.directories import replace_directory
 from envs_data.documents import Documents
 from envs_data.errors import DataError, one_line
 from envs_data.files import file_sha256
@@ -55,54 +55,52 @@ def write_prepared(
     frames = {name: table.frame if isinstance(table, Documents) else table for name, table in tables.items()}
     checked = {name: cast_table(name, frames[name]) for name in TABLES}
     check_tables(checked["documents"].lazy(), {name: table for name, table in checked.items() if name != "documents"})
-    with _writing_to(out):
-        out = out.resolve()  # the directory itself is replaced, not a link to it
-        partial = out.parent / f".{out.name}.partial-{os.getpid()}"
-        out.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
-        try:
-            for file, name in FILES.items():
-                checked[name].write_parquet(partial / file, compression="zstd", statistics=False)
-            manifest = {
-                "format_version": FORMAT_VERSION,
-                "dataset": dataset,
-                "synthetic": synthetic,
-                "arguments": dict(arguments),
-                "sources": dict(sources),
-                "counts": dict(counts),
-                "files": {file: file_sha256(partial / file) for file in FILES},
-            }
-            (partial / MANIFEST).write_bytes(manifest_bytes(manifest))
-            _replace_directory(partial, out)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+    # The directory itself is replaced, not a link to it.
+    with _writing_to(out), replace_directory(out.resolve(), _holds_our_files) as partial:
+        for file, name in FILES.items():
+            checked[name].write_parquet(partial / file, compression="zstd", statistics=False)
+        manifest = {
+            "format_version": FORMAT_VERSION,
+            "dataset": dataset,
+            "synthetic": synthetic,
+            "arguments": dict(arguments),
+            "sources": dict(sources),
+            "counts": dict(counts),
+            "files": {file: file_sha256(partial / file) for file in FILES},
+        }
+        (partial / MANIFEST).write_bytes(manifest_bytes(manifest))
     return PreparedData(Documents(checked.pop("documents")), **checked, manifest=manifest)
 
 
-def check_replaceable(out: Path, source: Path | None = None) -> None:
-    """Check, before long work starts, that ``write_prepared`` may write to ``out``.
+def check_replaceable(out: Path, *sources: Path) -> None:
+    """Check, before long work starts, that ``write_prepared`` may write to ``out``, and can.
 
     Args:
         out: Directory to make. An empty directory there may be replaced, and one that holds nothing but the files of
             a prepared directory.
-        source: File or directory that will be read, if there is one; it must not be ``out`` or lie inside it.
+        sources: Files and directories that will be read; none may be ``out`` or lie inside it.
 
     Raises:
-        DataError: Something else is at ``out``, the source would be replaced, or no directory can be made there.
+        DataError: Something else is at ``out``, a source would be replaced, or no directory can be made there.
     """
     with _writing_to(out):
-        if source is not None and source.resolve().is_relative_to(out.resolve()):
-            raise DataError(f"{out} holds the source {source}; choose another place to write to")
+        for source in sources:
+            if source.resolve().is_relative_to(out.resolve()):
+                raise DataError(f"{out} holds the source {source}; choose another place to write to")
         if out.exists() and not (out.is_dir() and (_is_prepared(out) or not any(out.iterdir()))):
             raise DataError(
                 f"{out} exists and is not a prepared directory; remove it or choose another place to write to"
             )
-        for parent in out.parents:
-            if parent.exists():
-                if not parent.is_dir() or not os.access(parent, os.W_OK):
-                    raise DataError(f"expected a directory that can be written to, for {out}; {parent} is not")
-                return
+        target = out.resolve()
+        name, parent = target.name, target.parent
+        while not parent.exists():
+            name, parent = parent.name, parent.parent
+        if not parent.is_dir():
+            raise DataError(f"expected a directory that can be written to, for {out}; {parent} is not")
+        with contextlib.suppress(FileNotFoundError):
+            (parent / f".{name}.replaced").lstat()  # an error if the name is too long
+        with tempfile.TemporaryFile(dir=parent):
+            pass
 
 
 def _is_prepared(path: Path) -> bool:
@@ -112,22 +110,13 @@ def _is_prepared(path: Path) -> bool:
     except (OSError, ValueError):
         return False
     is_manifest = isinstance(manifest, dict) and {"format_version", "dataset", "files"} <= manifest.keys()
-    return is_manifest and all(entry.is_file() and entry.name in {MANIFEST, *FILES} for entry in path.iterdir())
+    return is_manifest and _holds_our_files(path)
 
 
-def _replace_directory(partial: Path, out: Path) -> None:
-    """Rename a directory to ``out``; an earlier one is removed if that succeeds, and put back otherwise."""
-    if not out.exists():
-        partial.rename(out)
-        return
-    replaced = out.parent / f".{out.name}.replaced-{os.getpid()}"
-    out.rename(replaced)
-    try:
-        partial.rename(out)
-    except BaseException:
-        replaced.rename(out)
-        raise
-    shutil.rmtree(replaced)
+def _holds_our_files(path: Path) -> bool:
+    """Whether a directory holds files of a prepared one, and nothing else."""
+    entries = list(path.iterdir())
+    return bool(entries) and all(entry.is_file() and entry.name in {MANIFEST, *FILES} for entry in entries)
 
 
 @contextlib.contextmanager

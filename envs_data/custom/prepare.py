@@ -35,7 +35,7 @@ from envs_data.files import file_sha256, is_synthetic
 from envs_data.layout import SPLITS
 from envs_data.prepared import PreparedData
 from envs_data.splits import random_stream, shuffle_within_splits, split_labels
-from envs_data.writing import write_prepared
+from envs_data.writing import check_replaceable, write_prepared
 
 __all__ = ["prepare_beir", "prepare_tables"]
 
@@ -114,11 +114,13 @@ def prepare_tables(
     """
     settings = _Settings(full_gain, graded, validation_share, test_share, pool_size, seed)
     settings.check()
+    examples = None if demonstrations is None else Path(demonstrations)
+    check_replaceable(Path(out), *filter(None, (Path(documents), Path(queries), Path(qrels), examples)))
     tables = read_tables(
         Path(documents),
         Path(queries),
         Path(qrels),
-        None if demonstrations is None else Path(demonstrations),
+        examples,
         separator=history_separator,
         multiline=multiline,
         skip_unknown=skip_unknown,
@@ -170,6 +172,7 @@ def prepare_beir(
     """
     settings = _Settings(full_gain, graded, validation_share, test_share, pool_size, seed)
     settings.check()
+    check_replaceable(Path(out), Path(source))
     tables = read_beir(Path(source), skip_unknown=skip_unknown)
     present = set(tables.queries["split"].drop_nulls())
     if keep_splits or {"train", "validation"} <= present:

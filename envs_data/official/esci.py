@@ -30,7 +30,7 @@ from envs_data.official.esci_files import EXAMPLES, PRODUCTS, read_documents, re
 from envs_data.official.sources import source_file, source_hashes
 from envs_data.prepared import PreparedData
 from envs_data.splits import random_stream, shuffle_within_splits, split_labels
-from envs_data.writing import write_prepared
+from envs_data.writing import check_replaceable, write_prepared
 
 __all__ = ["prepare_esci"]
 
@@ -61,6 +61,7 @@ def prepare_esci(
     Raises:
         DataError: A file or column is missing or wrong, an argument is unknown or out of range, or nothing is left.
     """
+    check_replaceable(Path(out), Path(source))
     check_pool_size(pool_size)
     document_order = random_stream(seed, "documents")
     paths = source_file(Path(source), EXAMPLES), source_file(Path(source), PRODUCTS)

@@ -31,7 +31,7 @@ from envs_data.official.hm_files import ARTICLES, CUSTOMERS, TRANSACTIONS, Purch
 from envs_data.official.sources import source_file, source_hashes
 from envs_data.prepared import PreparedData
 from envs_data.splits import check_whole_number, random_stream, shuffle_within_splits, split_labels
-from envs_data.writing import write_prepared
+from envs_data.writing import check_replaceable, write_prepared
 
 __all__ = ["prepare_hm"]
 
@@ -64,6 +64,7 @@ def prepare_hm(
     Raises:
         DataError: A file or column is missing or wrong, an argument is out of range, or nothing is left.
     """
+    check_replaceable(Path(out), Path(source))
     check_pool_size(pool_size)
     if max_queries is not None:
         check_whole_number("max queries", max_queries, 1, 2**31)

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from envs_data import SPLITS, PreparedData, prepare_beir, prepare_esci, prepare_hm, prepare_tables
-from envs_data.writing import check_replaceable
 
 __all__ = ["prepare", "summary"]
 
@@ -46,7 +45,6 @@ _PREPARE: Mapping[str, Callable[..., PreparedData]] = {
     "table": prepare_tables,
     "beir": prepare_beir,
 }
-_SOURCES = ("source", "documents", "queries", "qrels", "demonstrations")
 
 
 def prepare(dataset: str, out: Path, **settings: Any) -> PreparedData:
@@ -57,9 +55,6 @@ def prepare(dataset: str, out: Path, **settings: Any) -> PreparedData:
         out: Directory to write.
         settings: Of that kind's function, such as :func:`envs_data.prepare_esci`.
     """
-    for name in _SOURCES:
-        if settings.get(name) is not None:
-            check_replaceable(out, settings[name])
     return _PREPARE[dataset](out=out, **settings)
 
 

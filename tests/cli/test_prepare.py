@@ -93,8 +93,8 @@ def test_the_source_is_never_written_over(tmp_path):
     for out in (tmp_path / "out", source):
         with pytest.raises(DataError, match="holds the source"):
             prepare.main(["esci", "--source", str(source), "--out", str(out)])
-    with pytest.raises(DataError, match="is not a prepared directory"):
-        prepare_esci(source, tmp_path / "out")
+        with pytest.raises(DataError, match="holds the source"):
+            prepare_esci(source, out)
     assert folder_bytes(source) == before
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from envs_data import DataError, load_prepared, write_prepared
+from envs_data import DataError, load_prepared, prepare_beir, write_prepared
 from envs_data.files import file_sha256
 from envs_data.writing import check_replaceable
 from official_files import table
@@ -183,7 +183,7 @@ def test_a_directory_that_cannot_be_replaced_comes_back(tmp_path, monkeypatch):
     rename = Path.rename
 
     def failing(self, target):
-        if ".partial-" in self.name:
+        if self.name == ".data.partial":
             raise OSError(28, "No space left on device")
         return rename(self, target)
 
@@ -195,9 +195,10 @@ def test_a_directory_that_cannot_be_replaced_comes_back(tmp_path, monkeypatch):
     assert load_prepared(tmp_path / "data").manifest == before.manifest
 
 
-@pytest.mark.parametrize("name", ["x" * 250, "x" * 300])  # the temporary name is too long, or the name itself
+@pytest.mark.parametrize("name", ["x" * 250, "x" * 300, "/proc/none/data"])  # a name or a temporary one is too long
 def test_a_place_that_cannot_be_written_to(tmp_path, name):
-    assert "cannot write to" in error_of(lambda: write(tmp_path / name))
+    for call in (write, check_replaceable, lambda out: prepare_beir(tmp_path / "nowhere", out)):
+        assert "cannot write to" in error_of(lambda call=call: call(tmp_path / name))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -15,7 +15,7 @@ FORBIDDEN = {
 FLOORS = {
     "envs_data": [
         "csv_shape errors files",
-        "cache layout",
+        "cache directories layout",
         "documents manifest splits",
         "prepared",
         "writing",
