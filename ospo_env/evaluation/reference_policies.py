@@ -106,20 +106,22 @@ def _candidates(task: RetrievalTask, prompt_ids: Sequence[str]) -> dict[str, lis
     intents = {prompt_id: task.query(prompt_id).intent for prompt_id in prompt_ids}
     asked = pl.col("query_id").is_in(list(intents))
     qrels = task.data.qrels.filter(asked & (pl.col("gain") >= FULL_GAIN))
-    full = dict(qrels.group_by("query_id").agg(pl.col("doc_row").sort()).iter_rows())
+    own = pl.DataFrame([task.data.queries["query_id"], task.data.own_documents.alias("own_row")])
+    others = qrels.join(own, on="query_id").filter(pl.col("doc_row").ne_missing(pl.col("own_row")))
+    full = dict(others.group_by("query_id").agg(pl.col("doc_row").sort()).iter_rows())
     pools = dict(task.data.pools.filter(asked).iter_rows())
     titles, texts = task.data.documents["title"], task.data.documents["text"]
     words: dict[int, frozenset[str]] = {}
-    for row in {row for prompt_id in intents for row in (*full[prompt_id], *pools[prompt_id])}:
+    for row in {row for prompt_id in intents for row in (*full.get(prompt_id, ()), *pools[prompt_id])}:
         words[row] = frozenset(tokens(texts[row]))
     candidates = {}
     for prompt_id, intent in intents.items():
-        rows = full[prompt_id]
+        rows = full.get(prompt_id, [])
         negatives = [words[row] for row in set(pools[prompt_id]).difference(rows)]
-        found = [", ".join(intent)] if intent else []
-        found += [titles[row] for row in rows] + [texts[row] for row in rows]
-        found.append(_shared_words([words[row] for row in rows], negatives, task.max_words))
-        candidates[prompt_id] = list(dict.fromkeys(cap_words(text, task.max_words)[0] for text in found))
+        tried = [", ".join(intent)] if intent else []
+        tried += [titles[row] for row in rows] + [texts[row] for row in rows]
+        tried.append(_shared_words([words[row] for row in rows], negatives, task.max_words))
+        candidates[prompt_id] = list(dict.fromkeys(cap_words(text, task.max_words)[0] for text in tried))
     return candidates
 
 

@@ -5,10 +5,12 @@ from dataclasses import replace
 
 import gymnasium as gym
 import numpy as np
+import polars as pl
 import pytest
 
 from envs_data import prepare_beir
 from ospo_env import RetrievalTask, make_reference_policy
+from ospo_env.evaluation.reference_policies import _candidates
 from ospo_env.scoring.candidate_pools import own_document_rows
 from ospo_env.scoring.corpus_scorer import DEPTH
 from paths import SHARED_CASES
@@ -78,6 +80,19 @@ def test_feedback_reads_other_documents(data):
         texts = make_reference_policy("prf", made)(["a", "b"], ["", ""])
         assert "freedom" in texts[0]
         assert "suburb" in texts[1]
+
+
+def test_the_oracle_reads_other_documents(data):
+    """A query that judges itself: BEIR keeps such a judgement, and its document is no answer."""
+    own_row = int(own_document_rows(data)[0])
+    query_id = data.queries["query_id"][0]
+    judged = {"query_id": [query_id], "doc_row": [own_row], "gain": [1.0]}
+    qrels = pl.concat([data.qrels, pl.DataFrame(judged, schema=data.qrels.schema)])
+    task = RetrievalTask(replace(data, qrels=qrels), max_words=2)
+    tried = _candidates(task, [query_id])[query_id]
+    assert tried == _candidates(RetrievalTask(data, max_words=2), [query_id])[query_id]
+    elsewhere = replace(data, qrels=qrels, manifest={**data.manifest, "dataset": "own"})
+    assert tried != _candidates(RetrievalTask(elsewhere, max_words=2), [query_id])[query_id]  # the negative control
 
 
 def test_a_full_ranking_stays_full(data, tmp_path):
