@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from ospo_agents import AgentError
+from ospo_agents.progress_bar import progress_bar
 from ospo_cli._evaluation_files import check_file_names, file_name, trec_tag, write_qrels, write_run
 from ospo_cli._evaluation_text import report_lines, trec_lines
 from ospo_cli._matrix import draw_matrix, policy_labels
@@ -141,7 +141,7 @@ def _write_once(
     once = {name: policy for name, policy in policies.items() if not policy.reads_task}
     for number, (name, policy) in enumerate(once.items(), start=1):
         label = terminal_line(f"[{number}/{len(once)}] {name[-40:]} writes")
-        with tqdm(total=len(ids), desc=label, unit="prompt", dynamic_ncols=True) as bar:
+        with progress_bar(total=len(ids), desc=label, unit="prompt") as bar:
             written[name] = policy.write(task, ids, prompts, bar.update)
         if directory is not None:
             directory.mkdir(parents=True, exist_ok=True)
@@ -159,7 +159,7 @@ def _measure(
 ) -> _Measured:
     """Measure all policies under all retrievers, with one bar; write TREC runs too if ``trec`` is a directory."""
     measured = _Measured({name: {} for name in policies}, {name: {} for name in policies}, {})
-    with tqdm(total=len(policies) * len(tasks), desc="ranking", unit="ranking", dynamic_ncols=True) as bar:
+    with progress_bar(total=len(policies) * len(tasks), desc="ranking", unit="ranking") as bar:
         for name, policy in policies.items():
             for retriever, opened in tasks.items():
                 bar.set_postfix_str(terminal_line(f"{name[-40:]} under {retriever[-40:]}"))

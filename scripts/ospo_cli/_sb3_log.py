@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from stable_baselines3.common.callbacks import BaseCallback
-from tqdm import tqdm
+
+from ospo_agents.progress_bar import progress_bar
 
 __all__ = ["RewardLog"]
 
@@ -37,7 +38,7 @@ class RewardLog(BaseCallback):
         self._bar: Any = None
 
     def _on_training_start(self) -> None:
-        self._bar = tqdm(total=self._steps, desc=self._label, dynamic_ncols=True)
+        self._bar = progress_bar(total=self._steps, desc=self._label)
 
     def _on_step(self) -> bool:
         self._rewards += [info["episode"]["r"] for info in self.locals["infos"]]

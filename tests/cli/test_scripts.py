@@ -1,11 +1,15 @@
 """The three programs as a user runs them: a whole path on a small data set, and bad input."""
 
+import contextlib
 import json
+import os
+import pty
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+import termios
 
 import pytest
 
@@ -48,13 +52,48 @@ def test_a_run_holds_what_it_says(trained):
 
 
 def test_training_shows_its_bars_and_nothing_else(tmp_path):
-    done = program("train", "--env", "OSPO-ESCI-v0", "--out", tmp_path / "run", *QUICK)
-    assert done.returncode == 0, done.stderr
+    """On a terminal, the log apart."""
+    terminal, side = pty.openpty()
+    termios.tcsetwinsize(side, (24, 160))
+    command = [sys.executable, str(ROOT / "scripts" / "train.py"), "--env", "OSPO-ESCI-v0", *QUICK]
+    process = subprocess.Popen(
+        [*command, "--out", str(tmp_path / "run")], stdout=subprocess.PIPE, stderr=side, text=True, cwd=ROOT
+    )
+    os.close(side)
+    drawn = b""
+    with contextlib.suppress(OSError):  # the end of a terminal
+        while block := os.read(terminal, 4096):
+            drawn += block
+    os.close(terminal)
     written = "policy/ (after RL), warmstart/ (before), log.jsonl, curves.png, run.json"
-    assert done.stdout == f"Wrote {tmp_path / 'run'}: {written}\n"
-    lines = done.stderr.replace("\r", "\n").splitlines()
+    assert process.communicate()[0] == f"Wrote {tmp_path / 'run'}: {written}\n"
+    assert process.returncode == 0
+    lines = drawn.decode().replace("\r", "\n").splitlines()
+    lines = [line for line in lines if line.strip(" \x1b[A")]
     assert re.search(r"ospo: +100%.* 2/2 \[\d\d:\d\d<00:00, .*reward \(nDCG@10\)=0\.\d{3}", lines[-1]), lines[-1]
-    assert all(not line.strip() or line.startswith(("warm start:", "ospo:")) for line in lines), done.stderr
+    assert all(line.startswith(("warm start:", "ospo:")) for line in lines), lines
+
+
+def test_nothing_is_drawn_into_a_log_file(tmp_path):
+    for algo in ("ospo", "dpo"):
+        out = tmp_path / algo
+        done = program("train", "--env", "OSPO-ESCI-v0", "--algo", algo, "--out", out, *QUICK)
+        assert (done.returncode, done.stderr) == (0, "")
+    done = program("evaluate", "--env", "OSPO-ESCI-v0", "--policy", "query", out, "--retrievers", "bm25,lsa")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_every_bar_asks_whether_it_is_on_a_terminal():
+    """One function makes those of programs and learners; environments, which know neither, have two of their own."""
+    bars = {
+        path.relative_to(ROOT).as_posix(): re.findall(r"\btqdm\(.*", path.read_text())
+        for package in ("agents", "scripts", "ospo_env", "envs_data")
+        for path in (ROOT / package).rglob("*.py")
+    }
+    makers = {path: calls for path, calls in bars.items() if calls}
+    allowed = {"agents/ospo_agents/progress_bar.py", "ospo_env/retrievers/terms.py", "ospo_env/retrievers/dense.py"}
+    assert set(makers) == allowed
+    assert all("disable=None" in call for calls in makers.values() for call in calls)
 
 
 def test_evaluate_prints_a_table_and_writes_json(trained, tmp_path, capsys):

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from ospo_agents.policies.digests import FORMAT_FILE, write_digests
 from ospo_agents.policies.prompt_format import PromptFormat
 from ospo_agents.training.processes import wait
 from ospo_agents.training.run_directory import checkpoint_step
@@ -22,7 +23,7 @@ class Checkpoints(TrainerCallback):  # type: ignore[misc]  # transformers' types
     The trainer writes each checkpoint into a scratch directory of its own, ``args.output_dir``, on the same file
     system. Once all is written it is renamed into ``directory``, and the oldest beyond ``args.save_total_limit`` (1
     where it is not set) is removed. So whatever stands in ``directory`` as ``checkpoint-STEP`` is complete, at
-    whichever moment the process was killed. A checkpoint is a policy directory too.
+    whichever moment the process was killed. Checkpoints whose number was asked for are policy directories too.
 
     None is made at the last step: what follows it is the policy itself.
 
@@ -66,7 +67,9 @@ class Checkpoints(TrainerCallback):  # type: ignore[misc]  # transformers' types
             name = f"checkpoint-{state.global_step}"
             earlier = sorted(self.directory.glob("checkpoint-*"), key=checkpoint_step)
             written = Path(args.output_dir) / name
-            (written / "prompt_format.json").write_text(json.dumps(dataclasses.asdict(self.prompt_format)) + "\n")
+            if args.save_total_limit is not None:  # it stays when the run is finished
+                (written / FORMAT_FILE).write_text(json.dumps(dataclasses.asdict(self.prompt_format), indent=2) + "\n")
+                write_digests(written)
             written.rename(self.directory / name)
             kept = (args.save_total_limit or 1) - 1
             for path in earlier[: len(earlier) - kept]:  # a half-removed one must not be seen either

@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from ospo_agents.files import write_atomically
+from ospo_agents.progress_bar import progress_bar
 from ospo_agents.training.learners import Start
 from ospo_agents.training.preferences import Preference, sample_preferences
 from ospo_agents.training.processes import is_first, wait
@@ -51,7 +50,7 @@ def sample_pairs(settings: TrainingSettings, start: Start, path: Path) -> tuple[
             seed=settings.seed,
             start=len(rows),
         )
-        bar = tqdm(batches, total=settings.steps, initial=len(rows), desc="pairs", dynamic_ncols=True)
+        bar = progress_bar(batches, total=settings.steps, initial=len(rows), desc="pairs")
         with path.open("a") as stream:
             for batch in bar:
                 evaluations = {name: before.get(name, 0) + count for name, count in start.task.counters.items()}

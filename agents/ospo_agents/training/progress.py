@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from accelerate.utils import gather_object
-from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from ospo_agents.progress_bar import progress_bar
 from ospo_agents.training.run_directory import Progress
 
 __all__ = ["LogFile", "ProgressBar", "Tally", "quiet"]
@@ -35,12 +35,8 @@ class ProgressBar(TrainerCallback):  # type: ignore[misc]  # transformers' types
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Open the bar."""
-        self.bar = tqdm(
-            total=state.max_steps,
-            initial=state.global_step,
-            desc=self.label,
-            dynamic_ncols=True,
-            disable=not state.is_world_process_zero,
+        self.bar = progress_bar(
+            total=state.max_steps, initial=state.global_step, desc=self.label, shown=state.is_world_process_zero
         )
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:

@@ -10,9 +10,8 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from ospo_agents import AgentError
+from ospo_agents.progress_bar import progress_bar
 from ospo_cli._study.plan import Cell
 
 __all__ = ["ALONE", "read_cell", "train", "work"]
@@ -110,7 +109,7 @@ def _run_all(program: Sequence[str], out: Path, work: Sequence[str], processes: 
         errors = process.communicate()[1]
         return (errors.strip().splitlines() or ["no message"])[-1] if process.returncode else None
 
-    with ThreadPoolExecutor(processes) as pool, tqdm(total=len(work), desc=label, unit="run") as bar:
+    with ThreadPoolExecutor(processes) as pool, progress_bar(total=len(work), desc=label, unit="run") as bar:
         jobs = {pool.submit(one, job): job for job in work}
         try:
             for job in as_completed(jobs):
