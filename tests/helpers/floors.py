@@ -73,7 +73,7 @@ FLOORS = {
     "ospo_env.conformance.environment": ["case", "episodes rewards", "clauses", "__init__"],
     "ospo_env.conformance.retriever": ["case", "elsewhere scores sums", "copies", "clauses", "__init__"],
     "ospo_agents": [
-        "errors files offsets protocols",
+        "errors files offsets progress_bar protocols",
         "alignment rollouts segments",
         "advantages answers credit",
         "assignment policies stopwatch",
