@@ -136,6 +136,20 @@ def test_a_directory_is_checked_once(tmp_path, monkeypatch, in_memory):
         load_prepared(path)
 
 
+def test_a_user_without_a_home_reads_data_too(tmp_path, monkeypatch):
+    """Nothing is remembered then; every opening checks."""
+    from shop import write_shop
+
+    written = write_shop(tmp_path / "shop")
+    monkeypatch.delenv("OSPO_CACHE_DIR", raising=False)
+    monkeypatch.setattr(cache.platformdirs, "user_cache_dir", lambda name: f"~/{name}")
+    with pytest.raises(DataError, match="there is no home directory"):
+        cache.cache_directory()
+    settle(monkeypatch)
+    for _ in range(2):
+        assert load_prepared(tmp_path / "shop").fingerprint == written.fingerprint
+
+
 def overwrite(file, content):
     """Write in place, then set the time of modification back."""
     status = file.stat()
