@@ -24,7 +24,7 @@ class RankedDocument(NamedTuple):
     Attributes:
         doc_id: The document's id.
         title: Its title.
-        gain: Its gain for the query, in [0, 1]; 0 where it was not judged.
+        gain: Its gain for the query, at least 0; 0 where it was not judged.
     """
 
     doc_id: str

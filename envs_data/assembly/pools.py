@@ -8,39 +8,21 @@ If no document can fill the place of a hard negative, a related one takes it; a 
 related one. Both are counted. Sampling is without replacement, and judged documents are never negatives.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from envs_data.assembly.buckets import SharedValues, places_within, sorted_once, whole_corpus
 from envs_data.errors import DataError
 from envs_data.splits import check_whole_number
 
-__all__ = ["SharedValues", "build_pools", "check_pool_size", "named_values", "shared_values"]
+__all__ = ["build_pools", "check_pool_size"]
 
 MAX_POOL_SIZE = 10_000
 _TENTHS = (5, 3, 2)
 _BLOCK = 8_192  # queries sampled at once, which bounds memory and keeps sorts inside the processor's cache
 
 Ints = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class SharedValues:
-    """Buckets of documents, and those from which each query may draw.
-
-    Attributes:
-        rows: Document rows of all buckets, one bucket after the other: int64 (E,).
-        starts: Bucket v is ``rows[starts[v]:starts[v + 1]]``: int64 (V + 1,).
-        queries: Query of each key, ascending; of one query the smallest buckets come first: int64 (K,).
-        values: Bucket of each key: int64 (K,).
-    """
-
-    rows: Ints
-    starts: Ints
-    queries: Ints
-    values: Ints
 
 
 def check_pool_size(pool_size: int) -> None:
@@ -50,52 +32,6 @@ def check_pool_size(pool_size: int) -> None:
         DataError: The size is another value.
     """
     check_whole_number("pool size", pool_size, 2, MAX_POOL_SIZE)
-
-
-def shared_values(rows: Ints, values: Ints, target_queries: Ints, target_rows: Ints) -> SharedValues:
-    """Group documents by value; a query may draw from the values of its targets.
-
-    Args:
-        rows: Document row of each (document, value) pair, no pair twice: (E,).
-        values: Value of each pair, as a small non-negative code: (E,). A document may have several values or none.
-        target_queries: Query number of each (query, full-gain document) pair: (T,).
-        target_rows: Document row of each such pair: (T,).
-
-    Returns:
-        The buckets and, for each query, the values of its targets, the rarest first.
-
-    >>> same = shared_values(np.array([0, 1, 2]), np.array([0, 1, 0]), np.array([0]), np.array([2]))
-    >>> same.rows[same.starts[same.values[0]] : same.starts[same.values[0] + 1]].tolist()
-    [0, 2]
-    """
-    rows, values = np.asarray(rows, dtype=np.int64), np.asarray(values, dtype=np.int64)
-    by_row = np.lexsort((values, rows))
-    first = np.searchsorted(rows[by_row], target_rows, side="left")
-    count = np.searchsorted(rows[by_row], target_rows, side="right") - first
-    key_queries = np.repeat(np.asarray(target_queries, dtype=np.int64), count)
-    key_values = values[by_row][np.repeat(first, count) + _places(count)]
-    return named_values(rows, values, key_queries, key_values)
-
-
-def named_values(rows: Ints, values: Ints, key_queries: Ints, key_values: Ints) -> SharedValues:
-    """Group documents by value; a query may draw from the values that it names itself.
-
-    Args:
-        rows: As in :func:`shared_values`.
-        values: As in :func:`shared_values`.
-        key_queries: Query number of each (query, value) pair: (K,).
-        key_values: Value of each such pair; pairs may repeat: (K,).
-
-    Returns:
-        The buckets and, for each query, its values, the rarest first.
-    """
-    n_values = int(values.max(initial=-1)) + 1
-    by_value = np.lexsort((rows, values))
-    starts = np.concatenate(([0], np.cumsum(np.bincount(values, minlength=n_values)))).astype(np.int64)
-    keys = _sorted_once(key_queries * n_values + key_values)
-    key_queries, key_values = keys // max(n_values, 1), keys % max(n_values, 1)
-    order = np.lexsort((key_values, np.diff(starts)[key_values], key_queries))
-    return SharedValues(rows[by_value], starts, key_queries[order], key_values[order])
 
 
 def build_pools(
@@ -142,7 +78,7 @@ def build_pools(
     if np.bincount(judged // n_documents, minlength=n_queries).min(initial=1) == 0:
         raise DataError("every query needs a judged document in the corpus")
     excluded = np.empty(0, dtype=np.int64) if exclusions is None else exclusions[0] * n_documents + exclusions[1]
-    kinds = {"hard": hard, "related": related, "random": _whole_corpus(n_queries, n_documents)}
+    kinds = {"hard": hard, "related": related, "random": whole_corpus(n_queries, n_documents)}
     counts = dict.fromkeys(["pool_judged", "pool_hard", "pool_hard_missing", "pool_related"], 0)
     counts |= dict.fromkeys(["pool_related_missing", "pool_random", "pool_places_empty", "pools_oversize"], 0)
     pools = []
@@ -206,7 +142,7 @@ def _draw(
             break
         count = np.minimum(sizes, enough)[in_round]
         places = np.repeat(buckets.starts[values[in_round]], count) + _walk(sizes[in_round], count, rng)
-        codes = _sorted_once((np.repeat(queries[in_round], count) + start) * n_documents + buckets.rows[places])
+        codes = sorted_once((np.repeat(queries[in_round], count) + start) * n_documents + buckets.rows[places])
         codes = codes[~_contains(unavailable, codes)]
         codes = codes[_first_at_random(codes // n_documents - start, demand, rng)]
         draws.append(codes)
@@ -224,7 +160,9 @@ def _walk(sizes: Ints, counts: Ints, rng: np.random.Generator) -> Ints:
     starts, strides = rng.integers(0, sizes), rng.integers(1, sizes + 1)
     while (rejects := np.flatnonzero(np.gcd(strides, sizes) > 1)).size:
         strides[rejects] = rng.integers(1, sizes[rejects] + 1)
-    walk: Ints = (np.repeat(starts, counts) + _places(counts) * np.repeat(strides, counts)) % np.repeat(sizes, counts)
+    walk: Ints = (np.repeat(starts, counts) + places_within(counts) * np.repeat(strides, counts)) % np.repeat(
+        sizes, counts
+    )
     return walk
 
 
@@ -232,12 +170,7 @@ def _first_at_random(groups: Ints, demand: Ints, rng: np.random.Generator) -> In
     """Draw indices of at most ``demand[g]`` members of each group g; ``groups`` ascending."""
     order = np.lexsort((rng.random(len(groups)), groups))
     counts = np.bincount(groups, minlength=len(demand))
-    return np.sort(order[_places(counts) < np.repeat(demand, counts)])
-
-
-def _places(counts: Ints) -> Ints:
-    """0, 1, ..., c - 1 for each c of ``counts``, one after the other."""
-    return np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    return np.sort(order[places_within(counts) < np.repeat(demand, counts)])
 
 
 def _running_total(amounts: Ints, groups: Ints) -> Ints:
@@ -249,24 +182,7 @@ def _running_total(amounts: Ints, groups: Ints) -> Ints:
     return before - base
 
 
-def _sorted_once(numbers: Ints) -> Ints:
-    """Distinct numbers, ascending; ``np.unique``, which hashes, takes ten times as long."""
-    ordered = np.sort(numbers)
-    once: Ints = ordered[np.diff(ordered, prepend=ordered[:1] - 1) != 0]
-    return once
-
-
 def _contains(ordered: Ints, numbers: Ints) -> NDArray[np.bool_]:
     """Whether each number is in an ascending array."""
     place = np.minimum(np.searchsorted(ordered, numbers), max(len(ordered) - 1, 0))
     return ordered[place] == numbers if len(ordered) else np.zeros(len(numbers), dtype=np.bool_)
-
-
-def _whole_corpus(n_queries: int, n_documents: int) -> SharedValues:
-    """One bucket with every document, from which every query may draw."""
-    return SharedValues(
-        np.arange(n_documents),
-        np.array([0, n_documents]),
-        np.arange(n_queries),
-        np.zeros(n_queries, dtype=np.int64),
-    )

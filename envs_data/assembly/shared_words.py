@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from envs_data.assembly.pools import SharedValues, named_values, shared_values
+from envs_data.assembly.buckets import SharedValues, named_values, shared_values
 from envs_data.assembly.words import words
 
 __all__ = ["name_query_word", "share_rare_word"]

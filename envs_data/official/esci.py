@@ -20,8 +20,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from envs_data.assembly.buckets import SharedValues, shared_values
 from envs_data.assembly.demonstrations import draw_targets, join_phrases, keep_some, word_runs
-from envs_data.assembly.pools import SharedValues, build_pools, check_pool_size, shared_values
+from envs_data.assembly.pools import build_pools, check_pool_size
 from envs_data.assembly.shared_words import share_rare_word
 from envs_data.assembly.words import count_long, words
 from envs_data.errors import DataError

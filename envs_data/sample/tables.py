@@ -5,7 +5,8 @@ import zlib
 import numpy as np
 import polars as pl
 
-from envs_data.assembly.pools import build_pools, shared_values
+from envs_data.assembly.buckets import shared_values
+from envs_data.assembly.pools import build_pools
 from envs_data.layout import SPLITS
 from envs_data.sample.demonstrations import write_demonstrations
 from envs_data.sample.shop import COMPLEMENT, EXACT, SUBSTITUTE, Needs, Shop, as_stated, gains

@@ -6,7 +6,8 @@ import pytest
 
 from envs_data import DataError
 from envs_data.assembly import pools as module
-from envs_data.assembly.pools import build_pools, shared_values
+from envs_data.assembly.buckets import shared_values
+from envs_data.assembly.pools import build_pools
 from envs_data.splits import random_stream, shuffle_within_splits, split_labels
 
 NO_VALUES = (np.array([], dtype=np.int64), np.array([], dtype=np.int64))

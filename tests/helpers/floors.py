@@ -23,7 +23,7 @@ FLOORS = {
         "custom official sample",
         "__init__",
     ],
-    "envs_data.assembly": ["pools words", "demonstrations shared_words", "__init__"],
+    "envs_data.assembly": ["buckets words", "demonstrations pools shared_words", "__init__"],
     "envs_data.custom": [
         "faults",
         "json_lines separated",
@@ -31,6 +31,7 @@ FLOORS = {
         "values",
         "tables",
         "beir demonstrations judgements",
+        "write",
         "prepare",
         "__init__",
     ],
