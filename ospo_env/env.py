@@ -26,11 +26,12 @@ __all__ = ["RewriteEnv", "check_action"]
 _RENDERED_DOCUMENTS = 10
 
 
-def check_action(action: Any, where: str = "") -> str:
-    """Check that an action is a text.
+def check_action(action: Any, space: FreeText, where: str = "") -> str:
+    """Check that an action is a text of an action space.
 
     Args:
         action: The action.
+        space: The action space.
         where: Words after "action" in the message, for example ``" of environment 3"``.
 
     Returns:
@@ -38,10 +39,16 @@ def check_action(action: Any, where: str = "") -> str:
 
     Raises:
         TypeError: It is not a string.
+        TaskError: It is longer than the space allows.
     """
     if not isinstance(action, str):
         what = f"{type(action).__name__} {one_line(reprlib.repr(action))}"
         raise TypeError(f"expected the action{where} to be a str, the rewrite; got {what}")
+    if not space.contains(action):
+        raise TaskError(
+            f"expected the action{where} to be at most {space.max_length:,} characters long, as the action space says; "
+            f"got {len(action):,}; cut the rewrite"
+        )
     return action
 
 
@@ -84,6 +91,7 @@ class RewriteEnv(gym.Env[str, str]):
     """
 
     metadata: dict[str, Any] = {"render_modes": ["ansi"], "render_fps": 1}  # noqa: RUF012 - Gymnasium's own form
+    action_space: FreeText
 
     def __init__(
         self,
@@ -153,11 +161,12 @@ class RewriteEnv(gym.Env[str, str]):
 
         Raises:
             TypeError: The action is not a string.
+            TaskError: The action is longer than the action space allows; the episode goes on.
             ResetNeeded: There is no episode, or it has ended.
             RetrieverError: The retriever failed.
         """
         self.check_running()
-        (outcome,) = self.task.outcomes([self.prompt_id], [check_action(action)])
+        (outcome,) = self.task.outcomes([self.prompt_id], [check_action(action, self.action_space)])
         return self.conclude(action, outcome)
 
     def conclude(self, action: str, outcome: Outcome) -> tuple[str, float, bool, bool, dict[str, Any]]:

@@ -161,7 +161,8 @@ class RewriteVectorEnv(VectorEnv[_Texts, Sequence[str], _Array]):
             raise TypeError(f"expected a sequence of {self.num_envs} str actions, got {type(actions).__name__}")
         if len(listed) != self.num_envs:
             raise TaskError(f"expected {self.num_envs} actions, one an environment; got {len(listed)}")
-        return [check_action(action, f" of environment {index}") for index, action in enumerate(listed)]
+        space = self._envs[0].action_space
+        return [check_action(action, space, f" of environment {index}") for index, action in enumerate(listed)]
 
     def _seeds(self, seed: int | Sequence[int | None] | None) -> list[int | None]:
         if seed is None:

@@ -22,7 +22,7 @@ from ospo_env.text import cuts_between_words
 __all__ = ["BM25Retriever"]
 
 _BATCH = 1024  # texts scored at once; it changes no value
-_VERSION = 1
+_VERSION = 2  # 2: more than 30 marks of a letter are not sorted together
 _UNIT = 2**16  # a weight's last bit is 1.5e-5 of BM25's unit
 _SCANNED = 2**16  # documents of the corpus that are summed at once
 

@@ -19,7 +19,7 @@ from ospo_env.text import cuts_between_words, tokens
 
 __all__ = ["CharGramRetriever"]
 
-_VERSION = 1
+_VERSION = 2  # 2: more than 30 marks of a letter are not sorted together
 _SIZES = (3, 5)  # fewest and most characters of an n-gram
 _BUCKETS = 2**31 - 1  # of the 32-bit hash: the most that its library has, so that collisions are rare
 _GRAM_UNIT = 2**4

@@ -20,7 +20,7 @@ from ospo_env.text import tokens
 
 __all__ = ["count_matrix", "document_blocks", "term_counts"]
 
-_VERSION = 1  # goes up with the analyser
+_VERSION = 2  # goes up with the analyser
 _BLOCK = 8_192  # documents in memory at once
 
 

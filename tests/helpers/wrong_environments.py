@@ -198,6 +198,15 @@ class Types(Right):
         return super().step(str(action))
 
 
+class TypesLong(Right):
+    """A text that the action space does not contain is taken."""
+
+    def step(self, action):
+        if isinstance(action, str) and action not in self.action_space:
+            action = action[: self.action_space.max_length]
+        return super().step(action)
+
+
 class TypesEnd(Right):
     """What is no string ends the episode, if not the program."""
 
@@ -294,6 +303,7 @@ WRONG = {
     LongTexts: "hostile",
     Types: "types",
     TypesEnd: "types",
+    TypesLong: "types",
     Ended: "ended",
     Unopened: "ended",
     Options: "options",

@@ -129,6 +129,17 @@ def test_an_action_that_is_no_text_is_a_type_error(make_env, env_id, action):
 
 
 @pytest.mark.parametrize("env_id", ENV_IDS)
+def test_an_action_beyond_the_action_space_is_refused(make_env, env_id):
+    with make_env(env_id) as env:
+        longest = env.action_space.max_length
+        env.reset(seed=1)
+        with pytest.raises(TaskError, match=r"at most 100,000 characters long.*; got 100,001") as error:
+            env.step("x" * (longest + 1))
+        assert "\n" not in str(error.value)
+        env.step("a\u0301\u0316" * (longest // 3))  # the episode is still open, and the longest actions are quick
+
+
+@pytest.mark.parametrize("env_id", ENV_IDS)
 def test_a_spec_makes_the_same_environment_again(make_env, env_id):
     with make_env(env_id, split="test", metric="RR") as env:
         spec = gym.envs.registration.EnvSpec.from_json(env.spec.to_json())

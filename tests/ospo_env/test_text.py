@@ -1,5 +1,6 @@
 """The analyser: tokens of a text are those of its pieces, wherever no word is cut."""
 
+import time
 import unicodedata
 from itertools import pairwise
 
@@ -60,6 +61,56 @@ def test_clean_cuts_leave_tokens_whole(cut):
     text, spans = cut
     if cuts_between_words(text, [start for start, _ in spans]):
         assert [token for start, end in spans for token in tokens(text[start:end])] == tokens(text)
+
+
+def stream_safe(word):
+    """The words of a text in NFKC as UAX #15 says, a character at a time: a joiner before every 31st mark in a row."""
+    safe, marks = "", 0
+    for character in word:
+        marks = marks + 1 if unicodedata.combining(character) else 0
+        if marks > 30:
+            safe, marks = safe + "\u034f", 1
+        safe += character
+    return unicodedata.normalize("NFKC", safe).casefold()
+
+
+MARKS = "\u0301\u0316\u0323\u0308\u0327"
+
+
+@SETTINGS
+@given(st.text(alphabet=MARKS, max_size=100), st.text(alphabet=MARKS, max_size=100))
+def test_long_runs_of_marks_are_normalised_in_parts(first, second):
+    word = f"e{first}a{second}"
+    assert tokens(word) == [stream_safe(word)]
+    if max(len(first), len(second)) <= 30:
+        assert tokens(word) == [unicodedata.normalize("NFKC", word)]
+
+
+def seconds(call):
+    """CPU time, the least of three."""
+    times = []
+    for _ in range(3):
+        start = time.process_time()
+        call()
+        times.append(time.process_time() - start)
+    return min(times)
+
+
+@pytest.mark.parametrize(
+    "unit", ["\u0301\u0316", "a\u0301\u0316", "\u0316", "ガ\u3099", "\u0f71\u0f72", "é", "ﷺ", "x", "赤\u0301"]
+)
+def test_time_is_linear_in_the_length(unit):
+    """The longest action takes less than a second; sorting its marks took ten."""
+    text = "a" + unit * (99_999 // len(unit))
+    assert seconds(lambda: tokens(text)) < 1.0
+    for function in (token_spans, clean_text, lambda text: cap_words(text, 16)):
+        assert seconds(lambda function=function: function(text)) < 1.0
+
+
+def test_sorting_all_marks_takes_quadratic_time():
+    """The negative control: a tenth of the text takes longer than the limit's share, and grows with the square."""
+    short, long = (seconds(lambda n=n: unicodedata.normalize("NFKC", "a" + "\u0301\u0316" * n)) for n in (1_500, 6_000))
+    assert long > 8 * short
 
 
 def test_clean_cuts_negative_control():

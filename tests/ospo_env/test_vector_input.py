@@ -65,6 +65,7 @@ def test_a_wrong_option_changes_nothing(options, message):
         ("red", TypeError, "expected a sequence of 3 str actions, got str"),
         (7, TypeError, "expected a sequence of 3 str actions, got int"),
         (["red", 3, "blue"], TypeError, "expected the action of environment 1 to be a str"),
+        (["red", "x" * 100_001, "blue"], TaskError, "expected the action of environment 1 to be at most 100,000 char"),
         (["red", "blue"], TaskError, "expected 3 actions, one an environment; got 2"),
         (np.array(0), TypeError, "expected a sequence of 3 str actions"),
     ],

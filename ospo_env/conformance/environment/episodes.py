@@ -89,15 +89,19 @@ def _empty(content: Any) -> None:
 
 @clause("types")
 def check_types(case: EnvCase) -> str | None:
-    """An action that is no string raises ``TypeError`` and leaves the episode as it was."""
+    """An action that is no string raises ``TypeError``, one that is too long ``ValueError``; the episode goes on."""
     seed, text = case.seeds[0], case.texts[0]
     expected = case.play(seed, text)
-    for action in _NO_TEXTS:
+    refused: list[tuple[Any, type[Exception], str]] = [(action, TypeError, repr(action)) for action in _NO_TEXTS]
+    longest = getattr(case.env.action_space, "max_length", None)
+    if isinstance(longest, int):
+        refused.append(("x" * (longest + 1), ValueError, f"a text of {longest + 1:,} characters"))
+    for action, error, what in refused:
         observation, opening = case.env.reset(seed=seed)
-        if wrong := _unless_raised(lambda action=action: case.env.step(action), TypeError):  # type: ignore[misc]
-            return f"expected a TypeError of step({action!r}); {wrong}"
+        if wrong := _unless_raised(lambda action=action: case.env.step(action), error):  # type: ignore[misc]
+            return f"expected a {error.__name__} of step({what}); {wrong}"
         if other := difference(_stepped(case, observation, opening, text), expected):
-            return f"after step({action!r}) was refused the episode is another: {other}"
+            return f"after step({what}) was refused the episode is another: {other}"
     return None
 
 

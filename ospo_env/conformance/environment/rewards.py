@@ -19,7 +19,8 @@ _BLANK_TEXTS = ("", " ", "\n\t", "\u3000", "... !!!")
 _HOSTILE_TEXTS = (
     "red \ud83d shoe \udc00",  # lone surrogates
     "x" * 100_000,
-    "warm black jacket, " * 6_000,
+    "warm black jacket, " * 5_000,
+    "a" + "\u0301\u0316" * 49_000,  # marks, which normalisation sorts
     "red\x00shoe\x1b[31m\x7f\r\n",
     "\u202eeohs der\u202c حذاء أحمر \u2066",
     "\ufeff赤い靴\u200d👟\ufe0f e\u0301\u0301\u0301",
