@@ -30,7 +30,6 @@ EXTRAS = {
     "trl": "agents",
     "sentence_transformers": "dense",
     "openai": "endpoint",
-    "httpx2": "endpoint",
 }
 """Modules that the base install lacks, and the extra that brings each."""
 

@@ -92,7 +92,7 @@ FLOORS = {
         "__init__",
     ],
     "ospo_agents.policies": [
-        "digests generation prompt_format request_deadline tiny",
+        "bounded_http digests generation prompt_format tiny",
         "loading",
         "endpoint language_model",
         "__init__",

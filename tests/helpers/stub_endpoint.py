@@ -18,8 +18,8 @@ def completion(content):
 class Stub:
     """The endpoint.
 
-    ``answer`` is a function of a request's body and of how often this prompt was asked before; it gives a status and
-    a body: bytes as they are, anything else as JSON.
+    ``answer`` is a function of a request's body and of how often this prompt was asked before; it gives a status, a
+    body (bytes as they are, anything else as JSON) and, if it likes, headers.
     """
 
     def __init__(self, url, answer):
@@ -59,12 +59,14 @@ def stub_endpoint(answer=echo, drip=None):
                 before = sum(prompt_of(request) == prompt_of(other) for other in stub.requests)
                 stub.requests.append(request)
                 stub.authorizations.add((self.path, self.headers["Authorization"]))
-            status, body = stub.answer(request, before)
+            status, body, headers = (*stub.answer(request, before), {})[:3]
             content = body if isinstance(body, bytes) else json.dumps(body).encode()
             try:
                 self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(content)))
+                for name, value in {
+                    "Content-Type": "application/json", "Content-Length": str(len(content)), **headers
+                }.items():  # fmt: skip
+                    self.send_header(name, value)
                 self.end_headers()
                 for piece in [content] if drip is None else (content[i : i + 1] for i in range(len(content))):
                     self.wfile.write(piece)

@@ -1,44 +1,52 @@
-"""A chat model behind an OpenAI-compatible endpoint as a policy. A request that fails is an error, never a rewrite."""
+"""Policy of a chat model behind an OpenAI-compatible endpoint. A request that fails is an error, never a rewrite."""
 
 import json
 import math
 import os
 import re
-from collections.abc import Callable, Sequence
+import weakref
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
 
 from ospo_agents.errors import AgentError
+from ospo_agents.policies.bounded_http import STATUS_SENT, bounded_client
 from ospo_agents.policies.prompt_format import INSTRUCTION, PromptFormat
 
 __all__ = ["EndpointPolicy"]
 
-_LONGEST_REASON = 300  # characters of what the endpoint says
+_OPENAI = "https://api.openai.com/v1"  # where openai asks by default
+_LONGEST_REASON = 300  # characters of the endpoint's own words
+_NOT_AS_EXPECTED = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
+_WAIT = re.compile(r"rate.?limit|too.many.requests|overloaded|unavailable|try.again", re.IGNORECASE)
 
 
 class EndpointPolicy:
-    """Prompts in, rewrites out, one request a prompt, put as by ``LanguageModelPolicy``.
+    """A function from prompts to rewrites: one request a prompt, with the conversation of ``LanguageModelPolicy``.
 
-    What is overloaded, limited or broken for a moment is asked again, with growing pauses, by the library openai
-    (``pip install ospo[endpoint]``). The key is in no message of this class.
+    The library openai (version 2 or 3, ``pip install ospo[endpoint]``) repeats a request, with growing pauses, where
+    the endpoint is overloaded, limited or broken for the moment; also where it says so in a body of status 200. The
+    endpoint is not trusted: answers are bounded in time and size (:mod:`ospo_agents.policies.bounded_http`), and
+    redirections to another server are not followed. The key is in no message of this class.
 
     Attributes:
-        malformed: Completions of the last call without a rewrite; each gave the empty text, which earns 0. One in which
-            the model wrote nothing (a refusal, or all tokens spent on reasoning) is among them.
+        malformed: Completions of the last call without a rewrite; each gave the empty text, which earns 0. A completion
+            in which the model wrote nothing (a refusal, or all tokens spent on reasoning) is one of them.
 
     Args:
         model: Its name at the endpoint.
         base_url: The endpoint, up to ``/v1``; by default ``$OPENAI_BASE_URL``, and without that OpenAI's own.
         api_key: Its key; by default ``$OPENAI_API_KEY``. A server that asks for none takes any word.
-        timeout: Seconds that a request may take, each repetition anew. A server that answers in drips is cut off then,
-            and one that falls silent at twice that; header lines, which few send in drips, are each waited for so long.
+        timeout: Seconds from the start of a request to the end of its answer, each repetition anew; the look-up of the
+            host's name is not counted.
         max_retries: How often a request is repeated before it counts as failed, at least 0.
         concurrency: Requests under way at once, at least 1; the order of the texts is that of the prompts.
-        prompt_format: How prompts are put and rewrites found; by default as for any model of others.
+        prompt_format: How a prompt becomes a conversation, and where in a completion the rewrite stands; by default
+            that of any general model.
         temperature: Of sampling, at least 0; none leaves it to the endpoint.
         max_tokens: Bound on a completion; none leaves it to the endpoint.
-        seed: Of sampling, as far as the endpoint heeds it; none sends none.
+        seed: Seed of sampling, as far as the endpoint uses it; none sends none.
         progress: Called after each prompt with 1.
 
     Raises:
@@ -73,15 +81,16 @@ class EndpointPolicy:
             if value is not None and not least <= value < math.inf:
                 raise AgentError(f"expected {setting} of at least {least}; got {value}")
         openai = _openai()
-        from ospo_agents.policies.request_deadline import deadline_hooks  # of what comes with openai
-
         self._client = openai.OpenAI(
             base_url=base_url,
             api_key=key,
             timeout=timeout,
             max_retries=max_retries,
-            http_client=openai.DefaultHttpxClient(event_hooks=deadline_hooks(timeout)),
+            http_client=bounded_client(
+                openai, base_url or _OPENAI, seconds=timeout, connections=concurrency, status_of=_status_of
+            ),
         )
+        weakref.finalize(self, self._client.close)
         self._key = key
         self.model = model
         self.endpoint = _without_secrets(str(self._client.base_url))
@@ -117,25 +126,28 @@ class EndpointPolicy:
             )
             body = answer.text
         except openai.APIStatusError as error:
-            advice = _ADVICE.get(error.status_code, _ITS_LOG)
-            said = error.message.partition(" - ")[2]  # the server's own words
-            raise self._failure(f"HTTP {error.status_code}", said, advice) from None
+            status, body = error.status_code, error.response.text
+            if STATUS_SENT not in error.response.headers:
+                advice = _ADVICE.get(status, _MOVED if 300 <= status < 400 else _ITS_LOG)
+                raise self._failure(f"HTTP {status}", _message_of(body), advice) from None
         except openai.APITimeoutError:
             raise self._failure("no answer in time", "", "raise the timeout, or lower the concurrency") from None
         except openai.OpenAIError as error:
-            advice = "check OPENAI_BASE_URL and that the server runs"
-            raise self._failure("no answer", str(error.__cause__ or error), advice) from None
+            cause = error.__cause__ or error
+            if type(cause).__name__ == "DecodingError":
+                raise self._failure("something else", str(cause), _NO_CHAT) from None
+            raise self._failure("no answer", str(cause), "check OPENAI_BASE_URL and that the server runs") from None
         return self._content(body)
 
     def _content(self, body: str) -> str | None:
-        """What a chat completion holds; endpoints that pass requests on report failures in one with HTTP 200."""
+        """Content of a chat completion; some endpoints report failures of others in one with status 200."""
         try:
             answer = json.loads(body)
             choice = (answer.get("choices") or [{}])[0]
-            errors = [part["error"] for part in (answer, choice) if part.get("error") is not None]
+            errors = _errors_in(answer)
             ended_by_error = choice.get("finish_reason") == "error"
             content = None if errors else choice["message"]["content"]
-        except (ValueError, LookupError, TypeError, AttributeError):
+        except _NOT_AS_EXPECTED:
             raise self._failure("something else", body, _NO_CHAT) from None
         if errors or ended_by_error:
             raise self._failure("an error in its place", json.dumps(errors[0]) if errors else "", _ITS_LOG)
@@ -143,8 +155,9 @@ class EndpointPolicy:
             raise self._failure("something else", body, _NO_CHAT)
         return content
 
-    def _failure(self, what: str, said: str, advice: str) -> AgentError:
-        reason = " ".join(_redacted(said, self._key).split())[:_LONGEST_REASON]
+    def _failure(self, what: str, details: str, advice: str) -> AgentError:
+        words = " ".join(_redacted(details, self._key).split())[:_LONGEST_REASON]
+        reason = "".join(letter if letter.isprintable() else "\ufffd" for letter in words)
         return AgentError(
             f"endpoint {self.endpoint}, model {self.model!r}: expected a chat completion within "
             f"{self._client.max_retries} retries; got {what}" + (f": {reason}" if reason else "") + f"; {advice}"
@@ -152,6 +165,7 @@ class EndpointPolicy:
 
 
 _NO_CHAT = "check that OPENAI_BASE_URL is that of a chat endpoint"
+_MOVED = "it redirects to another server; check OPENAI_BASE_URL, or set it to that server"
 _ITS_LOG = "wait, or look at the server's log"
 _ADVICE = {
     400: "check the model's name and whether it takes these settings",
@@ -160,6 +174,47 @@ _ADVICE = {
     404: "check the model's name and the base URL (OPENAI_BASE_URL)",
     429: "wait, or lower the concurrency",
 }
+
+
+def _errors_in(answer: dict[str, Any]) -> list[Any]:
+    """What a chat completion holds in the fields for errors, its own and its first choice's."""
+    choice = (answer.get("choices") or [{}])[0]
+    return [part["error"] for part in (answer, choice) if part.get("error") is not None]
+
+
+def _status_of(status: int, headers: Mapping[str, str], body: bytes) -> int:
+    """The status of an answer; of a success that is an error and asks to wait, the status that says so.
+
+    >>> _status_of(200, {}, b'{"error": {"code": 503}}'), _status_of(200, {}, b'{"error": "Overloaded"}')
+    (503, 429)
+    >>> _status_of(200, {}, b'{"error": {"code": 401}}'), _status_of(404, {}, b'{"error": "overloaded"}')
+    (200, 404)
+    """
+    if not 200 <= status < 300:
+        return status
+    try:
+        errors = _errors_in(json.loads(body))
+    except _NOT_AS_EXPECTED:
+        return status
+    for error in errors:
+        fields = error if isinstance(error, dict) else {"message": error}
+        code = str(fields.get("code"))
+        if code.isascii() and code.isdigit() and (code in ("408", "409", "429") or 500 <= int(code[:4]) < 600):
+            return int(code)
+        words = " ".join(str(fields.get(name)) for name in ("code", "type", "message"))
+        if headers.keys() & {"retry-after", "retry-after-ms"} or _WAIT.search(words):
+            return 429
+    return status
+
+
+def _message_of(body: str) -> str:
+    """The endpoint's own words in the body of a failure."""
+    try:
+        answer = json.loads(body)
+        error = answer.get("error", answer)
+        return str(error["message"] if isinstance(error, dict) else error)
+    except _NOT_AS_EXPECTED:
+        return body
 
 
 def _openai() -> Any:
@@ -208,4 +263,4 @@ def _redacted(text: str, key: str) -> str:
     'no ***, ***, ***, ***'
     """
     letters = (rf"\\*(?:{re.escape(letter)}|u(?i:{ord(letter):04x}))" for letter in key)
-    return re.sub("".join(letters), "***", text)
+    return re.sub(r"(?<!\\)" + "".join(letters), "***", text)  # from the first backslash, so that time is linear
