@@ -34,13 +34,13 @@ class FileFaults(DataError):
         super().__init__("\n".join([heading, *faults, *more]))
 
 
-def unknown_name(kind: str, name: object, known: Iterable[str]) -> str:
+def unknown_name(kind: str, name: object, names: Iterable[str]) -> str:
     """Message for a name that is not in a table, with the nearest name that is, whatever its capitals.
 
     Args:
         kind: Kind of thing that is named, for example ``"retriever"``.
         name: The name that came.
-        known: The names that are accepted.
+        names: The names that are accepted.
 
     Returns:
         One line without a final full stop.
@@ -48,10 +48,10 @@ def unknown_name(kind: str, name: object, known: Iterable[str]) -> str:
     >>> unknown_name("retriever", "bm52", ["lsa", "bm25"])
     "unknown retriever 'bm52'; did you mean 'bm25'? Known: bm25, lsa"
     """
-    names = sorted(known)
-    near = _nearest(str(name), names)
+    choices = sorted(names)
+    near = _nearest(str(name), choices)
     hint = f"; did you mean {near[0]!r}?" if near else "."
-    return f"unknown {kind} {name!r}{hint} Known: {', '.join(names) or 'none'}"
+    return f"unknown {kind} {name!r}{hint} Known: {', '.join(choices) or 'none'}"
 
 
 def one_line(message: object, longest: int = 200) -> str:
@@ -71,6 +71,6 @@ def one_line(message: object, longest: int = 200) -> str:
 
 def _nearest(name: str, names: Sequence[str]) -> list[str]:
     """The nearest of some names, or none: nearest in letters, then, among equal letters, nearest in capitals."""
-    folded = difflib.get_close_matches(name.casefold(), [known.casefold() for known in names], n=1)
-    alike = [known for known in names if [known.casefold()] == folded]
+    folded = difflib.get_close_matches(name.casefold(), [choice.casefold() for choice in names], n=1)
+    alike = [choice for choice in names if [choice.casefold()] == folded]
     return difflib.get_close_matches(name, alike, n=1, cutoff=0.0)
