@@ -273,10 +273,10 @@ def make_redistribution(name: str, **settings: Any) -> Redistribution:
     if name not in REDISTRIBUTIONS:
         raise unknown("redistribution", name, REDISTRIBUTIONS)
     function = REDISTRIBUTIONS[name]
-    known = list(inspect.signature(function).parameters)[1:]
+    names = list(inspect.signature(function).parameters)[1:]
     for setting in settings:
-        if setting not in known:
-            raise unknown(f"{name} setting", setting, known)
+        if setting not in names:
+            raise unknown(f"{name} setting", setting, names)
     redistribution = partial(function, **settings)
     none = np.zeros((0, 0))
     redistribution(  # no rollouts: a setting out of range is reported before training starts

@@ -2,7 +2,7 @@
 
 A text is cut into segments, the players of a cooperative game. A task values subsets of them, and a solution of the
 game divides the reward among them. Nothing here needs more than NumPy and a task: a trainer, a report or an adapter of
-another library calls :func:`assign_credit` and does with the credit what it likes.
+another library calls :func:`assign_credit` and uses the credit in its own way.
 """
 
 import zlib
@@ -75,12 +75,12 @@ def assign_credit(
         task: Values subsets of a text's segments: any task of ``ospo_env`` (``env.unwrapped.task``), or an object of
             your own with that one method.
         prompt_ids: The prompt that each text answers, length B.
-        texts: What a policy wrote, length B, without reasoning or tags around it. None where a completion holds no
-            text: it has no segments and is worth 0, whatever the task says of the empty text.
-        segmenter: What cuts a text: a name in :data:`ospo_agents.segments.SEGMENTERS`, or a function of a text to
-            character spans that tile it.
-        solution: What divides the worth: a name in :data:`ospo_agents.credit.SOLUTIONS`, or what
-            :func:`ospo_agents.credit.make_solution` gives. None takes ``shapley`` up to :data:`EXACT_SEGMENTS`
+        texts: Rewrites, length B, without reasoning or tags around them. None for a completion that holds no rewrite:
+            it has no segments and is worth 0, whatever the task says of the empty text.
+        segmenter: Cuts a text into segments: a name in :data:`ospo_agents.segments.SEGMENTERS`, or a function from
+            a text to character spans that tile it.
+        solution: Divides the worth: a name in :data:`ospo_agents.credit.SOLUTIONS`, or a result of
+            :func:`ospo_agents.credit.make_solution`. None takes ``shapley`` up to :data:`EXACT_SEGMENTS`
             segments and ``sampled_shapley`` beyond; the result says which.
         seeds: Seed of each text's coalitions where they are sampled, length B; None for :func:`content_seed`.
 
@@ -117,9 +117,9 @@ def assign_credit(
         for chosen, tiles, structure, seed in zip(solutions, spans, structures, seeds, strict=True)
     ]
     # The grand coalition comes last, whatever the plan asks: its worth is the reward.
-    asked = [np.vstack([plan, np.ones((1, plan.shape[1]), dtype=bool)]) for plan in plans]
-    values = task.coalition_values(prompt_ids, rewrites, spans, asked)
-    _check_values(values, asked)
+    coalitions = [np.vstack([plan, np.ones((1, plan.shape[1]), dtype=bool)]) for plan in plans]
+    values = task.coalition_values(prompt_ids, rewrites, spans, coalitions)
+    _check_values(values, coalitions)
     return [
         _credited_text(text, *game)
         for text, *game in zip(texts, spans, structures, solutions, plans, values, strict=True)
@@ -127,7 +127,7 @@ def assign_credit(
 
 
 def content_seed(prompt_id: str, text: str) -> int:
-    """Seed of a sampled plan, in [0, 2^32): decided by what is credited, not by the batch or process that does it.
+    """Seed of a sampled plan, in [0, 2^32): a function of the text that is credited, not of its batch or process.
 
     >>> content_seed("q1", "red shoes") == content_seed("q1", "red shoes") != content_seed("q2", "red shoes")
     True
@@ -142,9 +142,9 @@ def _solution_for(n: int, solution: str | Solution | None) -> Solution:
     return make_solution(solution or ("shapley" if n <= EXACT_SEGMENTS else "sampled_shapley"))
 
 
-def _check_values(values: Sequence[NDArray[np.float64]], asked: Sequence[Coalitions]) -> None:
+def _check_values(values: Sequence[NDArray[np.float64]], coalitions: Sequence[Coalitions]) -> None:
     """Raise :class:`AgentError` unless each text has one worth for each of its coalitions."""
-    shapes, expected = [np.shape(worths) for worths in values], [rows.shape[:1] for rows in asked]
+    shapes, expected = [np.shape(worths) for worths in values], [rows.shape[:1] for rows in coalitions]
     if shapes != expected:
         raise AgentError(f"expected coalition_values of the shapes {expected}, but the task gave {shapes}")
 

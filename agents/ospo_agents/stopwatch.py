@@ -49,9 +49,9 @@ class Stopwatch:
 
     def take(self) -> dict[str, float]:
         """Seconds of each stage since the last call."""
-        taken = dict(self._seconds)
-        self._seconds = dict.fromkeys(taken, 0.0)
-        return taken
+        seconds = self._seconds
+        self._seconds = dict.fromkeys(seconds, 0.0)
+        return seconds
 
     def _charge(self) -> None:
         """Add the time since the last reading of the clock to the innermost stage."""

@@ -34,7 +34,7 @@ def sampled_shapley_values(game: Game, n: int, budget: int = 512, seed: int = 0)
         game: Worths of coalitions.
         n: Number of players.
         budget: Game evaluations allowed, at least 2 n.
-        seed: Of the orders.
+        seed: Seed of the orders.
 
     Raises:
         AgentError: The budget does not pay for one antithetic pair.
@@ -58,8 +58,8 @@ def plan_sampled(n: int, budget: int, seed: int, unions: Unions | None = None) -
     Args:
         n: Number of players.
         budget: Rows at most.
-        seed: Of the orders.
-        unions: Where given, orders keep each union together.
+        seed: Seed of the orders.
+        unions: A partition of the players; orders then keep each union together. None for any order.
 
     Raises:
         AgentError: The budget does not pay for one pair, or the unions are no partition.
@@ -93,7 +93,7 @@ def solve_sampled(coalitions: Coalitions, worths: Worths, unions: Unions | None 
     Args:
         coalitions: bool (C, N), rows of :func:`plan_sampled` in their order, which tells the orders apart.
         worths: float (C,).
-        unions: As in the plan.
+        unions: The unions of the plan.
 
     Raises:
         AgentError: The rows are not those of a plan.

@@ -193,8 +193,8 @@ def make_solution(name: str, **settings: Any) -> Solution:
     """
     if name not in _FACTORIES:
         raise unknown("solution", name, _FACTORIES)
-    known = list(inspect.signature(_FACTORIES[name]).parameters)
+    names = list(inspect.signature(_FACTORIES[name]).parameters)
     for setting in settings:
-        if setting not in known:
-            raise unknown(f"{name} setting", setting, known)
+        if setting not in names:
+            raise unknown(f"{name} setting", setting, names)
     return _FACTORIES[name](**settings)

@@ -71,7 +71,7 @@ def solve_myerson(coalitions: Coalitions, worths: Worths, width: int | None = No
     Args:
         coalitions: bool (C, N), those of :func:`plan_myerson` in any order.
         worths: float (C,).
-        width: As in the plan.
+        width: The width of the plan.
 
     Returns:
         float64 (N,).
@@ -105,7 +105,7 @@ def contiguous_credit(game: Game, n: int, width: int = 32, budget: int = 64, see
         n: Number of segments in a line.
         width: Longest window, at least 1.
         budget: Windows evaluated at most, at least 1; the empty coalition is not counted.
-        seed: Of the random subset beyond the budget.
+        seed: Seed of the random subset beyond the budget.
     """
     coalitions = plan_contiguous(n, width, budget, seed)
     return solve_contiguous(coalitions, evaluate(game, coalitions))
@@ -124,8 +124,8 @@ def plan_contiguous(n: int, width: int = 32, budget: int = 64, seed: int = 0) ->
     w = _width(width, n)
     stored = np.vstack([_windows(n, w), np.ones((int(w < n), n), dtype=bool)])
     if len(stored) > budget:
-        kept = np.random.default_rng(seed).choice(len(stored), size=budget, replace=False)
-        stored = stored[np.sort(kept)]
+        rows = np.random.default_rng(seed).choice(len(stored), size=budget, replace=False)
+        stored = stored[np.sort(rows)]
     return np.vstack([np.zeros((1, n), dtype=bool), stored])
 
 

@@ -26,7 +26,7 @@ STATUS_SENT = "ospo-status-sent"
 StatusOf: TypeAlias = Callable[[int, Mapping[str, str], bytes], int]
 """From the status, some headers and the body of an answer to the status that openai is to see."""
 
-_ENDS = "ospo_ends"  # where a request keeps the moment at which its answer must be there, also over a redirection
+_ENDS = "ospo_ends"  # extension of a request: the moment by which its answer must be whole; redirections keep it
 _KEPT = ("retry-after", "retry-after-ms", "x-should-retry", "x-request-id", "location")
 
 
@@ -40,9 +40,9 @@ def bounded_client(
 ) -> Any:
     """An HTTP client for ``openai.OpenAI(http_client=...)``.
 
-    What it does not answer is an error of httpx, which openai repeats and then raises as its own: an answer that is not
-    whole in time, larger than :data:`LARGEST_BODY`, or packed otherwise than by gzip. A redirection to another server
-    is an answer like any other, and is not followed. Bodies are read as UTF-8, whatever their header says.
+    An answer is an error of httpx if it is not whole in time, is larger than :data:`LARGEST_BODY`, or is packed
+    otherwise than by gzip; openai repeats the request and then raises an error of its own. A redirection to another
+    server is not followed. Bodies are read as UTF-8, whatever their header names.
 
     Args:
         openai: The module.
@@ -94,7 +94,7 @@ def _core_url(httpcore: Any, url: Any) -> Any:
 
 
 class _Transport:
-    """Between httpx and httpcore: whole answers, within bounds."""
+    """Transport of httpx on connections of httpcore, which gives whole answers within bounds."""
 
     def __init__(
         self,
@@ -120,7 +120,7 @@ class _Transport:
         """The answer to a request, its body read."""
         request.extensions = {_ENDS: time.monotonic() + self._seconds, **request.extensions}
         self._backend.ends = request.extensions[_ENDS]
-        asked = self._httpcore.Request(
+        core_request = self._httpcore.Request(
             request.method,
             _core_url(self._httpcore, request.url),
             headers=request.headers.raw,
@@ -128,7 +128,7 @@ class _Transport:
             extensions=request.extensions,
         )
         try:
-            answer = self._pool.handle_request(asked)
+            answer = self._pool.handle_request(core_request)
             try:
                 headers = self._httpx.Headers(answer.headers)
                 body = _unpacked(answer.stream, headers.get("content-encoding", "identity").strip().lower())
@@ -138,13 +138,13 @@ class _Transport:
             raise getattr(self._httpx, type(error).__name__)(str(error), request=request) from error
         except _UnreadableBody as error:
             raise self._httpx.DecodingError(str(error), request=request) from error
-        kept = {name: headers[name] for name in _KEPT if headers.get(name, "").isascii() and name in headers}
-        if "location" in kept and not self._same_server(request.url, kept["location"]):
-            del kept["location"]
-        status = self._status_of(answer.status, kept, body)
+        fields = {name: headers[name] for name in _KEPT if headers.get(name, "").isascii() and name in headers}
+        if "location" in fields and not self._same_server(request.url, fields["location"]):
+            del fields["location"]
+        status = self._status_of(answer.status, fields, body)
         if status != answer.status:
-            kept[STATUS_SENT] = str(answer.status)
-        return self._httpx.Response(status, headers={**kept, "content-type": "application/json"}, content=body)
+            fields[STATUS_SENT] = str(answer.status)
+        return self._httpx.Response(status, headers={**fields, "content-type": "application/json"}, content=body)
 
     def close(self) -> None:
         """Close all connections."""
@@ -156,9 +156,9 @@ class _Transport:
             target = url.join(location)
         except (self._httpx.InvalidURL, ValueError):
             return False
-        moved = (target.scheme, target.host, target.port)
-        secured = url.scheme == "http" and url.port is None and moved == ("https", url.host, None)
-        return secured or moved == (url.scheme, url.host, url.port)
+        address = (target.scheme, target.host, target.port)
+        encrypted = url.scheme == "http" and url.port is None and address == ("https", url.host, None)
+        return encrypted or address == (url.scheme, url.host, url.port)
 
 
 class _UnreadableBody(Exception):
@@ -194,7 +194,7 @@ class _Backend:
 
     @property
     def ends(self) -> float:
-        """The moment by which the answer must be there that this thread waits for."""
+        """The moment by which this thread's answer must be whole."""
         return float(self._thread.ends)
 
     @ends.setter
@@ -221,7 +221,7 @@ class _Stream:
         self._backend = backend
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """Some bytes that have come."""
+        """The next bytes, at most ``max_bytes``."""
         content: bytes = self._stream.read(max_bytes, self._backend.left(timeout))
         return content
 
@@ -236,7 +236,7 @@ class _Stream:
         return _Stream(self._stream.start_tls(ssl_context, server_hostname, self._backend.left(timeout)), self._backend)
 
     def get_extra_info(self, info: str) -> Any:
-        """What httpcore asks of the socket."""
+        """Properties of the socket, for httpcore."""
         return self._stream.get_extra_info(info)
 
     def close(self) -> None:

@@ -44,9 +44,9 @@ class EndpointPolicy:
         concurrency: Requests under way at once, at least 1; the order of the texts is that of the prompts.
         prompt_format: How a prompt becomes a conversation, and where in a completion the rewrite stands; by default
             that of any general model.
-        temperature: Of sampling, at least 0; none leaves it to the endpoint.
-        max_tokens: Bound on a completion; none leaves it to the endpoint.
-        seed: Seed of sampling, as far as the endpoint uses it; none sends none.
+        temperature: Temperature of sampling, at least 0; None leaves it to the endpoint.
+        max_tokens: Bound on a completion; None leaves it to the endpoint.
+        seed: Seed of sampling, as far as the endpoint uses it; None sends none.
         progress: Called after each prompt with 1.
 
     Raises:
@@ -117,7 +117,7 @@ class EndpointPolicy:
         return [rewrite or "" for rewrite in rewrites]
 
     def _complete(self, prompt: str) -> str | None:
-        """What the model writes, or ``None`` where the endpoint says that it wrote nothing."""
+        """Completion of the model; None where the endpoint says that it is empty."""
         openai = _openai()
         messages: Any = self.prompt_format.messages(prompt)
         try:
@@ -177,7 +177,7 @@ _ADVICE = {
 
 
 def _errors_in(answer: dict[str, Any]) -> list[Any]:
-    """What a chat completion holds in the fields for errors, its own and its first choice's."""
+    """Errors that a chat completion reports, in its own field and in that of its first choice."""
     choice = (answer.get("choices") or [{}])[0]
     return [part["error"] for part in (answer, choice) if part.get("error") is not None]
 
@@ -208,7 +208,7 @@ def _status_of(status: int, headers: Mapping[str, str], body: bytes) -> int:
 
 
 def _message_of(body: str) -> str:
-    """The endpoint's own words in the body of a failure."""
+    """Message of the endpoint in the body of a failure."""
     try:
         answer = json.loads(body)
         error = answer.get("error", answer)

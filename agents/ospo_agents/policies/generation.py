@@ -29,7 +29,7 @@ def generation_settings(
 ) -> dict[str, Any]:
     """Keyword arguments of ``model.generate`` that sample as TRL does in training.
 
-    All that a model's own generation config may set is set here, since that is meant for users of the model.
+    Everything that a model's own generation config may set is set here, since that config is meant for its users.
 
     Args:
         model: The causal LM.
@@ -65,7 +65,7 @@ def generate(
         model: The causal LM; it computes where it is.
         tokenizer: Its tokenizer, with a chat template and a padding token.
         conversations: Messages of each conversation, length B.
-        settings: What :func:`generation_settings` gives.
+        settings: Result of :func:`generation_settings`.
     """
     encoded = tokenizer.apply_chat_template(
         list(conversations),

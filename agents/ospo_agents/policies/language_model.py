@@ -1,4 +1,4 @@
-"""A causal LM as a policy, and its directory on disk: weights or an adapter, tokenizer and prompt format."""
+"""Policy of a causal LM, and its directory on disk: weights or an adapter, tokenizer and prompt format."""
 
 import dataclasses
 import json
@@ -28,9 +28,9 @@ _MAX_NEW_TOKENS = 256
 
 
 def find_policy(path_or_id: str | Path) -> Path | str:
-    """Where a policy is: the directory itself, its ``policy`` folder when it is a run, or a hub id as it is.
+    """Directory or hub id of a policy: the directory itself, the folder ``policy`` of a run, or a hub id as it stands.
 
-    Nothing is read and the hub is not asked. A string that may be a hub id and is no directory here is taken for one.
+    No file is read and the hub is not asked. A string that is no directory here and may be a hub id is taken for one.
 
     Raises:
         AgentError: No model is there.
@@ -56,20 +56,23 @@ def find_policy(path_or_id: str | Path) -> Path | str:
 def load_policy(
     path_or_id: str | Path, *, bf16: bool = False, load_4bit: bool = False
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, PromptFormat]:
-    """Model, tokenizer and prompt format of a run, a policy directory, any causal LM's directory, or a hub id.
+    """Open a run, a policy directory, any causal LM's directory, or a hub id.
 
     The model is on the CPU, unless it is quantised: trainers move it, and others may with ``model.to``. Code that comes
-    with a model is never run. A model that this project did not write is told
+    with a model is never run. A model that this project did not write gets the instruction
     :data:`ospo_agents.policies.prompt_format.INSTRUCTION`, in the user's message where its chat template has no system
     role. An adapter is opened on its base model, as a ``peft.PeftModel`` that can be trained on. Files of a policy that
     this project wrote are compared with their digests (:func:`ospo_agents.policies.digests.check_digests`).
 
     Args:
-        path_or_id: Where the policy is, see :func:`find_policy`.
+        path_or_id: As for :func:`find_policy`.
         bf16: Whether weights are held in bfloat16, else in float32. Adapters are held in float32 either way; weights
             that are themselves trained should be, since small updates are lost in bfloat16 (``bf16`` of the trainer's
             settings computes in bfloat16 with weights in float32).
         load_4bit: Whether to quantise linear layers to 4 bits, to train an adapter on.
+
+    Returns:
+        Model, tokenizer and prompt format.
 
     Raises:
         AgentError: No model is there, it cannot be fetched or read, a file is missing or is not as it was written, it
@@ -91,7 +94,7 @@ def load_policy(
             raise AgentError(f"{source} cannot be opened as a policy: {reason}") from error
         raise AgentError(
             f"{source!r} is no directory here, and as a hub id it cannot be opened (offline, unknown, or of a kind "
-            f"that is not read): {reason}"
+            f"that cannot be read): {reason}"
         ) from error
     if tokenizer.chat_template is None:
         raise AgentError(f"expected a tokenizer with a chat template in {source}; it has none")
@@ -108,18 +111,18 @@ def save_policy(
     *,
     state_dict: Mapping[str, torch.Tensor] | None = None,
 ) -> None:
-    """Write a policy directory that :func:`load_policy` opens; complete or not there. An earlier one is replaced.
+    """Write a policy directory that :func:`load_policy` opens: a complete one, or none. An earlier one is replaced.
 
     Of a ``peft.PeftModel`` the adapter alone is written, with the name of its base model. Any other model is named
-    after the directory from then on: TRL reads a reference model from there, and an adapter made on it remembers it.
+    after the directory from then on: TRL reads a reference model from there, and an adapter on it records that name.
     With several processes the first one writes; all must call.
 
     Args:
-        path: Where.
-        model: The policy; after training with ``peft_config=`` that is the trainer's model, not the one given to it.
+        path: The directory to write.
+        model: The policy; after training with ``peft_config=``, the trainer's model, not the one passed to it.
         tokenizer: Its tokenizer.
-        prompt_format: How prompts are put and rewrites found.
-        state_dict: The whole weights, where each process holds a part of them only (DeepSpeed ZeRO-3, FSDP):
+        prompt_format: How a prompt becomes a conversation, and where in a completion the rewrite stands.
+        state_dict: All weights, for a process that holds a part of them only (DeepSpeed ZeRO-3, FSDP):
             ``trainer.accelerator.get_state_dict(trainer.model_wrapped)``.
 
     Raises:
@@ -156,18 +159,18 @@ def save_policy(
 
 
 class LanguageModelPolicy:
-    """Prompts in, rewrites out.
+    """A function from prompts to rewrites, one completion a prompt.
 
     Attributes:
-        malformed: Completions of the last call in which no rewrite was found; each gave the empty text, which earns 0.
+        malformed: Completions of the last call without a rewrite; each gave the empty text, which earns 0.
 
     Args:
-        model: The causal LM; it computes where it is, see :meth:`open`.
+        model: The causal LM; it computes on the device that it is on (:meth:`open` moves it).
         tokenizer: With a chat template and a padding token. A completion ends at its end token or the model's.
-        prompt_format: How prompts are put and rewrites found.
-        max_new_tokens: Bound on a completion's length; none takes the one in the model's generation config.
+        prompt_format: How a prompt becomes a conversation, and where in a completion the rewrite stands.
+        max_new_tokens: Bound on a completion's length in tokens; None takes that of the model's generation config.
         temperature: 0 decodes greedily, else tokens are sampled at it.
-        seed: Of the sampling; the same call gives the same texts, the global generator is left as it was.
+        seed: Seed of sampling; the same call gives the same texts, and the global generator is left as it was.
         batch_size: Prompts generated at once.
         progress: Called after each batch with the number of its prompts.
     """
@@ -202,10 +205,10 @@ class LanguageModelPolicy:
 
     @classmethod
     def open(cls, path_or_id: str | Path, **settings: Any) -> Self:
-        """A stored policy, moved to the accelerator that torch finds, if there is one.
+        """Open a stored policy and move it to the accelerator that torch finds, if there is one.
 
         Args:
-            path_or_id: Where it is, see :func:`load_policy`, whose errors this raises.
+            path_or_id: As for :func:`load_policy`, whose errors this raises.
             settings: The keyword arguments of the class.
         """
         model, tokenizer, prompt_format = load_policy(path_or_id)

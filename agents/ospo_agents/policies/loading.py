@@ -1,4 +1,4 @@
-"""Opening the weights and tokenizer of a causal LM: whole or an adapter, from a directory or the hub."""
+"""Opening of weights and tokenizer: a causal LM or an adapter on one, from a directory or the hub."""
 
 import importlib.util
 import os
@@ -24,7 +24,7 @@ from ospo_agents.policies.digests import check_digests
 __all__ = ["UNREADABLE", "is_hub_id", "lora_config", "open_weights"]
 
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, SafetensorError)
-"""What transformers and its readers raise for a model that is missing, broken or of an unknown kind."""
+"""Errors of transformers and its readers for a model that is missing, broken or of an unknown kind."""
 
 
 def is_hub_id(name: str | Path) -> bool:
@@ -85,7 +85,7 @@ def lora_config(rank: int = 32, alpha: float = 16) -> LoraConfig:
     The defaults are the published ones (arXiv 2601.08403). Source: E. Hu et al., "LoRA", 2021.
 
     Args:
-        rank: Of each adapter, at least 1.
+        rank: Rank of each adapter, at least 1.
         alpha: Above 0; an adapter's output is multiplied by alpha / rank.
 
     Raises:
@@ -100,9 +100,12 @@ def lora_config(rank: int = 32, alpha: float = 16) -> LoraConfig:
 
 def _four_bits(compute: torch.dtype) -> dict[str, Any]:
     if not torch.accelerator.is_available():
-        raise AgentError("4-bit weights need a GPU, and there is none here; leave 4 bits out")
+        raise AgentError("4-bit weights need a GPU, and there is none here; leave out load_4bit (--load-4bit)")
     if importlib.util.find_spec("bitsandbytes") is None:
-        raise AgentError("4-bit weights need the package bitsandbytes; pip install bitsandbytes, or leave 4 bits out")
+        raise AgentError(
+            "4-bit weights need the package bitsandbytes; pip install bitsandbytes, or leave out "
+            "load_4bit (--load-4bit)"
+        )
     quantization = BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
@@ -114,10 +117,12 @@ def _four_bits(compute: torch.dtype) -> dict[str, Any]:
 
 
 def _base_of(source: Path | str) -> Path | str:
-    """Where the base model of an adapter is: as recorded, or beside the adapter, when a whole run was moved."""
+    """Directory or hub id of an adapter's base model: as recorded, or beside the adapter if a whole run was moved."""
     recorded = PeftConfig.from_pretrained(str(source)).base_model_name_or_path
     if not recorded:
-        raise AgentError(f"the adapter at {source} does not say which model it belongs to")
+        raise AgentError(
+            f"the adapter at {source} names no base model; write base_model_name_or_path into its adapter_config.json"
+        )
     if Path(recorded).is_dir():
         return Path(recorded)
     if is_hub_id(recorded):
@@ -125,4 +130,7 @@ def _base_of(source: Path | str) -> Path | str:
     beside = Path(source).parent / Path(recorded).name
     if isinstance(source, Path) and beside.is_dir():
         return beside
-    raise AgentError(f"the adapter at {source} belongs to the model at {recorded}, which does not exist")
+    raise AgentError(
+        f"the adapter at {source} belongs to the model at {recorded}, which does not exist; "
+        "put it there, or copy the whole run"
+    )

@@ -1,4 +1,4 @@
-"""How a task's prompt becomes a conversation, and where in a completion the rewrite stands."""
+"""Prompt format: how a task's prompt becomes a conversation, and where in a completion the rewrite stands."""
 
 import re
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ INSTRUCTION = (
     "nothing that is unlikely to stand in a product's description. You may reason briefly first. Then write the "
     "rewrite, and nothing else, between <answer> and </answer>."
 )
-"""What a general model is told, for queries with and without a purchase history."""
+"""Instruction for a general model, for queries with and without a purchase history."""
 
 # The innermost pair: an opening tag that the reasoning mentions does not open the answer.
 _ANSWER = re.compile(r"<answer>((?:(?!</?answer>).)*)</answer>", re.DOTALL)
@@ -22,7 +22,7 @@ _ANSWER = re.compile(r"<answer>((?:(?!</?answer>).)*)</answer>", re.DOTALL)
 
 @dataclass(frozen=True)
 class PromptFormat:
-    """What surrounds prompt and rewrite for one policy; stored beside its weights.
+    """Text around prompt and rewrite of one policy; stored with its weights.
 
     Attributes:
         instruction: System message; empty for none (a policy trained from scratch needs none).
@@ -52,15 +52,15 @@ class PromptFormat:
         return [{"role": "system", "content": self.instruction}, {"role": "user", "content": prompt}]
 
     def completion(self, rewrite: str) -> list[dict[str, str]]:
-        """The assistant's turn that would hold this rewrite, for supervised training."""
+        """The assistant's turn that holds a rewrite, for supervised training."""
         content = f"<answer>{rewrite}</answer>" if self.answer_tags else rewrite
         return [{"role": "assistant", "content": content}]
 
     def answer_span(self, completion: str) -> tuple[int, int] | None:
         """Character span ``[start, end)`` of the rewrite inside a completion, white space trimmed.
 
-        With tags it is the last complete pair without a tag inside. ``None`` means malformed: no pair. A blank
-        rewrite is well formed and gives an empty span.
+        With tags, the rewrite stands in the last complete pair without a tag inside. None for a malformed completion,
+        which has no such pair. A blank rewrite is well formed and gives an empty span.
 
         >>> PromptFormat().answer_span(" red shoe ")
         (1, 9)

@@ -1,4 +1,4 @@
-"""The offline default policy: a small causal LM from a config, with a tokenizer trained on the task's own text."""
+"""Tiny policy, the default without a network: a small causal LM, with a tokenizer trained on the task's own text."""
 
 from collections.abc import Iterable
 
@@ -27,7 +27,7 @@ def tiny_tokenizer(texts: Iterable[str], vocab_size: int = 2048) -> PreTrainedTo
     tokens: ``<|`` and ``|>`` in their text become ``< |`` and ``| >``.
 
     Args:
-        texts: What to train on, ``task.texts()``.
+        texts: Texts to train on, ``task.texts()``.
         vocab_size: Upper bound on the number of tokens, at least 300.
     """
     bpe = Tokenizer(models.BPE())
@@ -55,13 +55,13 @@ def tiny_tokenizer(texts: Iterable[str], vocab_size: int = 2048) -> PreTrainedTo
 def tiny_model(
     tokenizer: PreTrainedTokenizerFast, *, hidden_size: int = 128, layers: int = 3, seed: int = 0
 ) -> LlamaForCausalLM:
-    """A randomly initialised Llama for that tokenizer; under a million parameters at the defaults.
+    """A Llama with random weights for that tokenizer; under a million parameters at the defaults.
 
     Args:
-        tokenizer: Gives the vocabulary and the special tokens.
+        tokenizer: Source of the vocabulary and the special tokens.
         hidden_size: Width, a multiple of 32.
         layers: Number of blocks.
-        seed: Of the initial weights; the global generator is left as it was.
+        seed: Seed of the initial weights; the global generator is left as it was.
     """
     config = LlamaConfig(
         vocab_size=len(tokenizer),

@@ -118,8 +118,8 @@ def matches_intent(text: str, spans: Sequence[tuple[int, int]], intent: Sequence
     >>> matches_intent("Red coat, boots", [(0, 9), (9, 15)], ["red coat", "hat"])
     array([ True, False])
     """
-    wanted = {_bare(phrase) for phrase in intent}
-    return np.array([_bare(text[start:end]) in wanted for start, end in spans], dtype=np.bool_)
+    intent_phrases = {_bare(phrase) for phrase in intent}
+    return np.array([_bare(text[start:end]) in intent_phrases for start, end in spans], dtype=np.bool_)
 
 
 def _bare(phrase: str) -> str:
