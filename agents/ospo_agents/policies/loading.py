@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,17 @@ from ospo_agents.policies.digests import check_digests
 
 __all__ = ["UNREADABLE", "is_hub_id", "lora_config", "open_weights"]
 
-UNREADABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, SafetensorError)
-"""Errors of transformers and its readers for a model that is missing, broken or of an unknown kind."""
+UNREADABLE = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    RuntimeError,
+    ImportError,
+    SafetensorError,
+    pickle.UnpicklingError,
+)
+"""Errors of transformers and its readers for a model that is missing, broken, of an unknown kind or no tensors."""
 
 
 def is_hub_id(name: str | Path) -> bool:

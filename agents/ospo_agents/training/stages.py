@@ -6,6 +6,7 @@ that nothing that the first stage left in memory can make them differ.
 
 import dataclasses
 import os
+import pickle
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -129,8 +130,7 @@ def learn(
     for callback in trainer.callback_handler.callbacks:
         if isinstance(callback, TensorBoardCallback) and callback.logging_dir is None:
             callback.logging_dir = str(out / TENSORBOARD)  # the scratch directory is removed at the end
-    checkpoint = tally.before.checkpoint
-    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    _run(trainer, tally.before.checkpoint)
     if trainer.state.global_step != settings.steps:
         raise AgentError(f"expected {settings.steps} steps, but training ended after {trainer.state.global_step}")
     if settings.keep == "best":
@@ -164,6 +164,21 @@ def _evaluation(settings: TrainingSettings, trainer: Any, start: Start, out: Pat
         values=values,
         best=out / BEST if settings.keep == "best" else None,
     )
+
+
+def _run(trainer: Any, checkpoint: Path | None) -> None:
+    """Train from the start, or from a checkpoint.
+
+    Raises:
+        AgentError: The checkpoint holds pickled objects other than tensors.
+    """
+    try:
+        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    except pickle.UnpicklingError as error:
+        raise AgentError(
+            f"expected tensors in {checkpoint}, but its files hold other objects, which are not opened; start the run "
+            "again with --overwrite"
+        ) from error
 
 
 def _put_best(out: Path, step: int) -> None:

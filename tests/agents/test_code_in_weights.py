@@ -1,0 +1,146 @@
+"""Files beside weights run no code: modules that a configuration names, and pickles in place of tensors."""
+
+import contextlib
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import gymnasium as gym
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+
+from chat_models import chat_directory, chat_model, chat_tokenizer
+from ospo_agents import AgentError
+from ospo_agents.policies.language_model import load_policy
+from ospo_agents.training import TrainingSettings, train
+from runs import interrupt
+
+
+class Attack:
+    """Unpickling it writes a file."""
+
+    def __init__(self, target):
+        self.target = target
+
+    def __reduce__(self):
+        return Path.touch, (Path(self.target),)
+
+
+def code_that_writes(target):
+    return f"from pathlib import Path\nPath({str(target)!r}).touch()\nclass Model: ...\nclass Tokenizer: ...\n"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return chat_directory(tmp_path_factory.mktemp("models") / "whole")
+
+
+@pytest.fixture
+def copy(model, tmp_path):
+    return shutil.copytree(model, tmp_path / "model")
+
+
+@pytest.fixture
+def ran(tmp_path):
+    return tmp_path / "ran"
+
+
+def change(path, **values):
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+def named_module(directory, ran):
+    (directory / "evil.py").write_text(code_that_writes(ran))
+    change(directory / "config.json", auto_map={"AutoModelForCausalLM": "evil.Model"}, model_type="qwen2")
+
+
+def named_module_of_an_unknown_model(directory, ran):
+    named_module(directory, ran)
+    change(directory / "config.json", model_type="evil")
+
+
+def named_module_of_the_tokenizer(directory, ran):
+    (directory / "evil.py").write_text(code_that_writes(ran))
+    change(directory / "tokenizer_config.json", auto_map={"AutoTokenizer": ["evil.Tokenizer", "evil.Tokenizer"]})
+    change(directory / "tokenizer_config.json", tokenizer_class="Tokenizer")
+
+
+def pickled_weights(directory, ran):
+    (directory / "model.safetensors").unlink()
+    torch.save({"lm_head.weight": Attack(ran)}, directory / "pytorch_model.bin")
+
+
+def pickled_adapter(directory, ran):
+    adapter = get_peft_model(chat_model(chat_tokenizer()), LoraConfig(r=2, target_modules="all-linear"))
+    adapter.peft_config["default"].base_model_name_or_path = str(shutil.copytree(directory, directory / "base"))
+    adapter.save_pretrained(directory)
+    (directory / "adapter_model.safetensors").unlink()
+    torch.save({"lora": Attack(ran)}, directory / "adapter_model.bin")
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        named_module,
+        named_module_of_an_unknown_model,
+        named_module_of_the_tokenizer,
+        pickled_weights,
+        pickled_adapter,
+    ],
+    ids=lambda attack: attack.__name__,
+)
+def test_opening_a_policy_runs_no_code(copy, ran, attack):
+    attack(copy, ran)
+    with contextlib.suppress(AgentError):  # it may be refused, or opened without the code
+        load_policy(copy)
+    assert not ran.exists()
+
+
+def test_the_attacks_would_work(copy, ran, monkeypatch):
+    """The negative control: the same files where they are trusted."""
+    pickled_weights(copy, ran)
+    torch.load(copy / "pytorch_model.bin", weights_only=False)
+    assert ran.exists()
+    ran.unlink()
+    named_module(copy, ran)
+    monkeypatch.syspath_prepend(copy)
+    monkeypatch.delitem(sys.modules, "evil", raising=False)
+    __import__("evil")
+    assert ran.exists()
+
+
+SMALL = {"batch_size": 4, "group_size": 2, "max_completion_length": 4, "warm_start_epochs": 0}
+
+
+@pytest.fixture(scope="module")
+def task():
+    return gym.make("ospo_env:OSPO-ESCI-v0").unwrapped.task
+
+
+@pytest.fixture(scope="module")
+def unfinished(tmp_path_factory, task):
+    out = tmp_path_factory.mktemp("runs") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        interrupt(patch, 3)
+        with pytest.raises(KeyboardInterrupt):
+            train(TrainingSettings(steps=4, save_steps=2, **SMALL), task, out)
+    return out
+
+
+@pytest.mark.parametrize(
+    ("name", "is_read"),
+    [("optimizer.pt", True), ("scheduler.pt", True), ("rng_state.pth", True), ("training_args.bin", False)],
+)
+def test_resuming_a_run_unpickles_nothing(unfinished, task, tmp_path, ran, name, is_read):
+    out = shutil.copytree(unfinished, tmp_path / "run")
+    (state,) = out.glob(f"checkpoints/*/{name}")
+    torch.save({"state": Attack(ran)}, state)
+    refused = pytest.raises(AgentError, match="hold other objects")
+    with refused if is_read else contextlib.nullcontext():
+        train(TrainingSettings(steps=4, save_steps=2, **SMALL), task, out, resume=True)
+    assert not ran.exists()
+    torch.save({"state": Attack(ran)}, tmp_path / "trusted")
+    torch.load(tmp_path / "trusted", weights_only=False)
+    assert ran.exists(), "the negative control"
