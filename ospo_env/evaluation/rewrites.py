@@ -102,6 +102,11 @@ def read_rewrites(path: str | Path) -> Rewrites:
     fields = _HEADER if version == 1 else _HEADER | _SINCE_2
     if header.keys() != {*fields} or not all(isinstance(header[name], kind) for name, kind in fields.items()):
         raise TaskError(f"{path}, line 1: expected a header with {', '.join(fields)}; got {', '.join(header)}")
+    if ":" in header["env_id"]:
+        raise TaskError(
+            f"{path}, line 1: expected the id of a registered environment, got {header['env_id']!r}; "
+            "a file may not name a module to import"
+        )
     rows = [_parsed(path, number, line) for number, line in enumerate(lines[1:], start=2)]
     for number, row in enumerate(rows, start=2):
         if not all(isinstance(row.get(name), str) for name in ("prompt_id", "text")):
@@ -137,7 +142,7 @@ def rescore(
     if task is None:
         try:
             env = gymnasium.make(rewrites.env_id, data=rewrites.data, retriever=retriever, **rewrites.settings)
-        except gymnasium.error.Error as error:
+        except (gymnasium.error.Error, ImportError, TypeError) as error:  # also of an id that is another package's
             raise TaskError(f"cannot make the environment of the rewrites: {error}") from error
         if not isinstance(env.unwrapped, RewriteEnv):
             raise TaskError(f"expected rewrites of an environment of this package; got {rewrites.env_id!r}")
@@ -160,7 +165,7 @@ def rescore(
 def _parsed(path: str | Path, number: int, line: str) -> dict[str, Any]:
     try:
         found = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise TaskError(f"{path}, line {number}: expected a JSON object; {error}") from error
     if not isinstance(found, dict):
         raise TaskError(f"{path}, line {number}: expected a JSON object, got {type(found).__name__}")

@@ -17,20 +17,26 @@ SETTINGS = ("max_words", "candidates", "metric")
 _SUPERVISED = ("sft", "dpo")  # learners that are no reinforcement learning
 
 
-def check_fields(values: Mapping[str, Any], kinds: Mapping[str, Any], source: Path) -> None:
+def check_fields(
+    values: Mapping[str, Any], required: Mapping[str, Any], source: Path, optional: Mapping[str, Any] | None = None
+) -> None:
     """Check that a file's fields have the types that a program counts on.
 
     Args:
         values: The fields by name.
-        kinds: A type, or a union of types, for each field that must be there; whole numbers are no truth values.
+        required: A type, or a union of types, for each field that must be there; whole numbers are no truth values.
         source: The file, for the message.
+        optional: Types of fields that may be missing.
 
     Raises:
         AgentError: A field is missing or of another type.
     """
-    for name, kind in kinds.items():
+    for name in required:
         if name not in values:
             raise AgentError(f"{source}: expected a field {name}, and there is none")
+    for name, kind in {**required, **(optional or {})}.items():
+        if name not in values:
+            continue
         value = values[name]
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
             wanted = getattr(kind, "__name__", str(kind))
@@ -76,9 +82,7 @@ def _arguments(where: Path | str) -> dict[str, Any] | None:
     if manifest is None:
         return None
     source = Path(where).parent / "run.json"
-    check_fields(manifest, {"arguments": dict}, source)
     arguments: dict[str, Any] = manifest["arguments"]
-    check_fields(arguments, {"algo": str}, source)
     optional = {"env": str, "retriever": str, "metric": str, "max_words": int | None}
-    check_fields(arguments, {name: kind for name, kind in optional.items() if name in arguments}, source)
+    check_fields(arguments, {"algo": str}, source, optional)
     return arguments

@@ -39,6 +39,8 @@ def parse(argv: Sequence[str] | None) -> Namespace:
         "--solution", help="solution of the game (default: shapley up to 12 segments, else sampled_shapley)"
     )
     parser.add_argument("--data", type=Path, help="prepared directory, if it has moved since training")
+    parser.add_argument("--env", help="environment id of the run, if its run.json may not choose it")
+    parser.add_argument("--retriever", help="retriever of the run, if its run.json may not choose it")
     parser.add_argument("--out", type=Path, help="HTML file to write (default: report.html in the first run)")
     arguments = parser.parse_args(argv)
     if arguments.examples < 1:

@@ -1,5 +1,6 @@
 """The run directory: what training writes there, what may be replaced, and where a run that stopped goes on."""
 
+import contextlib
 import json
 import shutil
 from collections.abc import Mapping
@@ -75,9 +76,9 @@ def read_run(directory: Path) -> dict[str, Any] | None:
     """What ``run.json`` of a run says; ``None`` where the directory is no run."""
     try:
         manifest = json.loads((directory / "run.json").read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
-    return manifest if isinstance(manifest, dict) and "arguments" in manifest else None
+    return manifest if isinstance(manifest, dict) and isinstance(manifest.get("arguments"), dict) else None
 
 
 def has_warm_start(out: Path) -> bool:
@@ -146,15 +147,27 @@ def tidy(out: Path, progress: Progress) -> None:
 
 
 def read_log(out: Path) -> list[dict[str, Any]]:
-    """The rows of ``log.jsonl``, without a last one that was cut off while it was written."""
+    """The rows of ``log.jsonl``, without a last one that was cut off while it was written.
+
+    Raises:
+        AgentError: A line is no JSON object with a step.
+    """
     path = out / "log.jsonl"
-    rows = []
-    for line in path.read_text().splitlines() if path.is_file() else []:
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            break
+    lines = path.read_bytes().split(b"\n") if path.is_file() else [b""]
+    rows = [_row(line, f"{path}, line {number}") for number, line in enumerate(lines[:-1], start=1)]
+    with contextlib.suppress(AgentError):
+        rows.append(_row(lines[-1], "the last line"))
     return rows
+
+
+def _row(line: bytes, where: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise AgentError(f"{where}: expected a JSON object, {error}") from error
+    if not isinstance(row, dict) or type(row.get("step")) is not int:
+        raise AgentError(f"{where}: expected a JSON object with a step, got {str(row)[:80]!r}")
+    return row
 
 
 def write_run(out: Path, manifest: Mapping[str, Any]) -> None:

@@ -189,11 +189,13 @@ class TrainingSettings:
     def _check_numbers(self, spell: Callable[[str], str]) -> None:
         for name, least in _WHOLE.items():
             value = getattr(self, name)
-            if value is not None and not (_is_whole(value) and least <= value < 2**31):
+            if value is None and _may_be_none(name):
+                continue
+            if not (_is_whole(value) and least <= value < 2**31):
                 raise AgentError(f"{spell(name)}: expected at least {least}, got {_shown(value)}")
         for name in (*_ABOVE_ZERO, *_AT_LEAST_ZERO):
             value = getattr(self, name)
-            if value is None:
+            if value is None and _may_be_none(name):
                 continue
             strict = name in _ABOVE_ZERO or (name == "kl" and self.learner.defaults["kl"] > 0)
             number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
@@ -251,6 +253,11 @@ class TrainingSettings:
                 f"{spell('save_steps')}: expected a multiple of {spell('num_iterations')} {self.num_iterations}, since "
                 f"a checkpoint keeps no rollouts; got {self.save_steps}"
             )
+
+
+def _may_be_none(name: str) -> bool:
+    """Whether a setting has ``None`` among its values, by its annotation."""
+    return "None" in str(TrainingSettings.__dataclass_fields__[name].type)
 
 
 def _is_whole(value: object) -> bool:

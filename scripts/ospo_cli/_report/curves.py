@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from scipy.special import stdtrit
 
+from ospo_agents import AgentError
 from ospo_cli._report.runs import Run
 from ospo_env.evaluation.intervals import Interval, seed_interval
 
@@ -55,12 +56,19 @@ class Curve(NamedTuple):
 
 
 def learning_curves(groups: Sequence[Sequence[Run]]) -> list[Curve]:
-    """One curve for each group of runs; groups whose learner logs no reward are left out."""
+    """One curve for each group of runs; groups whose learner logs no reward are left out.
+
+    Raises:
+        AgentError: Runs of a group have rewards of different steps.
+    """
     curves = []
     for group in groups:
         logged = [_rewards(run) for run in group]
         if not all(rewards for rewards in logged):
             continue
+        if len({tuple(step for step, _ in rewards) for rewards in logged}) > 1:
+            listed = ", ".join(str(run.path) for run in group)
+            raise AgentError(f"--run: the logs of {listed} have rewards of different steps")
         blocks = [block_means(rewards) for rewards in logged]
         points = blocks[0]
         if len(group) > 1:

@@ -9,6 +9,7 @@ import numpy as np
 from ospo_agents import AgentError
 from ospo_cli._explanation import Explanation, explain
 from ospo_cli._outputs import write_file
+from ospo_cli._recorded import recorded_env, recorded_retriever
 from ospo_cli._report.curves import learning_curves
 from ospo_cli._report.page import render_page
 from ospo_cli._report.runs import Run, read_evaluation, read_runs, same_settings
@@ -29,7 +30,7 @@ def write_report(arguments: Namespace, command: str) -> None:
     runs = read_runs(arguments.run)
     groups = same_settings(runs)
     evaluation = None if arguments.evaluation is None else read_evaluation(arguments.evaluation, runs[0])
-    task = _open_task(runs[0], arguments.data)
+    task = _open_task(arguments, runs[0])
     ids, chosen = _choose(arguments, task)
     page = render_page(
         runs,
@@ -47,21 +48,28 @@ def write_report(arguments: Namespace, command: str) -> None:
     say(f"Wrote {arguments.out}: open it in a browser")
 
 
-def _open_task(first: Run, moved: Path | None) -> RetrievalTask:
+def _open_task(arguments: Namespace, first: Run) -> RetrievalTask:
     """The task that the run was trained on.
 
+    What its ``run.json`` names is opened only where a file may choose it; the command line may repeat the rest.
+
     Raises:
-        AgentError: Its data have changed.
+        AgentError: Its data have changed, the command line names another task than the run, or the run's environment or
+            retriever may not be chosen by a file.
     """
-    arguments = first.arguments
-    data = moved or (None if arguments["data"] is None else Path(arguments["data"]))
+    recorded = first.arguments
+    for name in ("env", "retriever"):
+        value = getattr(arguments, name)
+        if value not in (None, recorded[name]):
+            raise AgentError(f"--{name}: {first.path} was trained with {recorded[name]}, got {value}")
+    data = arguments.data or (None if recorded["data"] is None else Path(recorded["data"]))
     task = open_task(
-        arguments["env"],
+        arguments.env or recorded_env(recorded["env"], source=first.path),
         data,
         split=None,
-        retriever=arguments["retriever"],
-        metric=arguments["metric"],
-        max_words=arguments.get("max_words"),
+        retriever=arguments.retriever or recorded_retriever(recorded["retriever"], source=first.path),
+        metric=recorded["metric"],
+        max_words=recorded.get("max_words"),
     )
     if task.data.fingerprint != first.manifest["data_fingerprint"]:
         raise AgentError(

@@ -8,10 +8,26 @@ from typing import Any
 
 from ospo_agents import AgentError
 from ospo_agents.training.run_directory import read_log, read_run
+from ospo_cli._run_file import check_fields
 
 __all__ = ["Run", "read_evaluation", "read_runs", "same_settings"]
 
 _NO_SETTING = ("seed", "out", "overwrite", "save_steps", "preset", "data")  # of data the fingerprint counts
+_MANIFEST: dict[str, Any] = {
+    "data_fingerprint": str,
+    "dataset": str,
+    "synthetic": bool,
+    "processes": int,
+    "rollouts": int,
+    "evaluations": dict,
+    "seconds": float | int,
+    "versions": dict,
+}
+_ARGUMENTS: dict[str, Any] = {
+    **dict.fromkeys(("algo", "env", "retriever", "metric"), str),
+    **dict.fromkeys(("seed", "steps", "batch_size"), int),
+    **dict.fromkeys(("data", "segmenter"), str | None),
+}
 _EXPECTED = "--evaluation: expected a file that ospo evaluate --json wrote"
 
 
@@ -46,7 +62,8 @@ def read_runs(paths: Sequence[Path]) -> list[Run]:
     """Read the runs of some directories; the report is about the first.
 
     Raises:
-        AgentError: A directory holds no finished run, is given twice, or is of another task or reward than the first.
+        AgentError: A directory holds no finished run, is given twice, or is of another task or reward than the first; a
+            field of its ``run.json`` or a value of its log has the wrong type.
     """
     runs: list[Run] = []
     for path in paths:
@@ -56,12 +73,21 @@ def read_runs(paths: Sequence[Path]) -> list[Run]:
             raise AgentError(f"--run: expected a finished run of ospo train, but {path} holds {state}")
         if any(path.resolve() == run.path.resolve() for run in runs):
             raise AgentError(f"--run: {path} is given twice")
-        runs.append(Run(path, manifest, [row for row in read_log(path) if "loss" in row]))
+        runs.append(_checked(Run(path, manifest, [row for row in read_log(path) if "loss" in row])))
         for name in ("env", "metric", "data_fingerprint"):
             here, first = (run.settings[name] for run in (runs[-1], runs[0]))
             if here != first:
                 raise AgentError(f"--run: expected runs of one {name}, but {path} has {here} and {paths[0]} {first}")
     return runs
+
+
+def _checked(run: Run) -> Run:
+    """The run, if its files hold what a page shows."""
+    check_fields(run.manifest, _MANIFEST, run.path / "run.json")
+    check_fields(run.arguments, _ARGUMENTS, run.path / "run.json", {"max_words": int | None})
+    for row in run.rows:
+        check_fields(row, {}, run.path / "log.jsonl", {"reward": float, "reward_std": float})
+    return run
 
 
 def same_settings(runs: Sequence[Run]) -> list[list[Run]]:
@@ -95,7 +121,7 @@ def read_evaluation(path: Path, run: Run) -> dict[str, Any]:
     """
     try:
         content = json.loads(path.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise AgentError(f"{_EXPECTED}, but {path}: {error}") from error
     if not _is_evaluation(content):
         raise AgentError(f"{_EXPECTED}, {path} is none; evaluate again")
