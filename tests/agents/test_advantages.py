@@ -70,8 +70,8 @@ def test_settings_by_hand():
     np.testing.assert_allclose(
         return_to_go(EXAMPLE, normalise=False), [[UP, 0.6, 0.6, 0.2, UP], [0.2, -0.1, -0.1, -0.1, 0]], **CLOSE
     )
-    known = replace(EXAMPLE, whole=np.array([[0, 0, 0, 1, 2], [0, 1, 1, 1, 2]]))
-    np.testing.assert_allclose(potential(known), [[0.6, 0.6, 0.6, 0.2, 0.0], [0.2, -0.1, -0.1, -0.1, 0]], **CLOSE)
+    counted = replace(EXAMPLE, whole=np.array([[0, 0, 0, 1, 2], [0, 1, 1, 1, 2]]))
+    np.testing.assert_allclose(potential(counted), [[0.6, 0.6, 0.6, 0.2, 0.0], [0.2, -0.1, -0.1, -0.1, 0]], **CLOSE)
 
 
 def test_group_relative_is_trl():
@@ -96,11 +96,11 @@ def test_group_relative_of_equal_rewards_and_of_one_rollout_is_zero():
 @pytest.mark.parametrize("name", FORMS)
 def test_rollouts_without_segments_get_the_group_advantage(name):
     for empty in (rollouts([[], [0.5], [0.2, 0.1]]), rollouts([[], []])):
-        laid = FORMS[name](empty)
+        advantages = FORMS[name](empty)
         expected = empty.rewards[0] if name == "potential" else empty.advantages[0]
-        np.testing.assert_allclose(laid[0], expected, **CLOSE)
-        assert laid.shape == empty.mask.shape
-        assert np.isfinite(laid).all()
+        np.testing.assert_allclose(advantages[0], expected, **CLOSE)
+        assert advantages.shape == empty.mask.shape
+        assert np.isfinite(advantages).all()
 
 
 @pytest.mark.parametrize("preset", PAPER.values(), ids=PAPER)

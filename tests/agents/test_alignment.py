@@ -252,7 +252,7 @@ class Counted:
 
 @pytest.mark.parametrize("written", ["random", "emoji", "ascii", "run", "cut", "blanks"])
 def test_time_is_linear(tokenizer, kind, written):
-    """Of work, counted in tokens decoded: that of four times as many tokens is four times as much."""
+    """Work, counted in tokens decoded for each token, is bounded."""
     rng = np.random.default_rng(1)
     texts = {"emoji": "😀赤👩🏽‍🚀い", "ascii": "red shoes, ", "blanks": "   "}
     if written in texts:
@@ -264,22 +264,15 @@ def test_time_is_linear(tokenizer, kind, written):
         names = [f"<0x{byte:02X}>" if kind == "byte_fallback" else _byte_symbols()[byte] for byte in content]
         ids = tokenizer.convert_tokens_to_ids(names[:2000])
 
-    def work(count):
-        token_offsets(counted := Counted(tokenizer), ids[:count])
-        return counted.decoded
-
-    assert work(len(ids)) < 4.4 * work(len(ids) // 4) + 2000
+    token_offsets(counted := Counted(tokenizer), ids)
+    assert counted.decoded < 64 * len(ids)
 
 
 def test_work_that_is_not_linear_is_seen(tokenizer):
     """The negative control of the test above: every prefix from the start."""
     ids = np.random.default_rng(1).integers(len(tokenizer), size=400).tolist()
-
-    def work(count):
-        slow_starts(counted := Counted(tokenizer), ids[:count], "")
-        return counted.decoded
-
-    assert work(400) > 15 * work(100)
+    slow_starts(counted := Counted(tokenizer), ids, "")
+    assert counted.decoded > 64 * len(ids)
 
 
 def test_special_tokens_are_empty_where_they_stand(tokenizer):
@@ -354,15 +347,15 @@ def test_whole_segments_are_known_from_the_text_before(tokenizer):
     assert (np.diff(whole) >= 0).all()
     before = [answer[: max(begin - start, 0)] for begin, _ in offsets]
 
-    def known(counts):
+    def certain(counts):
         return all(
             phrases(prefix + ending)[:count] == spans[:count]
             for prefix, count in zip(before, counts, strict=True)
             for ending in ("", "mal", "- 3", " x y", ", z", "ed")
         )
 
-    assert known(whole)
-    assert not known(np.maximum(segment_of_tokens(offsets, spans, start), 0))  # the token itself decides those
+    assert certain(whole)
+    assert not certain(np.maximum(segment_of_tokens(offsets, spans, start), 0))  # the token itself decides those
 
 
 def test_separators_hold_no_letter_or_digit():

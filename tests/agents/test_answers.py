@@ -25,21 +25,21 @@ def test_an_untrained_model_is_malformed_and_learns_nothing(source, tmp_path):
     assert all(torch.equal(tensor, start[name]) for name, tensor in weights(trainer.model).items())
 
 
-def laid_on(source, out, texts, task=None, **settings):
+def credited_rollouts(source, out, texts, task=None, **settings):
     """Each rollout's text, token spans, and what was laid on them."""
     seen = []
 
-    def watch(rollouts, laid):
-        seen.append((rollouts, laid))
-        return laid
+    def watch(rollouts, advantages):
+        seen.append((rollouts, advantages))
+        return advantages
 
     policy = load_policy(source)
     train(policy, out, texts, watch=watch, max_steps=1, task=task, **settings)
-    ((rollouts, laid),) = seen
+    ((rollouts, advantages),) = seen
     tokenizer = policy[1]
-    for row in range(len(laid)):
+    for row in range(len(advantages)):
         ids = [*tokenizer.encode(texts[row]), tokenizer.eos_token_id]
-        yield rollouts, laid[row][: len(ids)], row, *token_offsets(tokenizer, ids)
+        yield rollouts, advantages[row][: len(ids)], row, *token_offsets(tokenizer, ids)
 
 
 @pytest.mark.parametrize("redistribution", ["additive", "signed", "prop", "rank", "return_to_go"])
@@ -51,11 +51,13 @@ def test_credit_lies_on_the_answer_only(source, tmp_path, redistribution):
         "red coat <answer>red, green, wool, linen</answer>",
     ] * 2
     inside = 0
-    for rollouts, laid, row, text, offsets in laid_on(source, tmp_path, texts, redistribution=redistribution):
+    for rollouts, advantages, row, text, offsets in credited_rollouts(
+        source, tmp_path, texts, redistribution=redistribution
+    ):
         start, end = TAGGED.answer_span(text)
         assert text[start:end] == texts[row].rsplit("<answer>", 1)[1].split("</answer>")[0]
         group = rollouts.advantages[row]
-        for value, (first, last) in zip(laid, offsets.tolist(), strict=True):
+        for value, (first, last) in zip(advantages, offsets.tolist(), strict=True):
             letters = any(map(str.isalnum, text[max(first, start) : min(last, end)]))
             if not letters:
                 np.testing.assert_allclose(value, group, atol=1e-12)
@@ -74,14 +76,14 @@ class Generous(ToyTask):
 @pytest.mark.parametrize("redistribution", ["additive", "potential"])
 def test_a_malformed_completion_has_no_segments_and_is_worth_nothing(source, tmp_path, task, redistribution):
     texts = ["<answer>red wool</answer>", "red coat, wool", "<answer>red", "blue <answer>silk dress</answer>"] * 2
-    rows = list(laid_on(source, tmp_path, texts, task=task, redistribution=redistribution))
-    for rollouts, laid, row, text, _ in rows:
+    rows = list(credited_rollouts(source, tmp_path, texts, task=task, redistribution=redistribution))
+    for rollouts, advantages, row, text, _ in rows:
         if TAGGED.answer_span(text) is None:
             assert rollouts.rewards[row] == 0.0
             assert np.isnan(rollouts.credit[row]).all()
             assert (rollouts.segment[row] == -1).all()
             plain = 0.0 if redistribution == "potential" else rollouts.advantages[row]
-            np.testing.assert_allclose(laid, plain, atol=1e-12)
+            np.testing.assert_allclose(advantages, plain, atol=1e-12)
         else:
             assert not np.isnan(rollouts.credit[row]).all()
     rewards = rows[0][0].rewards

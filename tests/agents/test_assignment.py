@@ -196,13 +196,13 @@ def plans_made(source):
 
 def test_games_are_planned_in_one_place():
     """Trainer, explanation, study and examples call ``assign_credit``; none has its own segments, plan and solve."""
-    found = {
+    counts = {
         path.name: plans_made(path.read_text())
         for folder in ("agents", "scripts/ospo_cli", "examples")
         for path in (ROOT / folder).rglob("*.py")
         if path.parent.name != "_benchmark"  # which compares solutions on one text's game
     }
-    assert {name: count for name, count in found.items() if count} == {"assignment.py": 1}
+    assert {name: count for name, count in counts.items() if count} == {"assignment.py": 1}
     for name in ("trainer.py", "_explanation.py", "accuracy.py", "credit_any_text.py"):
         (path,) = (path for folder in ("agents", "scripts", "examples") for path in (ROOT / folder).rglob(name))
         assert "assign_credit(" in path.read_text()

@@ -51,8 +51,10 @@ def trainer_of(tmp_path, warm, **values):
 
 
 def preferences_of(task, policy, **settings):
-    given = {"groups": 24, "group_size": 4, "groups_at_once": 4, "max_new_tokens": 12, **settings}
-    return [group for batch in sample_preferences(policy[0], policy[1], task, policy[2], **given) for group in batch]
+    arguments = {"groups": 24, "group_size": 4, "groups_at_once": 4, "max_new_tokens": 12, **settings}
+    return [
+        group for batch in sample_preferences(policy[0], policy[1], task, policy[2], **arguments) for group in batch
+    ]
 
 
 def flat(rollouts):

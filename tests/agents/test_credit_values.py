@@ -172,10 +172,12 @@ def test_a_random_subset_destroys_the_pairs_of_the_published_estimator():
     """At N = 20 with 64 of 210 windows about a tenth of the marginals between windows survive."""
     rows = []
     for seed in range(30):
-        asked = []
-        contiguous_credit(lambda coalitions, asked=asked: asked.append(coalitions) or coalitions[:, 0], 20, seed=seed)
-        assert len(asked[0]) == 65  # the empty coalition comes on top
-        rows.append(asked[0][asked[0].any(axis=1)])
+        matrices = []
+        contiguous_credit(
+            lambda coalitions, matrices=matrices: matrices.append(coalitions) or coalitions[:, 0], 20, seed=seed
+        )
+        assert len(matrices[0]) == 65  # the empty coalition comes on top
+        rows.append(matrices[0][matrices[0].any(axis=1)])
     survived = np.mean([marginals_between(windows) for windows in rows])
     everything = np.array([np.isin(np.arange(20), np.arange(a, b)) for a in range(20) for b in range(a + 1, 21)])
     assert 0.06 < survived / marginals_between(everything) < 0.13

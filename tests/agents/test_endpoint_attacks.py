@@ -230,9 +230,9 @@ def test_connections_are_used_again():
                 return
 
     with raw_server(talk) as url:
-        made = EndpointPolicy("stub", url, KEY, timeout=0.5, concurrency=1, max_retries=0)
+        endpoint = EndpointPolicy("stub", url, KEY, timeout=0.5, concurrency=1, max_retries=0)
         for _ in range(3):
-            assert made(["p0"], ["red"]) == ["red"]
+            assert endpoint(["p0"], ["red"]) == ["red"]
             time.sleep(0.3)
     assert len(connections) == 1
 
@@ -444,6 +444,6 @@ def test_the_other_major_passes_too():
 
 
 def test_the_http_client_is_openais_own():
-    made = EndpointPolicy("stub", "http://127.0.0.1:1/v1", KEY)
+    endpoint = EndpointPolicy("stub", "http://127.0.0.1:1/v1", KEY)
     expected = {"2": "httpx", "3": "httpx2"}[openai.__version__.partition(".")[0]]
-    assert type(made._client._client).__mro__[1].__module__.partition(".")[0] == expected
+    assert type(endpoint._client._client).__mro__[1].__module__.partition(".")[0] == expected

@@ -232,11 +232,11 @@ def test_malformed_completions_give_empty_texts_and_are_counted():
         "prompt 5": "",
     }
     with stub_endpoint(lambda request, _: (200, completion(contents[prompt_of(request)]))) as stub:
-        made = policy(stub)
-        assert made(IDS[:6], list(contents)) == ["red shoe", "", "", "", "", ""]
-        assert made.malformed == 4, "a blank rewrite is well formed"
-        made(IDS[:1], PROMPTS[:1])
-        assert made.malformed == 0, "of the last call alone"
+        endpoint = policy(stub)
+        assert endpoint(IDS[:6], list(contents)) == ["red shoe", "", "", "", "", ""]
+        assert endpoint.malformed == 4, "a blank rewrite is well formed"
+        endpoint(IDS[:1], PROMPTS[:1])
+        assert endpoint.malformed == 0, "of the last call alone"
 
 
 def test_address_and_key_come_from_the_environment(monkeypatch):
@@ -267,17 +267,17 @@ def test_address_and_key_come_from_the_environment(monkeypatch):
     ],
 )
 def test_wrong_settings(settings, message):
-    given = {"model": "stub", "base_url": "http://127.0.0.1:1/v1", "api_key": "word", **settings}
+    arguments = {"model": "stub", "base_url": "http://127.0.0.1:1/v1", "api_key": "word", **settings}
     with pytest.raises(AgentError, match=message) as caught:
-        EndpointPolicy(**given)
+        EndpointPolicy(**arguments)
     assert "\n" not in str(caught.value)
 
 
 def test_no_secret_of_the_address_is_shown():
-    made = EndpointPolicy("stub", "http://me:hunter2@127.0.0.1:1/v1/?token=hunter2", KEY, max_retries=0)
-    assert made.endpoint == "http://127.0.0.1:1/v1"
+    endpoint = EndpointPolicy("stub", "http://me:hunter2@127.0.0.1:1/v1/?token=hunter2", KEY, max_retries=0)
+    assert endpoint.endpoint == "http://127.0.0.1:1/v1"
     with pytest.raises(AgentError) as caught:
-        made(["p0"], ["red"])
+        endpoint(["p0"], ["red"])
     assert "hunter2" not in "".join(traceback.format_exception(caught.value))
 
 

@@ -37,11 +37,11 @@ KINDS = {
 @pytest.fixture(scope="module")
 def directories(tmp_path_factory):
     """Directories of models with random weights, by kind and by what the tokenizer says of padding."""
-    made = {}
+    paths = {}
 
     def make(kind, side):
-        if (kind, side) in made:
-            return made[kind, side]
+        if (kind, side) in paths:
+            return paths[kind, side]
         tokenizer = chat_tokenizer()
         config = AutoConfig.for_model(
             kind, **KINDS[kind], vocab_size=len(tokenizer), max_position_embeddings=256, initializer_range=0.3,
@@ -51,7 +51,7 @@ def directories(tmp_path_factory):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(3)
             model = AutoModelForCausalLM.from_config(config)
-        made[kind, side] = path = tmp_path_factory.mktemp("model")
+        paths[kind, side] = path = tmp_path_factory.mktemp("model")
         model.save_pretrained(path)
         tokenizer.save_pretrained(path)
         settings = json.loads((path / "tokenizer_config.json").read_text())

@@ -57,10 +57,10 @@ def test_a_saved_adapter_opens_writes_the_same_and_is_trained_on(source, tmp_pat
     assert reopened[2] == TAGGED
     ids = torch.tensor([base[1].encode("red coat, wool")])
     with torch.no_grad():
-        expected, found = (model.eval()(ids).logits for model in (policy[0], reopened[0]))
+        expected, values = (model.eval()(ids).logits for model in (policy[0], reopened[0]))
         plain = load_policy(source)[0].eval()(ids).logits
-    assert torch.equal(found, expected)
-    assert not torch.allclose(found, plain, atol=1e-3)  # the adapter does something
+    assert torch.equal(values, expected)
+    assert not torch.allclose(values, plain, atol=1e-3)  # the adapter does something
     assert write(reopened, temperature=1.0) == write(policy, temperature=1.0)
     # A second round: the reference is the adapter as it was opened, and is not saved with it.
     again = train(reopened, tmp_path, answers(40, seed=1), beta=0.05)
@@ -175,6 +175,6 @@ def test_completions_of_vllm_are_learned_from_as_any_others(source, tmp_path, mo
     assert max(logged(trainer, "sampling/sampling_logp_difference/max")) < 1e-5
     assert min(logged(trainer, "segments")) > 1
     start = weights(load_policy(source)[0])
-    for name, found in weights(trainer.model).items():
-        assert not torch.equal(found, start[name])
-        torch.testing.assert_close(found, expected[name], rtol=0, atol=1e-3)  # AdamW's steps are 1e-2
+    for name, values in weights(trainer.model).items():
+        assert not torch.equal(values, start[name])
+        torch.testing.assert_close(values, expected[name], rtol=0, atol=1e-3)  # AdamW's steps are 1e-2

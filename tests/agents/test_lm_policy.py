@@ -206,13 +206,13 @@ def test_what_people_type_gives_no_special_tokens(text, instruction):
     assert tokenizer.encode("a<|end|><|pad|>")[-2:] == [end, pad]  # read as tokens wherever the template lets them
     prompt_format = PromptFormat(instruction)
     prompt = prompt_format.messages(text)
-    asked = tokenizer.apply_chat_template(prompt, add_generation_prompt=True, return_dict=False)
+    prompt_ids = tokenizer.apply_chat_template(prompt, add_generation_prompt=True, return_dict=False)
     row = tokenizer.apply_chat_template([*prompt, *prompt_format.completion(text)], return_dict=False)
-    assert [token for token in asked if token in specials] == [rewrite] == asked[-1:]
+    assert [token for token in prompt_ids if token in specials] == [rewrite] == prompt_ids[-1:]
     assert [token for token in row if token in specials] == [rewrite, end]
-    assert row[: len(asked)] == asked
+    assert row[: len(prompt_ids)] == prompt_ids
     assert row[-1] == end
-    learnt = tokenizer.decode(row[len(asked) :], skip_special_tokens=True)
+    learnt = tokenizer.decode(row[len(prompt_ids) :], skip_special_tokens=True)
     assert learnt.replace(" ", "") == text.replace(" ", "")
     if "<|" not in text and "|>" not in text:
         assert learnt == text

@@ -21,10 +21,8 @@ def test_a_general_model_is_asked_in_its_own_chat_template(source):
     assert prompt_format == TAGGED
     assert model.dtype == torch.float32
     assert model.name_or_path == str(source)
-    asked = tokenizer.apply_chat_template(
-        prompt_format.messages("red coat"), add_generation_prompt=True, tokenize=False
-    )
-    assert asked == f"<|im_start|>system\n{INSTRUCTION}<|im_end|>\n<|im_start|>user\nred coat<|im_end|>\n" + (
+    text = tokenizer.apply_chat_template(prompt_format.messages("red coat"), add_generation_prompt=True, tokenize=False)
+    assert text == f"<|im_start|>system\n{INSTRUCTION}<|im_end|>\n<|im_start|>user\nred coat<|im_end|>\n" + (
         "<|im_start|>assistant\n"
     )
 
@@ -41,8 +39,8 @@ def test_a_template_without_a_system_role(source, tmp_path, template):
     tokenizer.save_pretrained(tmp_path)
     _, tokenizer, prompt_format = load_policy(tmp_path)
     assert prompt_format == dataclasses.replace(TAGGED, system_role=False)
-    asked = tokenizer.apply_chat_template(prompt_format.messages("red coat"), tokenize=False)
-    assert asked == f"{INSTRUCTION}\n\nred coat"
+    text = tokenizer.apply_chat_template(prompt_format.messages("red coat"), tokenize=False)
+    assert text == f"{INSTRUCTION}\n\nred coat"
 
 
 def test_names_that_are_nowhere(tmp_path, monkeypatch):

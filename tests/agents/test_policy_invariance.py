@@ -106,11 +106,11 @@ def toy(vocabulary, solution="prefix_potential"):
     logits = policy(actions)
     chances = {state: probabilities(values) for state, values in logits.items()}
     weight = np.array([np.prod([chances[state][action] for state, action, _ in path]) for path in completions])
-    given = credited(completions, solution)
-    mean = weight @ given.rewards
+    rollouts = credited(completions, solution)
+    mean = weight @ rollouts.rewards
     # A constant baseline is exact; what a redistribution makes of this advantage is what is in question.
-    given = replace(given, advantages=given.rewards - mean)
-    return SimpleNamespace(actions=actions, completions=completions, logits=logits, weight=weight, given=given)
+    rollouts = replace(rollouts, advantages=rollouts.rewards - mean)
+    return SimpleNamespace(actions=actions, completions=completions, logits=logits, weight=weight, rollouts=rollouts)
 
 
 def expected_update(case, advantages):
@@ -128,7 +128,7 @@ def true_gradient(case):
     chances = {state: probabilities(values) for state, values in case.logits.items()}
     reach = {state: 0.0 for state in case.logits}
     through = {state: np.zeros(len(values)) for state, values in case.logits.items()}  # pi(a|s) Q(s, a) reach(s)
-    for path, chance, reward in zip(case.completions, case.weight, case.given.rewards, strict=True):
+    for path, chance, reward in zip(case.completions, case.weight, case.rollouts.rewards, strict=True):
         for state, action, _ in path:
             reach[state] += chance
             through[state][action] += chance * reward
@@ -143,7 +143,7 @@ def expected_reward(case, moved):
         for (state, values), part in zip(case.logits.items(), np.split(moved, splits), strict=True)
     }
     chances = np.exp([sum(logs[state][action] for state, action, _ in path) for path in case.completions])
-    return chances @ case.given.rewards
+    return chances @ case.rollouts.rewards
 
 
 def apart(update, gradient):
@@ -172,26 +172,27 @@ def test_every_completion_is_enumerated(case):
 
 
 def test_potential_with_causal_boundaries_is_the_policy_gradient(case):
-    laid = potential(case.given)
-    assert np.abs(expected_update(case, laid) - case.gradient).max() < EXACT
-    assert np.ptp(case.given.rewards[:, None] - laid, axis=1).max() > 0.1  # a baseline that does move in a completion
+    advantages = potential(case.rollouts)
+    assert np.abs(expected_update(case, advantages) - case.gradient).max() < EXACT
+    baselines = case.rollouts.rewards[:, None] - advantages
+    assert np.ptp(baselines, axis=1).max() > 0.1, "a baseline that does move in a completion"
 
 
 def test_the_plain_reward_is_too(case):
     """The check itself is right: REINFORCE with a constant baseline is exact."""
-    plain = np.where(case.given.mask, case.given.advantages[:, None], 0.0)
+    plain = np.where(case.rollouts.mask, case.rollouts.advantages[:, None], 0.0)
     assert np.abs(expected_update(case, plain) - case.gradient).max() < EXACT
 
 
 def test_boundaries_that_the_current_token_decides_break_it(case):
-    own = replace(case.given, whole=np.maximum.accumulate(np.maximum(case.given.segment, 0), axis=1))
+    own = replace(case.rollouts, whole=np.maximum.accumulate(np.maximum(case.rollouts.segment, 0), axis=1))
     update = expected_update(case, potential(own))
     assert np.abs(update - case.gradient).max() > 1e-3
     assert apart(update, case.gradient) > WRONG
 
 
 def test_one_token_of_delay_is_enough_for_words_and_not_for_pieces(case):
-    update = expected_update(case, potential(replace(case.given, whole=None)))
+    update = expected_update(case, potential(replace(case.rollouts, whole=None)))
     if case.vocabulary == WORDS:
         assert np.abs(update - case.gradient).max() < EXACT
     else:
@@ -200,31 +201,31 @@ def test_one_token_of_delay_is_enough_for_words_and_not_for_pieces(case):
 
 @pytest.mark.parametrize("name", sorted(set(REDISTRIBUTIONS) - {"potential"}))
 def test_other_redistributions_are_not_the_policy_gradient(case, name):
-    update = expected_update(case, REDISTRIBUTIONS[name](case.given))
+    update = expected_update(case, REDISTRIBUTIONS[name](case.rollouts))
     assert np.abs(update - case.gradient).max() > 1e-3
     assert apart(update, case.gradient) > WRONG, "the difference is more than a learning rate"
 
 
 def test_credit_that_is_no_prefix_worth_breaks_it(case):
     other = toy(case.vocabulary, "shapley")
-    np.testing.assert_array_equal(other.given.rewards, case.given.rewards)
+    np.testing.assert_array_equal(other.rollouts.rewards, case.rollouts.rewards)
     assert (
-        apart(expected_update(other, potential(other.given)), case.gradient) > 1e-3
+        apart(expected_update(other, potential(other.rollouts)), case.gradient) > 1e-3
     )  # few segments end in five tokens
 
 
 def test_length_normalisation_breaks_it(case):
-    laid = potential(case.given)
-    laid = laid / case.given.mask.sum(axis=1, keepdims=True)
-    assert apart(expected_update(case, laid), case.gradient) > WRONG
+    advantages = potential(case.rollouts)
+    advantages = advantages / case.rollouts.mask.sum(axis=1, keepdims=True)
+    assert apart(expected_update(case, advantages), case.gradient) > WRONG
 
 
 def test_the_group_advantage_outside_the_span_breaks_it_when_scaled(case):
     """Why ``potential`` does not lay a normalised group advantage on tokens around the span."""
-    laid = potential(case.given)
-    outside = (case.given.segment < 0) & case.given.mask
-    normalised = case.given.advantages / case.given.rewards.std()
-    mixed = np.where(outside, normalised[:, None], laid)
+    advantages = potential(case.rollouts)
+    outside = (case.rollouts.segment < 0) & case.rollouts.mask
+    normalised = case.rollouts.advantages / case.rollouts.rewards.std()
+    mixed = np.where(outside, normalised[:, None], advantages)
     assert apart(expected_update(case, mixed), case.gradient) > WRONG
 
 
@@ -238,11 +239,11 @@ def test_return_to_go_of_prefix_credit_is_exact_where_boundaries_are_known_in_ad
         prefixes = [worth("".join(text_tokens[:k])) for k in range(len(text_tokens) + 1)]
         rows.append(np.pad(np.diff(prefixes), (0, 5 - len(text_tokens)), constant_values=np.nan))
     lengths = np.array([sum(bool(token) for _, _, token in path[1:]) for path in case.completions])
-    place = np.arange(case.given.mask.shape[1]) - 1
+    place = np.arange(case.rollouts.mask.shape[1]) - 1
     own = np.where((place >= 0) & (place < lengths[:, None]), place, -1)
-    given = replace(case.given, credit=np.array(rows), segment=own, whole=np.clip(place, 0, lengths[:, None]))
-    to_go = REDISTRIBUTIONS["return_to_go"](given, normalise=False)
+    rollouts = replace(case.rollouts, credit=np.array(rows), segment=own, whole=np.clip(place, 0, lengths[:, None]))
+    to_go = REDISTRIBUTIONS["return_to_go"](rollouts, normalise=False)
     assert np.abs(expected_update(case, to_go) - gradient).max() > EXACT  # the end token alone has no worth to go
-    to_go = np.where(own >= 0, to_go, potential(given))
-    np.testing.assert_allclose(to_go, potential(given), atol=1e-12)
+    to_go = np.where(own >= 0, to_go, potential(rollouts))
+    np.testing.assert_allclose(to_go, potential(rollouts), atol=1e-12)
     assert np.abs(expected_update(case, to_go) - gradient).max() < EXACT

@@ -45,9 +45,9 @@ def batches(policy, task=None, tags=False, **settings):
 
 def test_the_best_stands_against_the_worst(policy):
     task = Letters()
-    found = batches(policy, task, temperature=1.2)
-    assert [len(batch) for batch in found] == [7, 7, 7, 7, 2]
-    groups = list(itertools.chain(*found))
+    all_batches = batches(policy, task, temperature=1.2)
+    assert [len(batch) for batch in all_batches] == [7, 7, 7, 7, 2]
+    groups = list(itertools.chain(*all_batches))
     assert all(len(group.rewards) == 4 for group in groups)
     paired = [group for group in groups if group.chosen is not None]
     whole = [group for group in paired if group.cut == 0]
@@ -70,10 +70,10 @@ def test_what_was_cut_is_in_no_pair(policy):
     assert sum(group.cut for group in groups) > 30
     settings = {"max_new_tokens": bound, "do_sample": True, "temperature": 1.2, "pad_token_id": tokenizer.pad_token_id}
     prompt = PromptFormat().messages(ToyTask().queries["p0"])
-    asked = tokenizer.apply_chat_template([prompt] * 64, add_generation_prompt=True, return_tensors="pt")
+    encoded = tokenizer.apply_chat_template([prompt] * 64, add_generation_prompt=True, return_tensors="pt")
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        rows = model.generate(**asked, **settings)[:, asked["input_ids"].shape[1] :]
+        rows = model.generate(**encoded, **settings)[:, encoded["input_ids"].shape[1] :]
     lengths = [len(tokenizer.decode(row, skip_special_tokens=True)) for row in rows]
     assert max(lengths) == bound, "the negative control: the policy does write longer"
 

@@ -40,11 +40,11 @@ def launch(directory, processes=2):
         for rank in range(processes)
     ]
     try:
-        said = [process.communicate(timeout=240)[0] for process in running]
+        outputs = [process.communicate(timeout=240)[0] for process in running]
     finally:
         for process in running:
             process.kill()
-    for process, text in zip(running, said, strict=True):
+    for process, text in zip(running, outputs, strict=True):
         assert process.returncode == 0, text[-3000:]
     return [torch.load(directory / f"rank-{rank}.pt", weights_only=False) for rank in range(processes)]
 
@@ -73,8 +73,8 @@ def test_every_process_holds_the_same_weights_after_each_step(two, case):
         before = after
 
 
-def batches(found, case, size):
-    rollouts = found[case]["rollouts"]
+def batches(measured, case, size):
+    rollouts = measured[case]["rollouts"]
     return [rollouts[start : start + size] for start in range(0, len(rollouts), size)]
 
 
@@ -84,7 +84,7 @@ def joined(two, case):
     return [row for first, second in zip(*halves, strict=True) for row in (*first, *second)]
 
 
-def laid(rollouts):
+def advantages_of(rollouts):
     return np.concatenate([advantages for _, _, advantages in rollouts])
 
 
@@ -98,40 +98,40 @@ def test_groups_lie_on_both_processes(two):
 def test_credit_lies_on_each_processs_own_rollouts(two, one, case):
     both, whole = joined(two, case), one[case]["rollouts"]
     assert [row[:2] for row in both] == [row[:2] for row in whole]
-    np.testing.assert_allclose(laid(both), laid(whole), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(advantages_of(both), advantages_of(whole), rtol=1e-12, atol=1e-12)
 
 
 def test_statistics_that_are_not_gathered_lay_something_else(two, one):
     """The negative control of the test above and of the one below."""
     both, whole = joined(two, "local"), one["dr_grpo"]["rollouts"]
     assert [row[:2] for row in both] == [row[:2] for row in whole]
-    assert np.abs(laid(both) - laid(whole)).max() > 0.1
+    assert np.abs(advantages_of(both) - advantages_of(whole)).max() > 0.1
     assert distance(two[0]["local"], one["dr_grpo"]) > 1e-2
 
 
-def distance(found, expected):
+def distance(measured, expected):
     """The largest difference of two updates, in units of the update."""
-    update, wanted = (run["steps"][-1] - run["before"] for run in (found, expected))
-    return float((update - wanted).norm() / wanted.norm())
+    update, target = (run["steps"][-1] - run["before"] for run in (measured, expected))
+    return float((update - target).norm() / target.norm())
 
 
 @pytest.mark.parametrize("case", REPLAYED)
 def test_the_update_is_that_of_one_process(two, one, case):
-    update, wanted = (run[case]["steps"][-1] - run[case]["before"] for run in (two[0], one))
-    assert wanted.abs().max() > 1e-4
+    update, target = (run[case]["steps"][-1] - run[case]["before"] for run in (two[0], one))
+    assert target.abs().max() > 1e-4
     assert distance(two[0][case], one[case]) < 1e-5
-    np.testing.assert_allclose(update, wanted, rtol=1e-5, atol=1e-5 * float(wanted.abs().max()))
+    np.testing.assert_allclose(update, target, rtol=1e-5, atol=1e-5 * float(target.abs().max()))
 
 
 def test_metrics_are_of_all_processes(two, one):
     expected = one["dr_grpo"]["logged"][-1]
     for rank in two:
-        found = rank["dr_grpo"]["logged"][-1]
+        measured = rank["dr_grpo"]["logged"][-1]
         for name in ("reward", "segments", "credit_spread", "malformed"):
-            np.testing.assert_allclose(found[name], expected[name], rtol=1e-6)
-    asked = [rank["dr_grpo"]["asked"] for rank in two]
-    assert min(asked) > 0
-    assert two[0]["dr_grpo"]["logged"][-1]["evaluations/asked"] == sum(asked) == one["dr_grpo"]["asked"]
+            np.testing.assert_allclose(measured[name], expected[name], rtol=1e-6)
+    counts = [rank["dr_grpo"]["asked"] for rank in two]
+    assert min(counts) > 0
+    assert two[0]["dr_grpo"]["logged"][-1]["evaluations/asked"] == sum(counts) == one["dr_grpo"]["asked"]
 
 
 def test_processes_sample_their_own_rollouts(two):
@@ -146,4 +146,4 @@ def test_the_first_process_saves_the_policy_and_both_open_it(two):
     assert (first, second) == (1, 0)
     path = Path(place)
     assert (path / "model.safetensors").is_file()
-    assert sorted(found.name for found in path.parent.iterdir()) == ["policy", "rank-0.pt", "rank-1.pt"]
+    assert sorted(entry.name for entry in path.parent.iterdir()) == ["policy", "rank-0.pt", "rank-1.pt"]

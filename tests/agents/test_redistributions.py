@@ -37,9 +37,9 @@ TO_GRPO = {
 }
 
 
-@pytest.mark.parametrize(("name", "given"), [(name, given) for name, those in TO_GRPO.items() for given in those])
-def test_reductions_to_grpo(name, given):
-    np.testing.assert_allclose(FORMS[name](given), grpo(given), **CLOSE)
+@pytest.mark.parametrize(("name", "batch"), [(name, batch) for name, those in TO_GRPO.items() for batch in those])
+def test_reductions_to_grpo(name, batch):
+    np.testing.assert_allclose(FORMS[name](batch), grpo(batch), **CLOSE)
 
 
 @pytest.mark.parametrize("name", sorted(set(FORMS) - {"additive, beta 0"}))
@@ -58,9 +58,9 @@ def test_other_reductions():
 
 def test_return_to_go_with_prefix_credit_is_the_potential():
     """At boundaries known in advance, without normalisation, inside the scored span."""
-    known = replace(VARIED, whole=np.maximum(VARIED.segment, 0))
+    counted = replace(VARIED, whole=np.maximum(VARIED.segment, 0))
     scored = VARIED.segment >= 0
-    np.testing.assert_allclose(return_to_go(VARIED, normalise=False)[scored], potential(known)[scored], **CLOSE)
+    np.testing.assert_allclose(return_to_go(VARIED, normalise=False)[scored], potential(counted)[scored], **CLOSE)
     late = potential(VARIED)[scored]  # a segment counts as whole one token later
     assert np.abs(return_to_go(VARIED, normalise=False)[scored] - late).max() > 0.05
 
@@ -68,16 +68,16 @@ def test_return_to_go_with_prefix_credit_is_the_potential():
 @pytest.mark.parametrize("name", TO_GRPO_OUTSIDE)
 def test_tokens_outside_the_scored_span_get_the_group_advantage(name):
     outside = VARIED.segment < 0
-    laid = FORMS[name](VARIED)
-    np.testing.assert_array_equal(laid[outside], grpo(VARIED)[outside])
-    assert np.abs(laid - grpo(VARIED))[~outside].max() > 0.05
+    advantages = FORMS[name](VARIED)
+    np.testing.assert_array_equal(advantages[outside], grpo(VARIED)[outside])
+    assert np.abs(advantages - grpo(VARIED))[~outside].max() > 0.05
 
 
 def test_the_potential_is_whole_around_the_span_too():
     """Before the span it is the raw return; after it, the return less the worth of what was whole."""
-    laid = potential(VARIED)
-    np.testing.assert_allclose(laid[:, 0], VARIED.rewards, **CLOSE)
-    np.testing.assert_allclose(laid[0, -1], VARIED.rewards[0] - (0.5 - 0.2), **CLOSE)
+    advantages = potential(VARIED)
+    np.testing.assert_allclose(advantages[:, 0], VARIED.rewards, **CLOSE)
+    np.testing.assert_allclose(advantages[0, -1], VARIED.rewards[0] - (0.5 - 0.2), **CLOSE)
 
 
 @pytest.mark.parametrize("name", FORMS)
@@ -90,9 +90,9 @@ def test_padding_changes_nothing(name):
         np.pad(VARIED.mask, ((0, 0), (0, 3))),
         VARIED.group_size,
     )
-    laid = FORMS[name](wider)
-    np.testing.assert_allclose(laid[:, :7], FORMS[name](VARIED), **CLOSE)
-    np.testing.assert_array_equal(laid[:, 7:], 0)
+    advantages = FORMS[name](wider)
+    np.testing.assert_allclose(advantages[:, :7], FORMS[name](VARIED), **CLOSE)
+    np.testing.assert_array_equal(advantages[:, 7:], 0)
     masked = replace(VARIED, mask=VARIED.mask & (np.arange(7) < 3))
     assert (FORMS[name](masked)[:, 3:] == 0).all()
 
@@ -116,43 +116,43 @@ def test_groups_would_matter():
 
 @pytest.mark.parametrize("name", [*SHARES, "prop, minmax"])
 def test_shares_keep_the_mean_and_the_sign_of_the_group_advantage(name):
-    laid = FORMS[name](VARIED)
+    advantages = FORMS[name](VARIED)
     for row, segment in enumerate(VARIED.segment):
-        np.testing.assert_allclose(laid[row][segment >= 0].mean(), VARIED.advantages[row], **CLOSE)
-        assert (laid[row] * VARIED.advantages[row] >= 0).all()
+        np.testing.assert_allclose(advantages[row][segment >= 0].mean(), VARIED.advantages[row], **CLOSE)
+        assert (advantages[row] * VARIED.advantages[row] >= 0).all()
 
 
-def token_of(given, row, segment):
-    return int(np.argmax(given.segment[row] == segment))
+def token_of(batch, row, segment):
+    return int(np.argmax(batch.segment[row] == segment))
 
 
 def test_published_forms_blame_the_best_segment_of_a_bad_answer_and_sign_aware_ones_do_not():
-    given = rollouts([[0.3, 0.0], [0.6, 0.3]])
-    helpful, other = token_of(given, 0, 0), token_of(given, 0, 1)
+    batch = rollouts([[0.3, 0.0], [0.6, 0.3]])
+    helpful, other = token_of(batch, 0, 0), token_of(batch, 0, 1)
     for name in (*SHARES, "prop, minmax"):
-        laid = FORMS[name](given)[0]
-        assert laid[helpful] < laid[other] <= 0
+        advantages = FORMS[name](batch)[0]
+        assert advantages[helpful] < advantages[other] <= 0
     for name in ("additive", "additive, rollout", "signed", "signed, rollout"):
-        laid = FORMS[name](given)[0]
-        assert laid[helpful] > laid[other]
+        advantages = FORMS[name](batch)[0]
+        assert advantages[helpful] > advantages[other]
 
 
 def test_a_harmful_segment_of_a_good_answer_goes_negative_in_sign_aware_forms_only():
-    given = rollouts([[0.9, -0.4], [0.1, 0.1]])
-    harmful = token_of(given, 0, 1)
-    assert given.advantages[0] > 0
-    assert additive(given)[0, harmful] < 0
-    assert signed(given)[0, harmful] < 0
+    batch = rollouts([[0.9, -0.4], [0.1, 0.1]])
+    harmful = token_of(batch, 0, 1)
+    assert batch.advantages[0] > 0
+    assert additive(batch)[0, harmful] < 0
+    assert signed(batch)[0, harmful] < 0
     for name in (*SHARES, "prop, minmax"):
-        assert FORMS[name](given)[0, harmful] >= 0
+        assert FORMS[name](batch)[0, harmful] >= 0
 
 
 def test_a_group_of_equal_rewards_still_teaches_in_sign_aware_forms():
-    given = rollouts([[0.4, -0.4], [0.0, 0.0]])
+    batch = rollouts([[0.4, -0.4], [0.0, 0.0]])
     for name in (*SHARES, "prop, minmax"):
-        np.testing.assert_array_equal(FORMS[name](given), 0)
-    assert np.abs(additive(given)).max() > 0.5
-    assert np.abs(signed(given)).max() > 0.5
+        np.testing.assert_array_equal(FORMS[name](batch), 0)
+    assert np.abs(additive(batch)).max() > 0.5
+    assert np.abs(signed(batch)).max() > 0.5
     nothing = rollouts([[0.0, 0.0], [0.0]])
     for name in FORMS:
         np.testing.assert_array_equal(FORMS[name](nothing), 0)
@@ -160,9 +160,9 @@ def test_a_group_of_equal_rewards_still_teaches_in_sign_aware_forms():
 
 def test_the_best_segment_gets_the_largest_share():
     """Fault 3 of the published code is not repeated: ranks run upward, and padding takes no part."""
-    given = rollouts([[0.1, 0.7, 0.7, 0.2], [0.0]], tokens=6)
-    laid = rank(given)[0][[token_of(given, 0, segment) for segment in range(4)]]
-    np.testing.assert_allclose(laid / given.advantages[0], np.array([1, 3.5, 3.5, 2]) / 2.5, **CLOSE)
+    batch = rollouts([[0.1, 0.7, 0.7, 0.2], [0.0]], tokens=6)
+    advantages = rank(batch)[0][[token_of(batch, 0, segment) for segment in range(4)]]
+    np.testing.assert_allclose(advantages / batch.advantages[0], np.array([1, 3.5, 3.5, 2]) / 2.5, **CLOSE)
 
 
 @pytest.mark.parametrize("name", [*SHARES, "prop, minmax"])

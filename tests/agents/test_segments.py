@@ -172,11 +172,11 @@ def test_max_words_below_one_is_refused():
 def test_what_is_decided_stays_whatever_follows(name, text, more):
     """For every prefix and another continuation, the segments decided by the prefix are cut again."""
     spans = SEGMENTERS[name](text)
-    for index, known in enumerate(decision_points(text, spans)):
-        if known <= len(text):
-            other = SEGMENTERS[name](text[:known] + more)
+    for index, point in enumerate(decision_points(text, spans)):
+        if point <= len(text):
+            other = SEGMENTERS[name](text[:point] + more)
             assert other[: index + 1] == spans[: index + 1]
-            assert known > spans[index][1]
+            assert point > spans[index][1]
 
 
 def test_the_next_word_alone_does_not_decide():
