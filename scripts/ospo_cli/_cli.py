@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
-from ospo_cli._terminal import prepare_streams, say_error, settle_streams, write_raw
+from ospo_cli._terminal import prepare_streams, say_error, settle_streams
 
 __all__ = ["EXTRAS", "MAX_WORDS_HELP", "Parser", "command_line", "run"]
 
@@ -73,9 +73,6 @@ class Parser(argparse.ArgumentParser):
 
         see = " See" if message.endswith("?") else "; see"
         self.exit(2, f"error: {terminal_line(message)}{see} {_as_typed(self.prog)} --help\n")
-
-    def _print_message(self, message: str, file: Any = None) -> None:
-        write_raw(file or sys.stderr, message)
 
     def _hint(self, unknown: Sequence[str]) -> str:
         options = [word.partition("=")[0] for word in unknown if word.startswith("--")]

@@ -1,16 +1,17 @@
 """The one place where programs print: nothing that a text holds is a command to the terminal.
 
-Ids, titles, rewrites and messages come from files, models and endpoints. Their control characters are replaced, and a
-reader that goes away (``| head``) ends no work: files are still written.
+Ids, titles, rewrites and messages come from files, models and endpoints. Their control characters are replaced. A
+reader that goes away (``| head``), a closed stream or a full disk behind a stream ends no work: files are still written.
 """
 
+import contextlib
+import io
 import os
 import sys
 import warnings
-from collections.abc import Callable
-from typing import TextIO
+from collections.abc import Iterator
 
-__all__ = ["prepare_streams", "say", "say_error", "settle_streams", "warn", "write_raw"]
+__all__ = ["prepare_streams", "say", "say_error", "settle_streams", "warn"]
 
 
 def say(text: str = "", *, cleaned: bool = False) -> None:
@@ -20,12 +21,14 @@ def say(text: str = "", *, cleaned: bool = False) -> None:
         text: One line or more.
         cleaned: Whether the text is clean already; its colours are kept.
     """
-    write_raw(sys.stdout, f"{text if cleaned else _clean(text)}\n")
+    sys.stdout.write(f"{text if cleaned else _clean(text)}\n")
+    sys.stdout.flush()
 
 
 def say_error(text: str) -> None:
     """Print a text to standard error."""
-    write_raw(sys.stderr, f"{_clean(text)}\n")
+    sys.stderr.write(f"{_clean(text)}\n")
+    sys.stderr.flush()
 
 
 def warn(message: str) -> None:
@@ -34,58 +37,77 @@ def warn(message: str) -> None:
 
 
 def prepare_streams() -> None:
-    """Make standard output and standard error fit for any text.
+    """Make standard output and standard error fit for any text and any end.
 
-    A closed stream becomes one that drops what is written, a character that a stream's encoding lacks is written as an
+    A stream that cannot be written to any more drops what follows, a character that its encoding lacks is written as an
     escape, and Python's warnings are cleaned lines.
     """
     for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
-        if stream is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
-        elif hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+        setattr(sys, name, _Lasting.over(getattr(sys, name)))
     warnings.showwarning = lambda message, *where, **more: warn(str(message))
 
 
 def settle_streams() -> None:
-    """Write out what is buffered; what nobody reads any more is dropped, without a message at exit."""
+    """Write out what is buffered.
+
+    Raises:
+        OSError: Something could not be written, for another reason than that nobody reads it any more.
+    """
     for stream in (sys.stdout, sys.stderr):
-        _unless_closed(stream, stream.flush)
-
-
-def write_raw(stream: TextIO, text: str) -> None:
-    """Write a text as it is; if the reader of the stream has gone, nothing is written."""
-
-    def write() -> None:
-        stream.write(text)
         stream.flush()
+        if isinstance(stream, _Lasting) and stream.failure is not None:
+            failure, stream.failure = stream.failure, None
+            raise failure
 
-    _unless_closed(stream, write)
+
+class _Lasting(io.TextIOWrapper):
+    """A text stream that drops what it cannot write.
+
+    Attributes:
+        failure: Why the first write failed, if that was not for want of a reader.
+    """
+
+    failure: OSError | None = None
+
+    @classmethod
+    def over(cls, stream: io.TextIOWrapper | None) -> "_Lasting":
+        """The same stream, or the null device in place of a closed one."""
+        if stream is None:
+            return cls(open(os.devnull, "wb"), encoding="utf-8")
+        encoding, line_buffering, write_through = stream.encoding, stream.line_buffering, stream.write_through
+        return cls(
+            stream.detach(),
+            encoding=encoding,
+            errors="backslashreplace",
+            line_buffering=line_buffering,
+            write_through=write_through,
+        )
+
+    def write(self, text: str, /) -> int:
+        """Write a text, or drop it."""
+        written = len(text)
+        with self._dropping():
+            written = super().write(text)
+        return written
+
+    def flush(self) -> None:
+        """Write out what is buffered, or drop it."""
+        with self._dropping():
+            super().flush()
+
+    @contextlib.contextmanager
+    def _dropping(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if self.failure is None and not isinstance(error, BrokenPipeError):
+                self.failure = error
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, self.fileno())
+            os.close(null)
 
 
 def _clean(text: str) -> str:
     from ospo_env.rendering import terminal_text  # slow to import, and not needed for --help
 
     return terminal_text(text)
-
-
-def _unless_closed(stream: TextIO, write: Callable[[], object]) -> None:
-    """Write to a stream; if its reader has gone, whatever follows goes to the null device.
-
-    Raises:
-        OSError: The stream cannot be written to for another reason, such as a full disk.
-    """
-    try:
-        write()
-    except BrokenPipeError:
-        _drop(stream)
-    except OSError:
-        _drop(stream)
-        raise
-
-
-def _drop(stream: TextIO) -> None:
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, stream.fileno())
-    os.close(null)

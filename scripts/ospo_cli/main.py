@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from ospo_cli._cli import run
-from ospo_cli._terminal import say, write_raw
+from ospo_cli._terminal import say
 
 __all__ = ["PROGRAMS", "main"]
 
@@ -44,7 +44,7 @@ def _main(argv: Sequence[str] | None) -> None:
     else:
         near = difflib.get_close_matches(name, PROGRAMS, n=1)
         hint = f"; did you mean {near[0]!r}? See" if near else "; see"
-        write_raw(sys.stderr, f"error: unknown program {name!r}{hint} ospo --help\n")
+        sys.stderr.write(f"error: unknown program {name!r}{hint} ospo --help\n")
         sys.exit(2)
 
 

@@ -1,6 +1,5 @@
 """What programs print and where they write: files first, no raw escape sequences, no traceback on a broken stream."""
 
-import io
 import json
 import os
 import re
@@ -15,7 +14,7 @@ from envs_data.cache import cache_directory
 from ospo_agents import AgentError
 from ospo_cli import benchmark, evaluate, explain, report, study
 from ospo_cli._outputs import check_directory, check_file
-from ospo_cli._terminal import say, settle_streams
+from ospo_cli._terminal import say
 from shop import shop
 
 EVIL = "\x1b]0;owned\x07\x9b2J\u202e"
@@ -61,6 +60,18 @@ class TestFilesFirst:
         assert json.loads((tmp_path / "m.json").read_text())["queries"] > 0
         assert (tmp_path / "m.png").read_bytes().startswith(b"\x89PNG")
         assert {path.name for path in (tmp_path / "trec").iterdir()} == {"query.bm25.run", "qrels.txt"}
+
+    def test_a_reader_of_the_bars_that_leaves_loses_no_file(self, tmp_path):
+        done = shell(f"{OSPO} {EVALUATE} --json {tmp_path}/m.json 2>&1 | true")
+        assert done.returncode == 0
+        assert json.loads((tmp_path / "m.json").read_text())["queries"] > 0
+
+    def test_a_full_disk_behind_the_first_of_many_lines_loses_no_file(self, tmp_path):
+        """The benchmark prints each row as it comes, and writes its files at the end."""
+        done = shell(f"{OSPO} benchmark --quick --only games --out {tmp_path}/out > /dev/full")
+        assert done.returncode == 2
+        assert done.stderr.splitlines()[-1].startswith("error: [Errno 28]")
+        assert len(json.loads((tmp_path / "out" / "benchmark.json").read_text())["rows"]) > 1
 
     def test_a_full_disk_behind_standard_output_loses_no_file(self, tmp_path):
         done = shell(f"{OSPO} {EVALUATE} --json {tmp_path}/m.json > /dev/full")
@@ -190,19 +201,3 @@ class TestEscapeSequences:
         assert done.stderr.startswith("warning: ")
         assert "Traceback" in done.stderr  # a fault of the program's own is told in full
         assert not RAW.search(done.stderr)
-
-
-def test_settling_streams_without_a_reader_is_silent(monkeypatch):
-    class Gone(io.StringIO):
-        def flush(self):
-            raise BrokenPipeError
-
-        def fileno(self):
-            return self.null
-
-    stream = Gone()
-    with open(os.devnull, "w") as null:
-        stream.null = os.dup(null.fileno())
-    monkeypatch.setattr(sys, "stdout", stream)
-    settle_streams()
-    os.close(stream.null)
