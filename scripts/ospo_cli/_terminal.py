@@ -1,7 +1,7 @@
 """The one place where programs print: nothing that a text holds is a command to the terminal.
 
 Ids, titles, rewrites and messages come from files, models and endpoints. Their control characters are replaced. A
-reader that goes away (``| head``), a closed stream or a full disk behind a stream ends no work: files are still written.
+reader that goes away (``| head``), a closed stream or a full disk behind a stream ends no work: files are written.
 """
 
 import contextlib
