@@ -265,7 +265,7 @@ def test_time_is_linear(tokenizer, kind, written):
         ids = tokenizer.convert_tokens_to_ids(names[:2000])
 
     token_offsets(counted := Counted(tokenizer), ids)
-    assert counted.decoded < 64 * len(ids)
+    assert counted.decoded <= 64 * len(ids)
 
 
 def test_work_that_is_not_linear_is_seen(tokenizer):
