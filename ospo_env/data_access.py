@@ -1,6 +1,5 @@
 """Data sets of environments: prepared directories and embedded samples, opened once per process and shared."""
 
-import os
 from functools import lru_cache
 from pathlib import Path
 
@@ -8,13 +7,13 @@ from envs_data import PreparedData, load_prepared
 from envs_data.errors import unknown_name
 from envs_data.files import file_sha256
 from ospo_env.errors import TaskError
+from ospo_env.forks import refuse_after_fork
 from ospo_env.registration import ENVIRONMENTS, Registration
 
 __all__ = ["open_data"]
 
 _SHARED_DATA_SETS = 4
 _HOW_TO_PREPARE = "make a directory with envs_data.prepare_tables(...), or the command ospo prepare"
-_opening_process: int | None = None  # id of the process that opened data first
 
 
 def open_data(sample: str | None, data: str | Path | PreparedData | None) -> PreparedData:
@@ -36,7 +35,7 @@ def open_data(sample: str | None, data: str | Path | PreparedData | None) -> Pre
             process was forked from one that has opened data: polars' threads would hang there.
         DataError: The directory is not a prepared one.
     """
-    _check_not_forked()
+    refuse_after_fork("making an environment")
     by_sample = {environment.sample: environment for environment in ENVIRONMENTS if environment.sample is not None}
     if sample is not None and sample not in by_sample:
         raise TaskError(unknown_name("sample", sample, by_sample))
@@ -55,16 +54,6 @@ def open_data(sample: str | None, data: str | Path | PreparedData | None) -> Pre
     if sample is not None:
         _check_dataset(str(data.manifest["dataset"]), by_sample[sample])
     return data
-
-
-def _check_not_forked() -> None:
-    global _opening_process
-    if _opening_process not in (None, os.getpid()):
-        raise TaskError(
-            "expected an environment to be made in a process of its own, but this one was forked from one that had "
-            "made some, where reading data would hang; pass context='spawn' to AsyncVectorEnv or multiprocessing"
-        )
-    _opening_process = os.getpid()
 
 
 def _check_dataset(dataset: str, registration: Registration) -> None:

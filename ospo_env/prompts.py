@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from envs_data import SPLITS, PreparedData
 from envs_data.errors import unknown_name
 from ospo_env.errors import TaskError
+from ospo_env.forks import refuse_after_fork
 
 __all__ = ["Prompts", "Query"]
 
@@ -54,6 +55,7 @@ class Prompts:
     def __init__(self, data: PreparedData) -> None:
         if not isinstance(data, PreparedData):
             raise TypeError(f"expected PreparedData, as load_prepared returns it; got {type(data).__name__}")
+        refuse_after_fork("reading data")
         self.data = data
         self._row_of = {query_id: row for row, query_id in enumerate(data.queries["query_id"])}
         self._queries: list[str] = data.queries["query"].to_list()
@@ -66,6 +68,7 @@ class Prompts:
         """
         if split not in SPLITS:
             raise TaskError(unknown_name("split", split, SPLITS))
+        refuse_after_fork("reading data")
         history = pl.col("history").list.join("; ")
         text = pl.when(history == "").then("query").otherwise(pl.concat_str("query", history, separator=" | "))
         queries = self.data.queries.filter(pl.col("split") == split).select("query_id", text=text)
@@ -73,6 +76,7 @@ class Prompts:
 
     def demonstrations(self) -> list[tuple[str, str]]:
         """Pairs of a training prompt's id and an example rewrite."""
+        refuse_after_fork("reading data")
         return list(self.data.demonstrations.select("query_id", "text").iter_rows())
 
     def texts(self) -> Iterator[str]:
@@ -81,6 +85,7 @@ class Prompts:
         Documents are stored in random order, so these are a fair sample. Nothing of validation or test queries is among
         the texts.
         """
+        refuse_after_fork("reading data")
         yield from self.prompts("train")[1]
         yield from self.data.demonstrations["text"]
         yield from self.data.documents.texts[:_TOKENIZER_DOCUMENTS]
@@ -106,6 +111,7 @@ class Prompts:
         Raises:
             TaskError: An id is unknown.
         """
+        refuse_after_fork("reading data")
         query_ids = self.data.queries["query_id"].gather(self._rows(prompt_ids))
         qrels = self.data.qrels.filter(pl.col("query_id").is_in(query_ids.implode()))
         doc_ids = self.data.documents["doc_id"].gather(qrels["doc_row"])

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import polars as pl
 
 from envs_data import PreparedData
+from ospo_env.forks import refuse_after_fork
 from ospo_env.metrics import FULL_GAIN
 from ospo_env.text import clean_text
 
@@ -44,7 +45,11 @@ def describe(data: PreparedData, query_id: str, doc_ids: Sequence[str]) -> list[
         data: The data set.
         query_id: The query.
         doc_ids: Ids of documents of the data set, different ones.
+
+    Raises:
+        TaskError: This process was forked from one that has read data.
     """
+    refuse_after_fork("reading data")
     known = data.documents["doc_id"]
     rows = known.is_in(pl.Series(doc_ids, dtype=pl.String).implode()).arg_true()
     titles = dict(zip(known.gather(rows), data.documents["title"].gather(rows), strict=True))

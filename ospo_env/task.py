@@ -36,7 +36,7 @@ class RetrievalTask(Prompts):
 
     Prompts are those of :class:`~ospo_env.prompts.Prompts`. A text is read up to the end of its ``max_words``-th word,
     but the raw query at its start is never cut. A text that matches nothing earns 0. Lone surrogates are read as
-    U+FFFD.
+    U+FFFD. Threads may share a task: they call the retriever one at a time.
 
     Attributes:
         data: The data set.

@@ -11,6 +11,7 @@ import polars as pl
 from envs_data.errors import unknown_name
 from ospo_env.errors import TaskError
 from ospo_env.evaluation.feedback import feedback_policy
+from ospo_env.forks import refuse_after_fork
 from ospo_env.metrics import FULL_GAIN
 from ospo_env.task import RetrievalTask
 from ospo_env.text import cap_words, tokens
@@ -35,6 +36,7 @@ def make_reference_policy(name: str, task: RetrievalTask, seed: int = 0) -> Refe
     Raises:
         TaskError: Unknown name; at a call, unknown prompt ids.
     """
+    refuse_after_fork("a reference policy")
     if name not in REFERENCE_POLICIES:
         raise TaskError(unknown_name("reference policy", name, REFERENCE_POLICIES))
     return REFERENCE_POLICIES[name](task, seed)
@@ -103,6 +105,7 @@ def _generator(seed: int, prompt_id: str) -> np.random.Generator:
 
 def _candidates(task: RetrievalTask, prompt_ids: Sequence[str]) -> dict[str, list[str]]:
     """Distinct texts that the oracle tries for each prompt, at least one, each within the word cap."""
+    refuse_after_fork("the oracle")
     intents = {prompt_id: task.query(prompt_id).intent for prompt_id in prompt_ids}
     asked = pl.col("query_id").is_in(list(intents))
     qrels = task.data.qrels.filter(asked & (pl.col("gain") >= FULL_GAIN))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ospo_env.forks import refuse_after_fork
 from ospo_env.retrievers.unpadded import CHUNK, forward, known_tokens, open_model
 
 __all__ = ["UNIT", "TextEncoder"]
@@ -71,6 +72,7 @@ class TextEncoder:
         Raises:
             RetrieverError: The model gives something that is not finite.
         """
+        refuse_after_fork("a model")
         place_of = {text: place for place, text in enumerate(dict.fromkeys(texts))}
         copies = Counter(texts)
         by_length = sorted(place_of, key=len, reverse=True)

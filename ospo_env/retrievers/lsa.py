@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ospo_env.errors import TaskError
+from ospo_env.forks import refuse_after_fork
 from ospo_env.retrievers.base import best_rows, equal_pools, make_fingerprint, unit_rows
 from ospo_env.retrievers.storage import index_arrays
 from ospo_env.retrievers.structure import Arrays, check_array, check_numbers
@@ -84,6 +85,7 @@ class LSARetriever:
         queries, matching = self._query_vectors([text])
         if not matching[0]:
             return np.empty(0, dtype=np.int32), np.empty(0)
+        refuse_after_fork("ranking the whole corpus")
         index, indexed_rows = self._index
         total, dimensions = len(indexed_rows), self.dimensions
         # bound on the error of a float32 product of these vectors, rounding of the query included

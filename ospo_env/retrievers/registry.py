@@ -1,7 +1,6 @@
 """Retrievers by name: one table for environments, training and evaluation."""
 
 import importlib
-import threading
 from collections.abc import Callable, Sequence
 from typing import TypeAlias, cast
 
@@ -10,6 +9,7 @@ from cachetools import LRUCache
 from envs_data.documents import corpus_digest
 from envs_data.errors import one_line, unknown_name
 from ospo_env.errors import RetrieverError, TaskError
+from ospo_env.forks import ThreadLock
 from ospo_env.retrievers.base import RETRIEVER_MEMBERS, Retriever, is_retriever
 from ospo_env.retrievers.bm25 import BM25Retriever
 from ospo_env.retrievers.chargram import CharGramRetriever
@@ -84,7 +84,7 @@ _KINDS: dict[str, Kind] = {
 }
 _SIGNS = ":?,+"
 _made: LRUCache[tuple[RetrieverFactory, str], Retriever] = LRUCache(maxsize=4)
-_lock = threading.RLock()
+_lock = ThreadLock()
 
 
 def register_retriever(name: str, factory: Callable[..., Retriever], *, argument: str | None = None) -> None:
@@ -126,7 +126,7 @@ def make_retriever(spec: RetrieverSpec, documents: Sequence[str], corpus: str) -
     if not isinstance(named, type) and is_retriever(named):
         return named
     factory = cast(RetrieverFactory, named)
-    with _lock:
+    with _lock.current:
         made = _made.get((factory, corpus))
         if made is None:
             made = _make(factory, spec, documents, corpus)

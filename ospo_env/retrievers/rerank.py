@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ospo_env.errors import TaskError
+from ospo_env.forks import refuse_after_fork
 from ospo_env.retrievers.base import Retriever, best_rows, make_fingerprint
 from ospo_env.retrievers.models import check_dtype, library_versions, locate_model
 from ospo_env.retrievers.unpadded import CHUNK, forward, known_tokens, open_model
@@ -75,6 +76,7 @@ class RerankRetriever:
 
     def score_pools(self, texts: Sequence[str], pools: NDArray[np.int32]) -> NDArray[np.float64]:
         """As :meth:`Retriever.score_pools`: finite scores are logits, of either sign."""
+        refuse_after_fork("a model")
         scores = np.full(pools.shape, -np.inf)
         rows, columns = np.nonzero(known_tokens(self._model, list(texts))[:, None] & (pools >= 0))
         distinct, place = np.unique(pools[rows, columns], return_inverse=True)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from envs_data.errors import one_line
 from ospo_env.errors import RetrieverError, TaskError
+from ospo_env.forks import refuse_after_fork
 
 __all__ = ["CHUNK", "forward", "known_tokens", "open_model"]
 
@@ -35,6 +36,7 @@ def open_model(kind: str, directory: Path, dtype: str, device: str | None) -> An
     Raises:
         TaskError: It cannot be opened, or does not read tokens with an attention mask.
     """
+    refuse_after_fork("a model")
     import sentence_transformers  # slow to import, and an extra
 
     try:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from envs_data.errors import unknown_name
 from ospo_env.errors import RetrieverError, TaskError
+from ospo_env.forks import refuse_after_fork
 from ospo_env.retrievers.base import best_rows
 from ospo_env.retrievers.storage import stored_arrays
 from ospo_env.retrievers.structure import Arrays, check_array
@@ -49,6 +50,7 @@ class VectorIndex:
 
         ``flat`` finds all of them. The other kinds may miss some; the products are exact in any case.
         """
+        refuse_after_fork("ranking the whole corpus")
         total, dimensions = self._vectors.shape
         if not len(self._indexed_rows):
             return np.empty(0, dtype=np.int32), np.empty(0)

@@ -1,5 +1,6 @@
 """The tokens of a corpus as a table that can be mapped from disk, and counts of them in texts."""
 
+import sys
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,7 +13,8 @@ from ospo_env.text import tokens
 
 __all__ = ["Vocabulary", "check_vocabulary", "vocabulary_arrays"]
 
-_REMEMBERED = 2**17  # token ids that are kept in a dictionary, for speed
+_CACHE_BYTES = 2**24  # of token ids that are kept in a dictionary, for speed
+_ENTRY_BYTES = 100  # what Python keeps for a token and its id besides the token's characters
 
 
 def vocabulary_arrays(ids: Mapping[str, int]) -> dict[str, NDArray[Any]]:
@@ -94,19 +96,25 @@ class Vocabulary:
 
 
 class _Ids(dict[str, int]):
-    """Ids of tokens, -1 for unknown ones; a token is looked up in the table once."""
+    """Ids of tokens, -1 for unknown ones, in a bounded memory; a token is looked up in the table when it is missing."""
 
     def __init__(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         self._words = _Words(arrays)
         self._numbers = arrays["word_ids"].data
+        self._bytes = 0
 
     def __missing__(self, token: str) -> int:
-        if len(self) >= _REMEMBERED:
+        content = token.encode()
+        place = bisect_left(self._words, content)
+        is_known = place < len(self._words) and self._words[place] == content
+        number = int(self._numbers[place]) if is_known else -1
+        size = sys.getsizeof(token) + _ENTRY_BYTES
+        if self._bytes + size > _CACHE_BYTES:
             self.clear()
-        wanted = token.encode()
-        place = bisect_left(self._words, wanted)
-        is_known = place < len(self._words) and self._words[place] == wanted
-        self[token] = number = self._numbers[place] if is_known else -1
+            self._bytes = 0
+        if size <= _CACHE_BYTES:
+            self[token] = number
+            self._bytes += size
         return number
 
 

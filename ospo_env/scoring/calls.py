@@ -1,4 +1,8 @@
-"""Calls of a retriever: what it raises becomes a typed error, and what it returns is checked."""
+"""Calls of a retriever: one at a time in a process; exceptions become typed errors, and results are checked.
+
+Retrievers are shared by all tasks of a process, and neither the tokenizers of models nor caches of token ids are safe
+to use from several threads at once. So a thread that calls a retriever waits for those that do.
+"""
 
 from collections.abc import Sequence
 from types import TracebackType
@@ -9,13 +13,17 @@ from numpy.typing import NDArray
 
 from envs_data.errors import one_line
 from ospo_env.errors import RetrieverError
+from ospo_env.forks import ThreadLock
 from ospo_env.retrievers.base import Retriever
 
 __all__ = ["plain_array", "pool_scores", "ranked_documents", "retriever_errors"]
 
 
+_lock = ThreadLock()
+
+
 class retriever_errors:
-    """Turn whatever a retriever raises inside the block into a :class:`RetrieverError` that names the retriever.
+    """Call a retriever, alone in this process; whatever it raises becomes a :class:`RetrieverError` that names it.
 
     That holds for exceptions that would end more than the call, such as ``SystemExit`` or a panic of compiled code, and
     for ``StopIteration``, which the generators around the call would take for their end. ``KeyboardInterrupt`` passes.
@@ -28,13 +36,15 @@ class retriever_errors:
     def __init__(self, name: str, where: str) -> None:
         self._name = name
         self._where = where
+        self._lock = _lock.current
 
     def __enter__(self) -> None:
-        pass
+        self._lock.acquire()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._lock.release()
         if error is not None and not isinstance(error, KeyboardInterrupt):
             kind_of_error = "" if isinstance(error, RetrieverError) else f"{type(error).__name__}: "
             reason = one_line(f"{kind_of_error}{error}", 400)

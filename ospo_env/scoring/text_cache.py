@@ -7,6 +7,8 @@ from typing import Any, NamedTuple, TypeAlias
 from cachetools import LRUCache
 from numpy.typing import NDArray
 
+from ospo_env.forks import ThreadLock
+
 __all__ = ["CACHE_BYTES", "Key", "TextCache"]
 
 CACHE_BYTES = 64 * 2**20
@@ -18,13 +20,16 @@ Key: TypeAlias = tuple[int, str]
 """Row of a query, and a text."""
 
 
+_lock = ThreadLock()  # held for moments, so that one serves all caches
+
+
 class _Entry(NamedTuple):
     array: NDArray[Any]
     text: str  # of the key, for the size
 
 
 class TextCache:
-    """Arrays by query and text; the least recently used ones leave.
+    """Arrays by query and text; the least recently used ones leave. Threads may share it.
 
     Args:
         cache_bytes: Bound on the size of the cache.
@@ -49,7 +54,8 @@ class TextCache:
 
     def ask(self, count: int) -> None:
         """Count texts and coalitions that a caller asked for."""
-        self._counters["asked"] += count
+        with _lock.current:
+            self._counters["asked"] += count
 
     def arrays(
         self, keys: Iterable[Key], compute: Callable[[Sequence[Key]], Iterable[NDArray[Any]]]
@@ -63,21 +69,25 @@ class TextCache:
         """
         arrays: dict[Key, NDArray[Any]] = {}
         missing: list[Key] = []
-        for key in dict.fromkeys(keys):
-            entry = self._entries.get(key)
-            if entry is None:
-                missing.append(key)
-            else:
-                arrays[key] = entry.array
-        self._counters["distinct"] += len(arrays) + len(missing)
-        self._counters["cached"] += len(arrays)
+        distinct = dict.fromkeys(keys)
+        with _lock.current:
+            for key in distinct:
+                entry = self._entries.get(key)
+                if entry is None:
+                    missing.append(key)
+                else:
+                    arrays[key] = entry.array
+            self._counters["distinct"] += len(distinct)
+            self._counters["cached"] += len(arrays)
         if missing:
-            for key, array in zip(missing, compute(missing), strict=True):
-                array.setflags(write=False)
-                arrays[key] = array
-                entry = _Entry(array, key[1])
-                if _entry_bytes(entry) <= self._entries.maxsize:
-                    self._entries[key] = entry
+            computed = dict(zip(missing, compute(missing), strict=True))
+            arrays |= computed
+            with _lock.current:
+                for key, array in computed.items():
+                    array.setflags(write=False)
+                    entry = _Entry(array, key[1])
+                    if _entry_bytes(entry) <= self._entries.maxsize:
+                        self._entries[key] = entry
         return arrays
 
 

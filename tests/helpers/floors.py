@@ -45,6 +45,7 @@ FLOORS = {
     ],
     "ospo_env": [
         "errors outcomes registration text",
+        "forks",
         "data_access metrics prompts spaces",
         "rendering retrievers",
         "scoring",

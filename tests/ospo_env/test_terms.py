@@ -2,6 +2,7 @@
 
 import itertools
 import pickle
+import sys
 from collections import Counter
 
 import numpy as np
@@ -61,12 +62,22 @@ def test_the_table_knows_its_words_and_no_others(known, asked):
         assert found[word] == ids.get(word, -1)
 
 
-def test_the_memory_of_words_is_bounded(monkeypatch):
-    monkeypatch.setattr(tables, "_REMEMBERED", 3)
-    found = tables._Ids(vocabulary_arrays({word: number for number, word in enumerate("abcdefgh")}))
-    for number, word in enumerate("abcdefgh"):
-        assert found[word] == number
-        assert len(found) <= 3
+def test_the_memory_of_words_is_bounded_in_bytes(monkeypatch):
+    monkeypatch.setattr(tables, "_CACHE_BYTES", 1_000)
+    ids = tables._Ids(vocabulary_arrays({word: number for number, word in enumerate("abcdefgh")}))
+    for number, word in enumerate("abcdefgh" * 3):
+        assert ids[word] == number % 8
+        assert 0 < sum(map(sys.getsizeof, ids)) < 1_000
+    assert ids["long" * 1_000] == -1
+    assert sum(map(sys.getsizeof, ids)) < 1_000
+
+
+def test_long_unknown_words_take_little_memory():
+    """200 words of 100,000 letters, of which a count of words would keep all."""
+    ids = tables._Ids(vocabulary_arrays({"a": 0}))
+    for number in range(200):
+        assert ids[f"{number}" + "x" * 100_000] == -1
+    assert 0 < sum(map(sys.getsizeof, ids)) <= tables._CACHE_BYTES < 200 * 100_000
 
 
 def test_counts_are_those_of_the_tokens():
