@@ -164,9 +164,9 @@ def rescore(
 
 def _parsed(path: str | Path, number: int, line: str) -> dict[str, Any]:
     try:
-        found = json.loads(line)
+        content = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise TaskError(f"{path}, line {number}: expected a JSON object; {error}") from error
-    if not isinstance(found, dict):
-        raise TaskError(f"{path}, line {number}: expected a JSON object, got {type(found).__name__}")
-    return found
+    if not isinstance(content, dict):
+        raise TaskError(f"{path}, line {number}: expected a JSON object, got {type(content).__name__}")
+    return content

@@ -7,7 +7,7 @@ from typing import Any
 from ospo_cli._matrix import policy_labels, table_lines
 from ospo_env.evaluation.trec import full_level
 
-__all__ = ["report_lines", "trec_lines"]
+__all__ = ["other_settings", "report_lines", "trec_lines"]
 
 _RANKED = {"pool": "each query's candidate pool", "corpus": "the whole corpus"}
 
@@ -29,10 +29,8 @@ def report_lines(report: Mapping[str, Any]) -> list[str]:
     lines += ["", f"Texts that lost words to the cap of {report['max_words']}, of {report['queries']}:"]
     width = max(map(len, rows))
     lines += [f"  {name:<{width}}  {_counts(row['texts_cut'])}" for name, row in rows.items()]
-    for name, row in rows.items():
-        others = [f"{key} {value}, not {report[key]}" for key, value in row["made_for"].items() if value != report[key]]
-        if others:
-            lines += ["", f"{name} was made for {'; '.join(others)}."]
+    for sentence in other_settings(report):
+        lines += ["", sentence]
     for name, row in rows.items():
         if row.get("malformed"):
             completions = f"{row['malformed']} of {report['queries']} completions"
@@ -43,6 +41,25 @@ def report_lines(report: Mapping[str, Any]) -> list[str]:
         never = ", ".join(unseen) or "none of these"
         lines += ["", f"Trained on {', '.join(trained_on)}; never seen in training: {never}."]
     return lines
+
+
+def other_settings(report: Mapping[str, Any]) -> list[str]:
+    """A sentence for each policy that was made for another cap, other candidates or another metric.
+
+    Args:
+        report: The evaluation; those of earlier versions do not say what policies were made for.
+    """
+    sentences = []
+    for name, row in report["policies"].items():
+        made_for = row.get("made_for")
+        if not isinstance(made_for, Mapping):
+            continue
+        others = [
+            f"{key} {value}, not {report.get(key)}" for key, value in made_for.items() if report.get(key) != value
+        ]
+        if others:
+            sentences.append(f"{name} was made for {'; '.join(others)}.")
+    return sentences
 
 
 def trec_lines(directory: Path, scale: int, unmatched: Mapping[str, int], queries: int) -> list[str]:

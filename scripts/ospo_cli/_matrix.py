@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ospo_env.evaluation.intervals import Interval
+from ospo_env.text import clean_text
 
 __all__ = ["draw_matrix", "policy_labels", "table_lines"]
 
@@ -50,16 +51,16 @@ def draw_matrix(summary: Mapping[str, Any], labels: Mapping[str, str], metric: s
     figure = Figure(figsize=(3.6 + 1.5 * len(retrievers), 1.4 + 0.6 * len(summary)), layout="constrained")
     axes = figure.subplots()
     image = axes.imshow(means, cmap="cividis", vmin=0.0, vmax=1.0, aspect="auto")
-    axes.set_xticks(range(len(retrievers)), retrievers, parse_math=False)  # a dollar is a dollar
-    names = [textwrap.fill(labels[policy][-60:], 20) for policy in summary]
+    axes.set_xticks(range(len(retrievers)), map(clean_text, retrievers), parse_math=False)  # a dollar is a dollar
+    names = [textwrap.fill(clean_text(labels[policy])[-60:], 20) for policy in summary]
     axes.set_yticks(range(len(summary)), names, parse_math=False)
     for y, row in enumerate(summary.values()):
         for x, name in enumerate(retrievers):
             cell = Interval.of_json(row["intervals"][name][metric])
             text = f"{cell.value:.3f}\n{cell.bounds()}"
             axes.text(x, y, text, ha="center", va="center", fontsize=7, color="white" if cell.value < 0.6 else "black")
-    axes.set_title(title, fontsize=9, parse_math=False)
-    figure.colorbar(image, label=metric)
+    axes.set_title(clean_text(title), fontsize=9, parse_math=False)
+    figure.colorbar(image, label=clean_text(metric))
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=130)
     return stream.getvalue()

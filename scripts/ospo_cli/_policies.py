@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from ospo_agents import AgentError
-from ospo_cli._run_file import policy_notes, task_settings
+from ospo_cli._run_file import check_fields, policy_notes, task_settings
 from ospo_cli._sb3 import is_sb3_policy, open_sb3_policy
 from ospo_env import REFERENCE_POLICIES, RetrievalTask, Rewrites, make_reference_policy, read_rewrites
 
@@ -134,6 +134,7 @@ def _stored(name: str, request: Request) -> ResolvedPolicy | None:
     if not _exists(name) or not Path(name).is_file():
         return None
     stored = read_rewrites(name)
+    check_fields(stored.notes, {}, Path(name), {"stage": str | None, "trained_on": str | None, "malformed": int})
 
     def check(task: RetrievalTask, ids: Sequence[str]) -> None:
         if stored.fingerprint != task.data.fingerprint:

@@ -11,6 +11,8 @@ import small_run
 from ospo_cli import evaluate, report, train
 from ospo_cli._cli import _message
 from ospo_cli._policies import Request, open_policy
+from ospo_env import RetrievalTask, Rewrites, write_rewrites
+from ospo_env.data_access import open_data
 
 EVIL = "\x1b]0;owned\x07"
 
@@ -95,3 +97,32 @@ def test_messages_name_file_and_field(copy):
     count = len((copy / "log.jsonl").read_text().splitlines())
     message = f"{copy}/log.jsonl, line {count}: expected a JSON object with a step, got '[1]'"
     assert refused(report.main, "--run", copy) == message
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        ({"notes": {"stage": 3}}, "expected stage as str | None, got '3'"),
+        ({"notes": {"trained_on": ["bm25"]}}, "expected trained_on as str | None"),
+        ({"notes": {"malformed": "\x1b[2J"}}, "expected malformed as int"),
+        ({"notes": []}, "line 1: expected a header"),
+        ({"max_words": "many"}, "line 1: expected a header"),
+        ({"max_words": True}, "expected max_words as an integer"),
+        ({"candidates": "all"}, "unknown candidates 'all'"),
+        ({"metric": "nDCG@0"}, "nDCG@0"),
+    ],
+    ids=str,
+)
+def test_stored_rewrites_with_strange_fields(tmp_path, header, message):
+    data = open_data("shopping", None)
+    ids = tuple(RetrievalTask(data).prompts("test")[0])
+    rewrites = Rewrites(
+        "OSPO-ESCI-v0", None, data.fingerprint, "theirs", ids, ("red",) * len(ids), {}, 16, "pool", "RR"
+    )
+    path = tmp_path / "r.jsonl"
+    write_rewrites(path, rewrites)
+    command = ("--env", "OSPO-ESCI-v0", "--policy", path, "--retrievers", "bm25")
+    assert refused(evaluate.main, *command) is None
+    first, *rows = path.read_text().splitlines()
+    path.write_text("\n".join([json.dumps(json.loads(first) | header), *rows]) + "\n")
+    assert message in refused(evaluate.main, *command)

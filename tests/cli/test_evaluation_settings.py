@@ -10,7 +10,7 @@ import pytest
 
 from envs_data import prepare_tables
 from ospo_agents import AgentError
-from ospo_cli import evaluate
+from ospo_cli import evaluate, report
 from ospo_env import RetrievalTask, Rewrites, read_rewrites, rescore, write_rewrites
 from ospo_env.data_access import open_data
 from small_run import manifest, run
@@ -147,3 +147,18 @@ def test_texts_that_lost_words_are_counted(data, tmp_path, capsys):
     assert [line.split()[-1] for line in shown.splitlines() if line.startswith((f"  {path}", "  query"))] == ["0", "2"]
     report = evaluated(data, tmp_path, "--policy", "query", path, "--max-words", 40)
     assert report["policies"][str(path)]["texts_cut"] == {"bm25": 1}
+
+
+def test_a_report_says_it_too(tmp_path):
+    out = run(tmp_path / "run", steps=1, warm_start_epochs=0.1, max_words=40)
+    own = ["--env", "OSPO-ESCI-v0", "--split", "validation", "--retrievers", "bm25", "--json", str(tmp_path / "m.json")]
+    evaluate.main([*own, "--policy", str(out), "--max-words", "16"])
+    report.main(["--run", str(out), "--examples", "1", "--evaluation", str(tmp_path / "m.json")])
+    page = (out / "report.html").read_text()
+    assert f"<p>{out} was made for max_words 40, not 16.</p>" in page
+    assert "up to 16 words of a rewrite" in page
+    before = json.loads((tmp_path / "m.json").read_text())  # as an earlier version wrote it
+    del before["max_words"], before["policies"][str(out)]["made_for"]
+    (tmp_path / "m.json").write_text(json.dumps(before))
+    report.main(["--run", str(out), "--examples", "1", "--evaluation", str(tmp_path / "m.json")])
+    assert "was made for" not in (out / "report.html").read_text()

@@ -84,6 +84,8 @@ def test_one_in_which_something_is_missing_is_refused(tmp_path, policy):
         {"metric": ["RR"]},
         {"data_fingerprint": 3},
         {"queries": "many"},
+        {"queries": 10**400},
+        {"temperature": float("inf")},
     ],
     ids=", ".join,
 )

@@ -9,6 +9,7 @@ from typing import Any
 import jinja2
 
 from envs_data.files import file_sha256
+from ospo_cli._evaluation_text import other_settings
 from ospo_cli._explanation import Explanation, credit_colour
 from ospo_cli._matrix import draw_matrix, policy_labels
 from ospo_cli._report.curves import Curve, draw_rewards
@@ -92,6 +93,7 @@ def _matrix(evaluation: Mapping[str, Any]) -> dict[str, Any]:
         "image": _png(draw_matrix(policies, labels, metric, title)),
         "retrievers": [(name, bool(unseen) and name not in unseen) for name in retrievers],
         "tables": tables,
+        "other_settings": other_settings(evaluation),
     }
 
 

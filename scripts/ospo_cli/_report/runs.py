@@ -1,6 +1,8 @@
 """Runs and an evaluation of a report, checked to belong together."""
 
 import json
+import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,6 +153,13 @@ def _is_evaluation(content: Any) -> bool:
     return (
         bool(cells)
         and all(isinstance(text, str) for text in texts)
-        and all(isinstance(number, int | float) for number in numbers)
+        and all(map(_is_number, numbers))
         and all(len(interval) == 3 and interval[0] is not None for interval in intervals)
     )
+
+
+def _is_number(value: object) -> bool:
+    """Whether a value of a JSON file is a number that a page can show: a whole one may be too large for a float."""
+    if isinstance(value, float):
+        return not math.isinf(value)
+    return isinstance(value, int) and abs(value) <= sys.float_info.max
