@@ -78,7 +78,7 @@ def remember(subject: str, files: Sequence[FileIdentity], fact: str) -> None:
     A cache directory that cannot be written to is no error: the fact is then worked out again.
 
     Args:
-        subject: What the fact is about, and the version of the code that worked it out.
+        subject: Subject of the fact, and the version of the code that worked it out.
         files: Identities of the files, taken before they were read.
         fact: The fact.
     """

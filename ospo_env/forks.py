@@ -1,4 +1,4 @@
-"""What does not survive a fork: locks that another thread holds, and the threads of libraries.
+"""Checks for a fork, which neither the threads of libraries nor locks of other threads survive.
 
 The threads of polars, PyTorch and FAISS do not survive a fork: a child process that needs them waits for ever. So the
 first such work in a process is noted, and a child that was forked after it is refused the same kind of work.

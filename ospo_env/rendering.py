@@ -73,11 +73,11 @@ def render_episode(
     Full gain is marked ``*``, any other gain ``+``. Texts are shown as :func:`terminal_line` makes them.
 
     Args:
-        prompt: What the policy read.
-        rewrite: What it wrote; ``None`` before the step.
+        prompt: Prompt that the policy read.
+        rewrite: Rewrite of the policy; ``None`` before the step.
         top: The best ranked documents, best first.
-        ranked: How many documents of the pool the rewrite matched.
-        reward: What the step returned.
+        ranked: Number of documents of the pool that the rewrite matched.
+        reward: Reward of the step.
         metric: The name of the reward's metric.
         words_beyond_cap: Words of the rewrite that were not scored.
 

@@ -25,7 +25,7 @@ from ospo_env.text import cap_rewrite, clean_text
 __all__ = ["DEFAULT_METRICS", "RetrievalTask"]
 
 DEFAULT_METRICS = ("nDCG@10", "RR", "R@10", "AP")
-"""What ``evaluate`` computes besides the task's own metric."""
+"""Metrics that ``evaluate`` computes besides the task's own."""
 
 _SCORERS: Mapping[str, type[Scorer]] = MappingProxyType({"pool": PoolScorer, "corpus": CorpusScorer})
 _MOST_WORDS = 2**16  # sums of integer term weights are exact far beyond

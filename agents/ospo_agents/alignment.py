@@ -16,7 +16,7 @@ def segment_of_tokens(offsets: NDArray[np.int64], spans: Spans, start_of_span: i
     Args:
         offsets: int (T, 2), characters of each token in the completion, from :func:`ospo_agents.offsets.token_offsets`.
         spans: Segments that tile the scored span, counted from its start; length N.
-        start_of_span: Where the scored span starts in the completion.
+        start_of_span: Start of the scored span in the completion.
 
     Returns:
         int64 (T,) in [0, N), and -1 for a token without a character in the scored span: text around it, and special
@@ -59,7 +59,7 @@ def whole_segments(
         offsets: int (T, 2), characters of each token in the completion, from :func:`ospo_agents.offsets.token_offsets`.
         decision_points: For each segment, how many characters of the scored span decide its end
             (:func:`ospo_agents.segments.decision_points`); does not decrease; length N.
-        start_of_span: Where the scored span starts in the completion.
+        start_of_span: Start of the scored span in the completion.
 
     Returns:
         int64 (T,) in [0, N], not decreasing.

@@ -37,7 +37,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class TokenMap:
-    """Where the segments of a rewrite stand among the T tokens of its completion.
+    """Places of a rewrite's segments among the T tokens of its completion.
 
     Attributes:
         segment: int64 (T,), the segment of each token; -1 outside the rewrite.

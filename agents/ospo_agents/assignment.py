@@ -53,7 +53,7 @@ class CreditedText:
 
     @property
     def distinct_coalitions(self) -> int:
-        """How many different subsets of the segments credit was computed from."""
+        """Number of different subsets of the segments that credit was computed from."""
         return len(np.unique(self.coalitions, axis=0))
 
 

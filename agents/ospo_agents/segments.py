@@ -180,7 +180,7 @@ def unions(fine: Spans, coarse: Spans) -> list[list[int]]:
 
 
 def decision_points(text: str, spans: Spans) -> list[int]:
-    """How many characters of a text must be read before the end of each of its segments is certain.
+    """Number of characters of a text that must be read before the end of each of its segments is certain.
 
     A word may still grow (``for`` into ``formal``), so that it opens a new phrase for certain only when the next word
     has begun. Credit that serves as a potential (:func:`ospo_agents.advantages.potential`) must not use the end of a

@@ -111,7 +111,7 @@ class OSPOTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL ships no types
             directory or hub id in the model's ``name_or_path``, which
             :func:`ospo_agents.policies.language_model.save_policy` keeps up to date.
         task: Source of prompts, rewards and coalition values.
-        prompt_format: How a prompt becomes a conversation, and where in a completion the rewrite stands.
+        prompt_format: Conversation made of a prompt, and place of the rewrite in a completion.
         args: Settings of TRL and of OSPO.
         processing_class: The policy's tokenizer.
         **trainer_arguments: Passed to ``trl.GRPOTrainer``: ``callbacks``, ``optimizers``, ``peft_config``, ...

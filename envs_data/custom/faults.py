@@ -39,7 +39,7 @@ class Faults:
 
         Args:
             path: The file.
-            message: What was expected and what came.
+            message: The expected and the actual value, in words.
             row: The row, if the fault has one.
             column: The column as the file names it, if the fault has one.
         """
@@ -55,7 +55,7 @@ class Faults:
 
         Args:
             path: The file.
-            expected: What was expected, the same for all rows.
+            expected: Description of the expected value, the same for all rows.
             rows: ``row``, the value ``got`` and, optionally, ``also``, a text that follows the value.
             column: The column as the file names it, if the faults have one.
         """

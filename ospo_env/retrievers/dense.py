@@ -38,14 +38,14 @@ class DenseRetriever:
     encoded. Vectors of one device serve another, whose own may differ by 1e-6.
 
     Args:
-        documents: Their texts, at least one.
-        corpus: Their digest.
+        documents: Texts of the documents, at least one.
+        corpus: Digest of the documents, for the fingerprint.
         model: A directory, or a hub id that the local cache of the hub holds.
-        query_prompt: Put before texts, such as ``"query: "`` for E5; ``None`` takes the model's own.
-        document_prompt: Put before documents, such as ``"passage: "``; likewise.
-        dtype: What to compute in, ``"float32"`` or ``"bfloat16"``.
+        query_prompt: Prefix of texts, such as ``"query: "`` for E5; ``None`` takes the model's own.
+        document_prompt: Prefix of documents, such as ``"passage: "``; likewise.
+        dtype: Type of number to compute in, ``"float32"`` or ``"bfloat16"``.
         device: ``"cpu"``, ``"cuda"``, ...; ``None`` takes an accelerator where there is one.
-        index: How the whole corpus is searched: ``"flat"`` (exact), ``"hnsw"`` or ``"ivf"`` (approximate, faster).
+        index: Search of the whole corpus: ``"flat"`` (exact), ``"hnsw"`` or ``"ivf"`` (approximate, faster).
         revision: Branch, tag or commit of a hub id.
         hub: Whether a model may be downloaded.
 
@@ -106,7 +106,7 @@ class DenseRetriever:
         return rows, products / UNIT**2
 
     def cuts_cleanly(self, text: str, offsets: Sequence[int]) -> bool:
-        """False: a vector is not the sum of its pieces' vectors, wherever the text is cut."""
+        """False: a vector is not the sum of its pieces' vectors."""
         return False
 
     @property

@@ -26,9 +26,9 @@ class TextEncoder:
 
     Args:
         directory: The model.
-        dtype: What to compute in, ``"float32"`` or ``"bfloat16"``.
+        dtype: Type of number to compute in, ``"float32"`` or ``"bfloat16"``.
         device: ``"cpu"``, ``"cuda"``, ...; ``None`` takes an accelerator where there is one.
-        prompts: What is put before queries and documents, under ``"query"`` and ``"document"``; where it is ``None`` or
+        prompts: Prefixes of queries and documents, under ``"query"`` and ``"document"``; where one is ``None`` or
             missing, the model's own prompt, if it has one.
 
     Raises:

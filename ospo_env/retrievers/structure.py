@@ -44,7 +44,7 @@ def check_offsets(arrays: Arrays, name: str, dtype: type[np.generic], count: int
         arrays: The arrays of an index.
         name: Name of the offsets.
         dtype: Their type.
-        count: How many runs there are, one less than offsets; ``None`` for any number.
+        count: Number of runs, one less than offsets; ``None`` for any number.
         total: Length of the array that they cut into runs.
     """
     offsets = check_array(arrays, name, dtype, (None if count is None else count + 1,))

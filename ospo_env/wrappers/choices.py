@@ -1,4 +1,4 @@
-"""What an action of numbers means as text: the pure part of the wrappers, which evaluation uses without them."""
+"""Texts of numeric actions: the pure part of the wrappers, which evaluation uses without them."""
 
 import reprlib
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ class KeywordChoice:
         phrases: The V phrases.
         most: Phrases in a text.
         kind: One of :data:`KEYWORD_SPACES`.
-        template: Where they stand.
+        template: Template that they are put into.
         space: Its actions: ``MultiDiscrete([V + 1] * most)`` or ``MultiBinary(V)``.
 
     Args:

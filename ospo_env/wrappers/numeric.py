@@ -102,7 +102,7 @@ class KeywordActions(_ChosenText, RecordConstructorArgs):
         phrases: The V phrases, or how many to take of :func:`~ospo_env.wrappers.phrases.catalogue_phrases`.
         most: Phrases in a rewrite. Words beyond the environment's cap are not scored, wherever they come from.
         space: ``"multidiscrete"`` or ``"multibinary"``.
-        template: Where the phrases stand. ``"{phrases}"`` leaves the raw query out, ``"{phrases}, {query}"`` lets the
+        template: Template of the rewrite. ``"{phrases}"`` leaves the raw query out, ``"{phrases}, {query}"`` lets the
             cap cut the query instead of the phrases.
 
     Raises:

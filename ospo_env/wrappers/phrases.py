@@ -28,7 +28,7 @@ def catalogue_phrases(task: RetrievalTask, size: int) -> tuple[str, ...]:
     order. No query of any split is read.
 
     Args:
-        task: What to read.
+        task: Task to read.
         size: Phrases wanted, at least 1.
 
     Returns:
@@ -99,7 +99,7 @@ def fill_template(template: str, query: Query, values: Mapping[str, str] = Mappi
 
     Args:
         template: As :func:`check_template` accepts it.
-        query: Of the current prompt.
+        query: Query of the current prompt.
         values: Other fields by name.
 
     Returns:

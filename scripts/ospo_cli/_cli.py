@@ -1,4 +1,4 @@
-"""What all programs share: their arguments, and how output and errors reach the person who typed the command.
+"""Shared by all programs: arguments, output, and errors as the person who typed the command sees them.
 
 Nothing that is slow to import is imported here, so that ``--help`` answers at once; :mod:`ospo_cli._tasks` opens tasks.
 """
@@ -96,7 +96,7 @@ def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None
 
     Args:
         main: The program's main function, which takes the arguments.
-        argv: Those arguments; ``None`` for those of the command line.
+        argv: Arguments; ``None`` for those of the command line.
     """
     prepare_streams()
     try:
@@ -115,7 +115,7 @@ def run(main: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None
 
 
 def _message(error: Exception) -> str | None:
-    """What to print of an error that the user can do something about; ``None`` for any other."""
+    """Text to print for an error that the user can act on; ``None`` for any other error."""
     from envs_data import DataError, FileFaults
     from ospo_agents import AgentError
     from ospo_env import RetrieverError, TaskError

@@ -26,7 +26,7 @@ __all__ = ["evaluate"]
 
 
 class _Measured(NamedTuple):
-    """What policies earned.
+    """Measurements of policies.
 
     Attributes:
         values: By policy, retriever and metric: float64 (Q,).

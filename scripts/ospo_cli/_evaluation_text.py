@@ -13,7 +13,7 @@ _RANKED = {"pool": "each query's candidate pool", "corpus": "the whole corpus"}
 
 
 def report_lines(report: Mapping[str, Any]) -> list[str]:
-    """What an evaluation measured on, its tables, and what a reader should know about each policy.
+    """Words of an evaluation: its data, its tables, and notes on each policy.
 
     Args:
         report: The evaluation, as its JSON file holds it.
@@ -63,11 +63,11 @@ def other_settings(report: Mapping[str, Any]) -> list[str]:
 
 
 def trec_lines(directory: Path, scale: int, unmatched: Mapping[str, int], queries: int) -> list[str]:
-    """How to read the TREC files of an evaluation.
+    """Notes on reading the TREC files of an evaluation.
 
     Args:
-        directory: Where they are.
-        scale: What gains were multiplied by.
+        directory: Directory of the files.
+        scale: Factor that gains were multiplied by.
         unmatched: Number of queries without a line in each run.
         queries: Number of queries.
     """

@@ -53,13 +53,13 @@ def prepare(dataset: str, out: Path, **settings: Any) -> PreparedData:
     Args:
         dataset: ``esci``, ``hm``, ``table`` or ``beir``.
         out: Directory to write.
-        settings: Of that kind's function, such as :func:`envs_data.prepare_esci`.
+        settings: Settings of that kind's function, such as :func:`envs_data.prepare_esci`.
     """
     return _PREPARE[dataset](out=out, **settings)
 
 
 def summary(data: PreparedData, out: Path) -> list[str]:
-    """What was written and what was not, a line each."""
+    """Lines on what was written and what was left out."""
     counts: Mapping[str, int] = data.manifest["counts"]
     splits = {name: int((data.queries["split"] == name).sum()) for name in SPLITS}
     kinds = ", ".join(f"{counts[f'pool_{kind}']:,} {kind}" for kind in ("judged", "hard", "related", "random"))

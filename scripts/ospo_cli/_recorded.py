@@ -1,4 +1,4 @@
-"""What a file may name: specifications that come out of a run are data, and none of them runs code.
+"""Rules for names that come out of a file: specifications in a run are data, and none of them runs code.
 
 A retriever named ``module:attribute`` runs that module, an environment id ``module:Id-v0`` imports it, engines and hub
 models send data away, and directories of models hold code too. All of these are taken from a command line or from code
@@ -40,7 +40,7 @@ def recorded_retriever(spec: object, *, source: Path, option: str = "--retriever
     """The retriever that a file names, if a file may name it.
 
     Args:
-        spec: What the file says.
+        spec: Specification in the file.
         source: The file or the run directory, for the message.
         option: Option of the program that takes the retriever from its user instead.
 

@@ -1,4 +1,4 @@
-"""What programs read of a run's ``run.json``, checked: anybody may have written or damaged it."""
+"""Checked reading of a run's ``run.json``, which anybody may have written or damaged."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -32,7 +32,7 @@ def algorithm(name: str) -> Any:
 
 
 def describe_views(algo: str, encoder: str, task: RetrievalTask, choice: KeywordChoice | TemplateChoice) -> bytes:
-    """What ``views.json`` holds."""
+    """Content of ``views.json``."""
     if isinstance(choice, KeywordChoice):
         actions: dict[str, Any] = {"phrases": choice.phrases, "most": choice.most}
         actions |= {"space": choice.kind, "template": choice.template}
@@ -52,7 +52,7 @@ def open_sb3_policy(directory: Path, task: RetrievalTask) -> Policy:
     """A policy that takes the best action, on the CPU.
 
     Args:
-        directory: Where :func:`is_sb3_policy`.
+        directory: Directory of a policy that :func:`is_sb3_policy` recognises.
         task: Its documents are what the encoder is made on, and its queries what texts are made of.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What a person sees while an agent of Stable-Baselines3 learns: a bar with the reward, and a log on disk."""
+"""Progress bar and JSON Lines log of a Stable-Baselines3 agent."""
 
 import json
 import time

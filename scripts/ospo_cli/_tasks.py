@@ -28,9 +28,9 @@ def open_task(
         env_id: The id.
         data: Prepared directory; none means the embedded sample.
         split: A split that has queries; none takes the first that has some of test, validation and train.
-        retriever: What ranks.
-        metric: What is the reward.
-        candidates: What is ranked.
+        retriever: Name of the retriever.
+        metric: Metric that is the reward.
+        candidates: Documents to rank.
         max_words: Words of a rewrite that count; none means the environment's own cap.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What credit assignment buys, with seeds and intervals.
+"""Study of what credit assignment gains, with seeds and intervals.
 
 Four parts, each of which prints its tables:
 

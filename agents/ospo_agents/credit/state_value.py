@@ -144,7 +144,7 @@ def _mismatches(size: int, held: int) -> NDArray[np.float64]:
 
     Args:
         size: Players.
-        held: How many the fixed one holds.
+        held: Number of players in the fixed coalition.
     """
     chances = np.zeros(size + 1)
     for drawn in range(size + 1):

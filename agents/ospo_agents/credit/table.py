@@ -64,7 +64,7 @@ class Solution:
     Attributes:
         name: Its name in the table.
         plan: A number of players to the coalitions to value.
-        solve: Those coalitions and their worths to credit.
+        solve: From these coalitions and their worths to credit.
         solve_with_error: The same with a standard error, for sampled solutions; None for exact ones.
     """
 

@@ -40,9 +40,9 @@ class EndpointPolicy:
         api_key: Its key; by default ``$OPENAI_API_KEY``. A server that asks for none takes any word.
         timeout: Seconds from the start of a request to the end of its answer, each repetition anew; the look-up of the
             host's name is not counted.
-        max_retries: How often a request is repeated before it counts as failed, at least 0.
+        max_retries: Number of times that a request is repeated before it counts as failed, at least 0.
         concurrency: Requests under way at once, at least 1; the order of the texts is that of the prompts.
-        prompt_format: How a prompt becomes a conversation, and where in a completion the rewrite stands; by default
+        prompt_format: Conversation made of a prompt, and place of the rewrite in a completion; by default
             that of any general model.
         temperature: Temperature of sampling, at least 0; None leaves it to the endpoint.
         max_tokens: Bound on a completion; None leaves it to the endpoint.

@@ -121,7 +121,7 @@ def save_policy(
         path: The directory to write.
         model: The policy; after training with ``peft_config=``, the trainer's model, not the one passed to it.
         tokenizer: Its tokenizer.
-        prompt_format: How a prompt becomes a conversation, and where in a completion the rewrite stands.
+        prompt_format: Conversation made of a prompt, and place of the rewrite in a completion.
         state_dict: All weights, for a process that holds a part of them only (DeepSpeed ZeRO-3, FSDP):
             ``trainer.accelerator.get_state_dict(trainer.model_wrapped)``.
 
@@ -167,7 +167,7 @@ class LanguageModelPolicy:
     Args:
         model: The causal LM; it computes on the device that it is on (:meth:`open` moves it).
         tokenizer: With a chat template and a padding token. A completion ends at its end token or the model's.
-        prompt_format: How a prompt becomes a conversation, and where in a completion the rewrite stands.
+        prompt_format: Conversation made of a prompt, and place of the rewrite in a completion.
         max_new_tokens: Bound on a completion's length in tokens; None takes that of the model's generation config.
         temperature: 0 decodes greedily, else tokens are sampled at it.
         seed: Seed of sampling; the same call gives the same texts, and the global generator is left as it was.

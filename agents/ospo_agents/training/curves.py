@@ -76,7 +76,7 @@ def draw_curves(rows: Sequence[Mapping[str, Any]], path: Path, *, title: str, me
 
 
 def panels(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, tuple[list[int], list[float]]]]:
-    """What there is to draw: title -> label -> steps and values, without what was never logged."""
+    """Series to draw: title -> label -> steps and values, without those that were never logged."""
     found = {
         title: {label: _series(rows, name) for name, label in names.items() if _series(rows, name)[0]}
         for title, names in _PANELS.items()
@@ -100,7 +100,7 @@ def _is_finite(value: object) -> bool:
 
 
 def _draw_times(axes: Any, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Where the time of a step went: stacked stages, or its total where the learner does not tell stages apart."""
+    """Time of each step by stage, stacked; the total where the learner does not tell stages apart."""
     axes.set_title("seconds a step", fontsize="medium")
     stages = {label: _series(rows, name) for name, label in _TIMES.items()}
     steps = stages["generation"][0]

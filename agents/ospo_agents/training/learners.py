@@ -25,7 +25,7 @@ Values: TypeAlias = Mapping[str, Any]
 
 
 class Start(NamedTuple):
-    """What a learner starts from.
+    """Starting point of a learner.
 
     Attributes:
         task: Source of prompts, demonstrations and rewards.

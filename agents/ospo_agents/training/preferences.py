@@ -26,9 +26,9 @@ class Preference:
 
     Attributes:
         prompt_id: The prompt of the group.
-        chosen: Of the completions that the policy ended, the one of highest reward, the first of equals; None where
+        chosen: Completion of highest reward among those that the policy ended, the first of equals; None where
             their rewards are all equal.
-        rejected: Of these, the one of lowest reward, the first of equals; None where their rewards are all equal.
+        rejected: Completion of lowest reward among these, the first of equals; None where all rewards are equal.
         rewards: Rewards of all of the group's rollouts, in [0, 1].
         cut: Number of rollouts that were cut at the bound on their length.
     """
@@ -64,13 +64,13 @@ def sample_preferences(
         model: The policy.
         tokenizer: Its tokenizer, with a chat template and a padding token.
         task: Gives prompts and rewards.
-        prompt_format: How prompts are put and rewrites found; a malformed completion earns 0.
+        prompt_format: Form of prompts and completions; a malformed completion earns 0.
         groups: Number of groups in all, at least 1.
         group_size: Rollouts of one prompt, at least 2.
         groups_at_once: Groups in a batch; the last batch may be smaller.
         max_new_tokens: Bound on a completion's length.
-        temperature: Of sampling, above 0.
-        seed: Of the order of the prompts and of sampling; the global generator is left as it was.
+        temperature: Temperature of sampling, above 0.
+        seed: Seed of the order of the prompts and of sampling; the global generator is left as it was.
         start: Number of the first batch to sample; those before it are skipped.
 
     Yields:

@@ -7,7 +7,7 @@ __all__ = ["is_first", "part", "processes", "wait"]
 
 
 def processes() -> int:
-    """How many train together."""
+    """Number of processes that train together."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 

@@ -1,4 +1,4 @@
-"""What a person sees while a trainer runs: one bar with the numbers that matter, and a log on disk."""
+"""Progress bar and JSON Lines log of a training run."""
 
 import json
 import logging
@@ -65,11 +65,11 @@ class ProgressBar(TrainerCallback):  # type: ignore[misc]  # transformers' types
 
 
 class Tally:
-    """What a run has spent so far, in all its processes, and before it was resumed.
+    """Costs of a run so far, in all its processes, including those before it was resumed.
 
     Args:
         counters: The task's counters of this process.
-        before: How far the run had come when it was resumed.
+        before: Progress of the run when it was resumed.
     """
 
     def __init__(self, counters: Callable[[], Mapping[str, int]], before: Progress) -> None:
@@ -95,7 +95,7 @@ class LogFile(TrainerCallback):  # type: ignore[misc]  # transformers' types are
 
     Args:
         path: The file.
-        tally: What the run has spent.
+        tally: Costs of the run.
         metric: Name of the metric that is the reward.
     """
 

@@ -97,7 +97,7 @@ def check_names(values: Mapping[str, Any], learner: Learner, spell: Callable[[st
     Args:
         values: Fields by TRL's names.
         learner: The learner: it decides only what it has a setting for.
-        spell: How messages write the name of a setting.
+        spell: Spelling of a setting's name in messages.
 
     Raises:
         AgentError: A field is decided here.

@@ -35,12 +35,12 @@ def warm_start(
             names it again.
         tokenizer: Its tokenizer, with a chat template.
         task: Gives prompts and demonstrations.
-        prompt_format: How a prompt is put and where the rewrite stands.
+        prompt_format: Form of prompts and completions.
         out: Scratch directory of the trainer.
         epochs: Passes over the demonstrations, above 0.
         learning_rate: Peak; it decays linearly to 0.
         batch_size: Demonstrations a step.
-        seed: Of the order of the demonstrations.
+        seed: Seed of the demonstrations' order.
         callbacks: Passed to the trainer.
         settings: Further fields of ``trl.SFTConfig``.
 

@@ -148,7 +148,7 @@ def _stepped(case: EnvCase, observation: str, opening: dict[str, Any], text: str
 
 
 def _unless_raised(call: Callable[[], Any], *expected: type[Exception]) -> str | None:
-    """What a call did instead of raising one of the expected errors, or ``None``."""
+    """Description of a call that did not raise one of the expected errors; ``None`` if it did."""
     try:
         returned = call()
     except expected:

@@ -67,11 +67,11 @@ def time_rollouts(
     """The engine with an empty cache beside the reference, on the same rollouts.
 
     Args:
-        task: What the engine works on.
+        task: Task that the engine works on.
         rollouts: The work.
         repeats: Rounds of the engine.
         sample: Coalitions that the reference is timed on.
-        published: What the reference works on; none means the same.
+        published: Task that the reference works on; none means the same.
     """
     cold = [fresh_task(task.data, task.retriever) for _ in range(repeats + 1)]
     rollouts.worths(cold.pop())

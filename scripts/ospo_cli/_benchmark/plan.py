@@ -1,4 +1,4 @@
-"""What the benchmark measures: the names of its rows. Plain data."""
+"""Names of the benchmark's rows. Plain data."""
 
 __all__ = ["CURVES", "LEAST_STEPS", "NEED_MODEL", "REAL_SIZE", "ROWS", "SETTLING_STEPS"]
 

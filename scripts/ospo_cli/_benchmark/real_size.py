@@ -56,7 +56,7 @@ def measure(
         directory: An empty or missing directory; what is made stays there, and may be deleted.
         kinds: ``"esci"``, ``"hm"``.
         scale: Share of the official sizes, in (0, 1].
-        seed: Of the files.
+        seed: Seed of the files.
         say: Told what is under way.
 
     Returns:

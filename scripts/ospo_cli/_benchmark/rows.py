@@ -14,12 +14,12 @@ class Row:
     """One line of the table.
 
     Attributes:
-        work: What was done.
+        work: Description of the work.
         target: The number to reach, with its unit and direction.
         measured: The number reached, in the same unit.
         unit: That unit; ``x`` is a ratio of two times measured side by side.
-        least: What ``measured`` has to be at least, or ``None``.
-        most: What it may be at most, or ``None``.
+        least: Least value that ``measured`` has to reach, or ``None``.
+        most: Greatest value that it may have, or ``None``.
         details: Numbers behind it.
     """
 
@@ -47,7 +47,7 @@ def interleaved(
     """Least seconds of each piece of work; all of them run in turn, ``repeats`` times.
 
     Args:
-        works: What to time; the caller warms them up.
+        works: Functions to time; the caller warms them up.
         repeats: Rounds, at least 1.
         clock: Seconds; of this process by default, so that other processes count little.
     """

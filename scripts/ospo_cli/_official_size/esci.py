@@ -37,7 +37,7 @@ def write_esci(out: Path, seed: int, scale: float, single_locale: bool) -> dict[
 
     Args:
         out: An existing directory.
-        seed: Of everything.
+        seed: Seed of all random choices.
         scale: Share of the official numbers of products and queries.
         single_locale: Whether all products and queries are of the locale ``us``.
 

@@ -43,7 +43,7 @@ def write_hm(out: Path, seed: int, scale: float) -> dict[str, int]:
 
     Args:
         out: An existing directory.
-        seed: Of everything.
+        seed: Seed of all random choices.
         scale: Share of the official numbers of rows.
 
     Returns:

@@ -24,8 +24,8 @@ class Lexicon:
     """Words, and sentences of them, in Zipf frequencies.
 
     Args:
-        syllables: What words are spelt with.
-        size: How many words.
+        syllables: Syllables that words are made of.
+        size: Number of words.
         rng: Source of randomness.
     """
 

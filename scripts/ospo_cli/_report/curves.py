@@ -45,7 +45,7 @@ class Curve(NamedTuple):
     """Runs that differ in the seed alone.
 
     Attributes:
-        label: What they are.
+        label: Label of the values.
         runs: One a seed.
         points: Their mean reward: over seeds where there are several, else over the steps of each block.
     """

@@ -44,7 +44,7 @@ def run_cell(cell: Cell, warm: Path, path: Path) -> None:
     """Train from the warm start and write curve, logs and the rewrites before and after, all of it or nothing.
 
     Args:
-        cell: What to train.
+        cell: Cell to train.
         warm: Directory of the policy to start from.
         path: JSON file to write: the cell's own fields, ``curve`` (a point each evaluation), ``log`` (a value each
             step), ``ids``, and of the first and the last evaluation ``rewrites`` (greedy ones) and

@@ -1,4 +1,4 @@
-"""What the study trains: tasks, methods, ablations, and one cell of each. Plain data."""
+"""Plan of the study: tasks, methods, ablations, and one cell of each. Plain data."""
 
 import dataclasses
 import zlib

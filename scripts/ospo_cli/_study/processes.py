@@ -33,8 +33,8 @@ def train(
         command: The program that calls :func:`work` when it is given ``--cell``.
         out: Directory of the study.
         cells: All that are wanted.
-        processes: How many at once.
-        label: Of the progress bar.
+        processes: Number of processes at once.
+        label: Label of the progress bar.
         what: ``train``, or ``accuracy`` of the credit after the warm start.
 
     Raises:
