@@ -8,6 +8,7 @@ import numpy as np
 from ospo_env.conformance.environment.case import EnvCase, EnvLike, make_env_case
 from ospo_env.conformance.environment.clauses import ENV_CLAUSES
 from ospo_env.conformance.messages import ConformanceError, raise_if_broken
+from ospo_env.conformance.other_process import exit_if_run_again
 from ospo_env.conformance.retriever.case import UNKNOWN_TEXTS, Case, make_case
 from ospo_env.conformance.retriever.clauses import CLAUSES
 from ospo_env.retrievers.registry import RetrieverSpec
@@ -37,7 +38,8 @@ def check_retriever(
     """Check a retriever against all clauses of its contract, in the order of :data:`CLAUSES`.
 
     The check searches for a counter-example among some texts, pools and cuts; it proves nothing. It takes seconds,
-    most of them for another process, in which the retriever is made again.
+    most of them for another process, in which the retriever is made again. A script calls it below
+    ``if __name__ == "__main__":``, since the other process imports the script.
 
     Args:
         retriever: A name, ``module:attribute``, a factory, or a retriever.
@@ -51,10 +53,12 @@ def check_retriever(
 
     Raises:
         ConformanceError: A clause is broken; the message names it and gives the counter-example.
-        TaskError: There is no such retriever, or one came as an object without its documents.
+        TaskError: There is no such retriever, one came as an object without its documents, or the script that calls
+            this has no main guard.
 
     >>> check_retriever("bm25")
     """
+    exit_if_run_again()
     case = make_case(retriever, documents, texts=texts, unknown=unknown, tolerance=tolerance, seed=seed)
     for clause, check in CLAUSES.items():
         raise_if_broken(f"retriever {case.name!r}", clause, partial(check, case, np.random.default_rng(seed)))
@@ -76,8 +80,10 @@ def check_env(env: EnvLike, *, texts: Sequence[str] | None = None, seed: int = 0
 
     Raises:
         ConformanceError: A clause is broken; the message names it and gives the counter-example.
-        TaskError: There is no such environment, it has no task behind it, or it cannot go to another process.
+        TaskError: There is no such environment, it has no task behind it, it cannot go to another process, or the
+            script that calls this has no main guard.
     """
+    exit_if_run_again()
     case = make_env_case(env, texts=texts, seed=seed)
     for clause, check in ENV_CLAUSES.items():
         raise_if_broken(f"environment {case.name!r}", clause, partial(check, case))

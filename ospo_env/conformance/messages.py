@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from envs_data.errors import one_line
+from ospo_env.conformance.other_process import MainGuardError
 from ospo_env.errors import TaskError
 
 __all__ = ["ConformanceError", "clause", "clause_table", "quoted", "raise_if_broken"]
@@ -52,10 +53,11 @@ def raise_if_broken(what: str, clause: str, check: Callable[[], str | None]) -> 
 
     Raises:
         ConformanceError: The check found a counter-example, or raised an exception.
+        MainGuardError: A script called the kit without a main guard.
     """
     try:
         counterexample = check()
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, MainGuardError):
         raise
     except BaseException as error:  # the code under test may raise anything, SystemExit included
         raise ConformanceError(what, clause, f"it raises {type(error).__name__}: {error}") from error

@@ -71,7 +71,7 @@ FLOORS = {
     ],
     "ospo_env.evaluation": ["feedback intervals rewrites trec", "reference_policies summary", "__init__"],
     "ospo_env.wrappers": ["phrases", "choices", "numeric", "__init__"],
-    "ospo_env.conformance": ["messages other_process", "environment retriever", "__init__"],
+    "ospo_env.conformance": ["other_process", "messages", "environment retriever", "__init__"],
     "ospo_env.conformance.environment": ["case", "episodes rewards", "clauses", "__init__"],
     "ospo_env.conformance.retriever": ["case", "elsewhere scores sums", "copies", "clauses", "__init__"],
     "ospo_agents": [

@@ -94,6 +94,7 @@ def test_texts_and_seed_of_your_own():
     assert case.texts == ("red coat", "wool")
     assert case.seeds != make_env_case(Right).seeds
     assert case.seeds == make_env_case(Right, seed=5).seeds
+    assert broken(make_env_case(OWN[0], texts=["red coat"]), *NEED_A_PROCESS) == []
 
 
 def test_the_texts_earn_something():

@@ -1,7 +1,6 @@
 """The clauses on episodes and their order."""
 
 import copy
-import pickle
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +11,7 @@ from gymnasium.utils import env_checker
 
 from ospo_env.conformance.environment.case import EnvCase, Played, difference, play
 from ospo_env.conformance.messages import clause, quoted
-from ospo_env.conformance.other_process import run_elsewhere
+from ospo_env.conformance.other_process import load_portable, run_elsewhere
 
 __all__ = [
     "check_ended",
@@ -170,6 +169,6 @@ def check_processes(case: EnvCase) -> str | None:
 
 
 def _played(portable: bytes, episodes: list[tuple[int, str]]) -> list[Played]:
-    env, factory = pickle.loads(portable)
+    env, factory = load_portable(portable)
     tested = factory() if env is None else env
     return [play(tested, seed, text) for seed, text in episodes]

@@ -89,7 +89,7 @@ def _vector(case: EnvCase) -> str | None:
     vector: Any = gym.make_vec(copy.deepcopy(spec), num_envs=len(case.seeds), vectorization_mode="vector_entry_point")
     with closing(vector):
         for text in case.texts:
-            texts = [text, *case.texts[: len(case.seeds) - 1]]
+            texts = [text, *itertools.islice(itertools.cycle(case.texts), len(case.seeds) - 1)]
             observations, _ = vector.reset(seed=list(case.seeds))
             rewards = vector.step(texts)[1]
             for index, seed in enumerate(case.seeds):

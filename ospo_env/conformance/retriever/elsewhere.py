@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 from numpy.typing import NDArray
 
-from ospo_env.conformance.other_process import run_elsewhere
+from ospo_env.conformance.other_process import load_portable, run_elsewhere
 from ospo_env.conformance.retriever.case import Case, pool_scores
 from ospo_env.retrievers.registry import corpus_digest
 
@@ -32,7 +32,7 @@ def _portable(case: Case) -> bytes:
 
 
 def _results(content: bytes, documents: tuple[str, ...], texts: tuple[str, ...]) -> tuple[str, NDArray[np.float64]]:
-    retriever, factory = pickle.loads(content)
+    retriever, factory = load_portable(content)
     if factory is not None:
         retriever = factory(documents, corpus_digest(documents))
     return retriever.fingerprint, pool_scores(retriever, documents, texts)
