@@ -423,7 +423,7 @@ OTHER = os.environ.get("OSPO_OPENAI_2")
 
 @pytest.mark.skipif(
     not OTHER,
-    reason="the other major of openai is not here; pip install --target DIRECTORY 'openai>=2.54,<3', and set "
+    reason="the other major of openai is not here; pip install -t DIRECTORY 'openai>=2.54,<3', and set "
     "OSPO_OPENAI_2=DIRECTORY",
 )
 def test_the_other_major_passes_too():
