@@ -1,5 +1,6 @@
 """The environment of one step an episode: a prompt is read, a rewrite is written, a ranking is rewarded."""
 
+import inspect
 import reprlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from envs_data import PreparedData
 from envs_data.errors import one_line, unknown_name
 from ospo_env.data_access import open_data
-from ospo_env.errors import RenderModeError, TaskError
+from ospo_env.errors import ArgumentError, RenderModeError, TaskError
 from ospo_env.outcomes import Outcome
 from ospo_env.rendering import describe, render_episode
 from ospo_env.retrievers.registry import RetrieverSpec
@@ -84,9 +85,10 @@ class RewriteEnv(gym.Env[str, str]):
         candidates: Documents to rank: ``"pool"``, the query's candidate pool, or ``"corpus"``, all documents, of which
             the best 1,000 count.
         render_mode: ``"ansi"`` lets :meth:`render` return the episode as text.
+        unknown: Arguments of any other name, each an error that names the nearest one.
 
     Raises:
-        TaskError: An argument is unknown, or they do not fit together.
+        TaskError: There is no such argument, a value is unknown, or the arguments do not fit together.
         DataError: The directory is not a prepared one.
     """
 
@@ -104,7 +106,11 @@ class RewriteEnv(gym.Env[str, str]):
         max_words: int = 16,
         candidates: str = "pool",
         render_mode: str | None = None,
+        **unknown: Any,
     ) -> None:
+        for name in unknown:
+            known = [other for other in inspect.signature(RewriteEnv).parameters if other != "unknown"]
+            raise ArgumentError(unknown_name("argument of an environment", name, known))
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             raise RenderModeError(unknown_name("render mode", render_mode, self.metadata["render_modes"]))
         self.render_mode = render_mode

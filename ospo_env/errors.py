@@ -1,6 +1,6 @@
 """The errors of this package; each message is one line: what was expected, what came, what to do."""
 
-__all__ = ["RenderModeError", "RetrieverError", "TaskError"]
+__all__ = ["ArgumentError", "RenderModeError", "RetrieverError", "TaskError"]
 
 
 class TaskError(ValueError):
@@ -9,6 +9,10 @@ class TaskError(ValueError):
 
 class RetrieverError(RuntimeError):
     """A retriever failed or returned something that is not scores; failure never becomes a reward."""
+
+
+class ArgumentError(TaskError, TypeError):
+    """An argument of a name that does not exist; a ``TypeError`` as well, as Python raises for it."""
 
 
 class RenderModeError(TaskError, TypeError):

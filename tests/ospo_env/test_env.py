@@ -1,5 +1,8 @@
 """The environment: one step an episode, what it shows and draws, and clear words for bad input."""
 
+import functools
+
+import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.error import ResetNeeded
@@ -173,6 +176,8 @@ def test_whatever_comes_is_named_on_one_short_line(env, given):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"retriver": "bm25"}, "unknown argument of an environment 'retriver'; did you mean 'retriever'"),
+        ({"Max_Words": 3}, "unknown argument of an environment 'Max_Words'; did you mean 'max_words'"),
         ({"split": "tset"}, "unknown split 'tset'; did you mean 'test'"),
         ({"retriever": "bm52"}, "unknown retriever 'bm52'; did you mean 'bm25'"),
         ({"metric": "ndcg@10"}, "unknown metric 'ndcg@10'; did you mean 'nDCG@10'"),
@@ -196,6 +201,9 @@ def test_a_wrong_argument_is_one_line(arguments, message):
 def test_a_misspelt_argument_is_refused():
     with pytest.raises(TypeError, match="metrik"):
         RewriteEnv(data=shop(), metrik="RR")
+    for make in (gym.make, functools.partial(gym.make_vec, num_envs=2)):
+        with pytest.raises(TaskError, match="unknown argument of an environment 'retriver'; did you mean 'retriever'"):
+            make("OSPO-ESCI-v0", retriver="bm25")
 
 
 # Rendering
