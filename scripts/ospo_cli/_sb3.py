@@ -15,9 +15,8 @@ from ospo_env import RetrievalTask
 from ospo_env.wrappers import encode_prompts, open_encoder
 from ospo_env.wrappers.choices import KeywordChoice, TemplateChoice
 
-__all__ = ["ALGOS", "MODEL", "VIEWS", "Policy", "algorithm", "describe_views", "is_sb3_policy", "open_sb3_policy"]
+__all__ = ["MODEL", "VIEWS", "Policy", "algorithm", "describe_views", "is_sb3_policy", "open_sb3_policy"]
 
-ALGOS = {"ppo": "proximal policy optimisation", "a2c": "advantage actor-critic", "dqn": "deep Q-learning"}
 MODEL, VIEWS = "model.zip", "views.json"
 _KIND, _VERSION = "ospo views", 1
 

@@ -17,8 +17,6 @@ from paths import ROOT
 SLOW_TO_IMPORT = {"matplotlib", "sklearn", "scipy", "polars", "gymnasium", "torch", "transformers", "trl", "faiss"}
 SUBCOMMANDS = [*([program] for program in PROGRAMS), *(["prepare", kind] for kind in ("esci", "hm", "table", "beir"))]
 
-_TO_COME = (["train-sb3"],)  # whose options are being written anew
-
 
 def ospo(*arguments, **settings):
     command = [sys.executable, "-m", "ospo_cli", *arguments]
@@ -55,9 +53,7 @@ def examples(help_text, name):
     return [line.strip().removeprefix(name).strip() for line in lines.splitlines() if line.strip()]
 
 
-@pytest.mark.parametrize(
-    "command", [[], *(command for command in SUBCOMMANDS if command not in _TO_COME)], ids=" ".join
-)
+@pytest.mark.parametrize("command", [[], *SUBCOMMANDS], ids=" ".join)
 def test_help_is_fast_because_it_imports_nothing_slow(command):
     modules = loaded(*command, "--help")
     assert "ospo_cli" in modules
@@ -82,7 +78,7 @@ def test_each_help_has_two_examples_and_whole_phrases(command):
     assert len(examples(shown, name)) >= 2
 
 
-@pytest.mark.parametrize("program", [program for program in PROGRAMS if [program] not in _TO_COME])
+@pytest.mark.parametrize("program", PROGRAMS)
 def test_help_texts_are_whole_phrases(program, monkeypatch):
     """A phrase says what an option is; it does not go on from the option's name ("--seed: of the draw")."""
     parsers = []
@@ -118,7 +114,10 @@ def test_an_example_that_does_not_parse_is_found(capsys):
 
 def test_defaults_in_the_help_are_those_of_the_functions():
     from envs_data.official.hm import MAX_QUERIES
+    from ospo_cli._sb3_settings import ACTIONS
+    from ospo_env.wrappers.choices import KEYWORD_SPACES
 
+    assert ACTIONS == (*KEYWORD_SPACES, "templates")
     assert prepare._parser().parse_args(["hm", "--source", "a", "--out", "b"]).max_queries == MAX_QUERIES
 
 
