@@ -35,18 +35,18 @@ _SINCE_2: dict[str, Any] = {"max_words": int | None, "candidates": str | None, "
 
 @dataclass(frozen=True)
 class Rewrites:
-    """What a policy wrote for some prompts, and for which task.
+    """Rewrites of a policy for some prompts, and the task that they are for.
 
     Attributes:
         env_id: The environment.
         data: Its prepared directory; none means the embedded sample.
-        fingerprint: Digest of the data set, so that rewrites are not judged on another one.
-        policy: What wrote them, for tables.
+        fingerprint: Digest of the data set, so that rewrites are not measured on another one.
+        policy: Name of the policy that wrote them, for tables.
         prompt_ids: B ids.
         texts: B rewrites.
         notes: JSON-able facts about the policy, such as the retriever it was trained on.
         max_words: Word cap that they were written for; none means the environment's own.
-        candidates: What was ranked, ``"pool"`` or ``"corpus"``; none means the environment's own setting.
+        candidates: Documents that are ranked, ``"pool"`` or ``"corpus"``; none means the environment's own setting.
         metric: Printed name of the metric that they were written for; none means the environment's own.
     """
 

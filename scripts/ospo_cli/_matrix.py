@@ -16,7 +16,7 @@ _SHOWN_BESIDE = ("RR", "R@10")
 
 
 def policy_labels(summary: Mapping[str, Any]) -> dict[str, str]:
-    """How tables and pictures call each policy: by its name and, of a run, whether it is before or after learning."""
+    """Labels of policies in tables and pictures: the name and, for a run, whether it is before or after learning."""
     return {name: name + (f" ({row['stage']})" if row["stage"] else "") for name, row in summary.items()}
 
 

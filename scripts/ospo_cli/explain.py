@@ -1,4 +1,4 @@
-"""Which segments of a rewrite earned the reward: credit of a text typed by hand, and the ranking before and after.
+"""Credit of the segments of a text typed by hand, and the ranking before and after.
 
 Credit is in the metric's unit. Without --solution it is exact (`shapley`) up to 12 segments and estimated
 (`sampled_shapley`, with standard errors) beyond; what was used is printed. Colours only repeat what the numbers say.

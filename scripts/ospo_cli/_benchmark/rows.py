@@ -17,7 +17,7 @@ class Row:
         work: Description of the work.
         target: The number to reach, with its unit and direction.
         measured: The number reached, in the same unit.
-        unit: That unit; ``x`` is a ratio of two times measured side by side.
+        unit: Unit of the value; ``x`` is a ratio of two times measured side by side.
         least: Least value that ``measured`` has to reach, or ``None``.
         most: Greatest value that it may have, or ``None``.
         details: Numbers behind it.

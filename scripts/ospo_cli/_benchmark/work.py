@@ -75,7 +75,7 @@ def make_rollouts(
         group: Rewrites of each.
         players: Segments of a rewrite, drawn from these.
         solution: Whose plan gives the coalitions: all windows by default.
-        **settings: Of the solution.
+        **settings: Settings of the solution.
     """
     rng = np.random.default_rng(0)
     plan = make_solution(solution, **settings).plan

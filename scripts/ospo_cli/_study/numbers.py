@@ -77,7 +77,7 @@ def area_under_roc(scores: NDArray[np.float64], labels: NDArray[np.bool_]) -> fl
 
     Args:
         scores: (K,).
-        labels: Which are right, (K,).
+        labels: Whether each is right, (K,).
 
     >>> area_under_roc(np.array([0.1, 0.4, 0.4, 0.9]), np.array([False, False, True, True]))
     0.875
@@ -92,8 +92,8 @@ def area_within_groups(scores: NDArray[np.float64], labels: NDArray[np.bool_], g
 
     Args:
         scores: (K,).
-        labels: Which are right, (K,).
-        groups: The group of each, (K,).
+        labels: Whether each is right, (K,).
+        groups: Group of each, (K,).
 
     >>> area_within_groups(np.array([1.0, 2.0, 8.0, 9.0]), np.array([0, 1, 0, 1], bool), np.array([0, 0, 1, 1]))
     1.0
