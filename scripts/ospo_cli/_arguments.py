@@ -19,6 +19,7 @@ from ospo_agents.training.settings import KEPT, LOSS_TYPES, VLLM_MODES, Training
 from ospo_cli._cli import MAX_WORDS_HELP, Parser
 from ospo_cli._recorded import recorded_env, recorded_retriever, recorded_trl
 from ospo_cli._task_settings import TaskSettings
+from ospo_cli._yaml import yaml_value
 
 __all__ = ["TrainCommand", "parse"]
 
@@ -107,24 +108,13 @@ def _path(text: str) -> str:
     return os.fspath(Path(text))
 
 
-def _yaml(text: str) -> Any:
-    """A value of YAML."""
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        reason = " ".join(str(error).split())
-        raise argparse.ArgumentTypeError(
-            f"expected YAML, such as '{{width: 8}}'; got {text[:80]!r}: {reason}"
-        ) from error
-
-
 def _trl(text: str) -> Any:
     """Fields of TRL's settings, written out or in a file."""
     path = Path(text)
     if path.suffix not in (".yaml", ".yml"):
-        return _yaml(text)
+        return yaml_value(text)
     try:
-        return _yaml(path.read_text())
+        return yaml_value(path.read_text())
     except (OSError, UnicodeDecodeError) as error:
         raise argparse.ArgumentTypeError(f"{path} cannot be read: {error}") from error
 
@@ -200,7 +190,7 @@ def _add_credit(group: Any) -> None:
     _add(group, "redistribution", "way from credit to tokens: additive, signed, prop, ...", type=str)
     for name in ("solution", "redistribution"):
         what = f"settings of the {name}, such as '{{width: 8}}'"
-        group.add_argument(f"--{name}-settings", type=_yaml, metavar="YAML", help=what)
+        group.add_argument(f"--{name}-settings", type=yaml_value, metavar="YAML", help=what)
     _add(group, "credit_separators", "lay credit on punctuation too", action=BooleanOptionalAction)
 
 

@@ -10,12 +10,11 @@ from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import yaml
-
 from ospo_agents import AgentError
 from ospo_agents.training.run_directory import check_out
 from ospo_cli._cli import MAX_WORDS_HELP, Parser
 from ospo_cli._sb3_settings import ACTIONS, ALGOS, PHRASES, SETTINGS, STEPS
+from ospo_cli._yaml import yaml_value
 
 __all__ = ["main", "parse"]
 
@@ -61,7 +60,7 @@ def parse(argv: Sequence[str] | None) -> Namespace:
     )
     parser.add_argument(
         "--settings",
-        type=yaml.safe_load,
+        type=yaml_value,
         default={},
         metavar="YAML",
         help="settings of the algorithm, such as '{n_steps: 64}'",

@@ -135,6 +135,12 @@ def test_defaults_in_the_help_are_those_of_the_functions():
             "error: unrecognized arguments: --max-querys 3; did you mean --max-queries? See ospo prepare --help",
         ),
         (
+            ["train-sb3", "--env", "e", "--out", "o", "--settings", "["],
+            "error: argument --settings: expected YAML, such as '{width: 8}'; got '[': while parsing a flow node "
+            "expected the node content, but found '<stream end>' in \"<unicode string>\", line 1, column 2: [ ^; "
+            "see ospo train-sb3 --help",
+        ),
+        (
             ["explain", "--text", "red", "--zzz\x1b[2J", "1"],
             "error: unrecognized arguments: --zzz\ufffd[2J 1; see ospo explain --help",
         ),

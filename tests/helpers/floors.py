@@ -110,7 +110,8 @@ FLOORS = {
         "__init__",
     ],
     "ospo_cli": [
-        "_matrix _official_size _outputs _preparation _recorded _run_file _sb3_log _sb3_settings _tasks _terminal",
+        "_matrix _official_size _outputs _preparation _recorded _run_file _sb3_log _sb3_settings",
+        "_tasks _terminal _yaml",
         "_cli _evaluation_files _evaluation_text _explanation _sb3 _task_settings",
         "_arguments _benchmark _explanation_page _policies _report _sb3_training _study",
         "_evaluation",
