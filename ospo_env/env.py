@@ -19,38 +19,12 @@ from ospo_env.errors import ArgumentError, RenderModeError, TaskError
 from ospo_env.outcomes import Outcome
 from ospo_env.rendering import describe, render_episode
 from ospo_env.retrievers.registry import RetrieverSpec
-from ospo_env.spaces import FreeText
+from ospo_env.spaces import FreeText, check_action
 from ospo_env.task import RetrievalTask
 
-__all__ = ["RewriteEnv", "check_action"]
+__all__ = ["RewriteEnv"]
 
 _RENDERED_DOCUMENTS = 10
-
-
-def check_action(action: Any, space: FreeText, where: str = "") -> str:
-    """Check that an action is a text of an action space.
-
-    Args:
-        action: The action.
-        space: The action space.
-        where: Words after "action" in the message, for example ``" of environment 3"``.
-
-    Returns:
-        The action unchanged.
-
-    Raises:
-        TypeError: It is not a string.
-        TaskError: It is longer than the space allows.
-    """
-    if not isinstance(action, str):
-        what = f"{type(action).__name__} {one_line(reprlib.repr(action))}"
-        raise TypeError(f"expected the action{where} to be a str, the rewrite; got {what}")
-    if not space.contains(action):
-        raise TaskError(
-            f"expected the action{where} to be at most {space.max_length:,} characters long, as the action space says; "
-            f"got {len(action):,}; cut the rewrite"
-        )
-    return action
 
 
 class RewriteEnv(gym.Env[str, str]):
@@ -160,7 +134,7 @@ class RewriteEnv(gym.Env[str, str]):
         """Score a rewrite and end the episode.
 
         Args:
-            action: The rewrite: any string, empty or longer than a member of ``action_space`` too.
+            action: The rewrite: a member of ``action_space``, the empty string too.
 
         Returns:
             The same prompt, the reward in [0, 1], ``True``, ``False``, and ``info``.

@@ -99,8 +99,8 @@ def parse_metric(name: str) -> Metric:
     cutoff = int(match[2]) if match and match[2] else None
     if match and cutoff != 0 and match[1] + ("@k" if cutoff else "") in _FORMS:
         return Metric(match[1], cutoff)
-    known = [form.replace("k", str(cutoff)) for form in _FORMS] if cutoff else list(_FORMS)
-    raise TaskError(f"{unknown_name('metric', name, known)} (k is a positive integer)")
+    names = [form.replace("k", str(cutoff)) for form in _FORMS] if cutoff else list(_FORMS)
+    raise TaskError(f"{unknown_name('metric', name, names)} (k is a positive integer)")
 
 
 def ranked_gains(scores: Scores, columns: NDArray[np.int64], gains: Array, depth: int, floor: float = -np.inf) -> Array:

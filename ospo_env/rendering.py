@@ -50,11 +50,11 @@ def describe(data: PreparedData, query_id: str, doc_ids: Sequence[str]) -> list[
         TaskError: This process was forked from one that has read data.
     """
     refuse_after_fork("reading data")
-    known = data.documents["doc_id"]
-    rows = known.is_in(pl.Series(doc_ids, dtype=pl.String).implode()).arg_true()
-    titles = dict(zip(known.gather(rows), data.documents["title"].gather(rows), strict=True))
+    doc_id_column = data.documents["doc_id"]
+    rows = doc_id_column.is_in(pl.Series(doc_ids, dtype=pl.String).implode()).arg_true()
+    titles = dict(zip(doc_id_column.gather(rows), data.documents["title"].gather(rows), strict=True))
     judged = data.qrels.filter(pl.col("query_id") == query_id)
-    gains = dict(zip(known.gather(judged["doc_row"]), judged["gain"], strict=True))
+    gains = dict(zip(doc_id_column.gather(judged["doc_row"]), judged["gain"], strict=True))
     return [RankedDocument(doc_id, titles[doc_id], gains.get(doc_id, 0.0)) for doc_id in doc_ids]
 
 

@@ -7,6 +7,7 @@ of Unicode costs a second and 46 MB), and in shared memory it comes back as othe
 registered, Gymnasium iterates *inside* each element, here over the characters of each text.
 """
 
+import reprlib
 from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
@@ -20,9 +21,10 @@ from gymnasium.vector.utils import (
     write_to_shared_memory,
 )
 
+from envs_data.errors import one_line
 from ospo_env.errors import TaskError
 
-__all__ = ["FreeText"]
+__all__ = ["FreeText", "check_action"]
 
 _ALPHABETS = (
     "abcdefghijklmnopqrstuvwxyz",
@@ -117,6 +119,32 @@ class FreeText(Space[str]):
 
     def __repr__(self) -> str:
         return f"FreeText({self.max_length})"
+
+
+def check_action(action: Any, space: FreeText, where: str = "") -> str:
+    """Check that an action is a text of an action space.
+
+    Args:
+        action: The action.
+        space: The action space.
+        where: Words after "action" in the message, for example ``" of environment 3"``.
+
+    Returns:
+        The action unchanged.
+
+    Raises:
+        TypeError: It is not a string.
+        TaskError: It is longer than the space allows.
+    """
+    if not isinstance(action, str):
+        what = f"{type(action).__name__} {one_line(reprlib.repr(action))}"
+        raise TypeError(f"expected the action{where} to be a str, the rewrite; got {what}")
+    if not space.contains(action):
+        raise TaskError(
+            f"expected the action{where} to be at most {space.max_length:,} characters long, as the action space says; "
+            f"got {len(action):,}; cut the rewrite"
+        )
+    return action
 
 
 @create_empty_array.register(FreeText)

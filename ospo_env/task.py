@@ -139,9 +139,9 @@ class RetrievalTask(Prompts):
     def counters(self) -> Mapping[str, int]:
         """Work since the task was made, by whichever method: ``asked``, ``distinct``, ``cached``.
 
-        ``asked`` counts texts and coalitions, ``distinct`` the texts whose scores that took after duplicates were
+        ``asked`` counts texts and coalitions, ``distinct`` the texts whose scores were needed after duplicates were
         removed within each call (those of segments, where the retriever is linear), ``cached`` those among them that
-        were known from earlier calls: the retriever has scored ``distinct - cached`` texts.
+        earlier calls had left in the cache: the retriever has scored ``distinct - cached`` texts.
         """
         return self._scorer.counters
 
@@ -207,9 +207,9 @@ class RetrievalTask(Prompts):
 
     def _admit(self, prompt_ids: Sequence[str], texts: Sequence[str]) -> tuple[NDArray[np.int64], list[str], list[int]]:
         """Query rows (B,), texts as they count, clean and capped, and how many words of each lie beyond the cap."""
-        for what, given in (("prompt ids", prompt_ids), ("texts", texts)):
-            if isinstance(given, str):
-                raise TypeError(f"expected a sequence of {what}; got the single string {given[:60]!r}")
+        for what, sequence in (("prompt ids", prompt_ids), ("texts", texts)):
+            if isinstance(sequence, str):
+                raise TypeError(f"expected a sequence of {what}; got the single string {sequence[:60]!r}")
         if len(prompt_ids) != len(texts):
             raise TaskError(f"expected one text a prompt id; got {len(prompt_ids)} ids and {len(texts)} texts")
         for b, text in enumerate(texts):

@@ -11,8 +11,9 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from envs_data.errors import unknown_name
-from ospo_env.env import RewriteEnv, check_action
+from ospo_env.env import RewriteEnv
 from ospo_env.errors import TaskError
+from ospo_env.spaces import check_action
 
 __all__ = ["RewriteVectorEnv"]
 
@@ -208,8 +209,8 @@ class RewriteVectorEnv(VectorEnv[_Texts, Sequence[str], _Array]):
         return mask
 
 
-def _listed(given: Any) -> list[Any] | None:
+def _listed(values: Any) -> list[Any] | None:
     """The elements of a list, tuple or one-dimensional array; ``None`` for anything else, such as a string."""
-    if isinstance(given, np.ndarray):
-        return list(given) if given.ndim == 1 else None
-    return list(given) if isinstance(given, Sequence) and not isinstance(given, str | bytes) else None
+    if isinstance(values, np.ndarray):
+        return list(values) if values.ndim == 1 else None
+    return list(values) if isinstance(values, Sequence) and not isinstance(values, str | bytes) else None

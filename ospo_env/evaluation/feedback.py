@@ -71,9 +71,9 @@ def feedback_policy(
         if not len(rows) or added < 1:
             return text
         copies = max(1, min(round(interpolation * task.max_words / size), task.max_words // size)) if size else 1
-        known = set(tokens(text))
-        found = [words[term] for term in _divergent(*_relevance_model(counts, rows, scores), corpus, words)]
-        expansion = [word for word in found if word not in known][:added]
+        own_words = set(tokens(text))
+        ranked_words = [words[term] for term in _divergent(*_relevance_model(counts, rows, scores), corpus, words)]
+        expansion = [word for word in ranked_words if word not in own_words][:added]
         return cap_words(" ".join([text] * copies + expansion), task.max_words)[0]
 
     def policy(prompt_ids: Sequence[str], prompts: Sequence[str]) -> list[str]:

@@ -82,7 +82,7 @@ def named_factory(spec: str, kinds: Mapping[str, Kind]) -> Callable[..., Retriev
 
 
 def _settings(listed: str, name: str, factory: Callable[..., Retriever]) -> tuple[tuple[str, Any], ...]:
-    known = {
+    parameters = {
         parameter.name: parameter
         for parameter in inspect.signature(factory).parameters.values()
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY
@@ -90,11 +90,11 @@ def _settings(listed: str, name: str, factory: Callable[..., Retriever]) -> tupl
     settings: dict[str, Any] = {}
     for pair in listed.split("&") if listed else ():
         key, equals, value = pair.partition("=")
-        if key not in known:
-            raise TaskError(unknown_name(f"setting of the retriever {name!r}:", key, known))
+        if key not in parameters:
+            raise TaskError(unknown_name(f"setting of the retriever {name!r}:", key, parameters))
         if not equals:
             raise TaskError(f"expected {key}=value as a setting of the retriever {name!r}; got {pair!r}")
-        settings[key] = _value(unquote(value), known[key].default, f"{key} of the retriever {name!r}")
+        settings[key] = _value(unquote(value), parameters[key].default, f"{key} of the retriever {name!r}")
     return tuple(sorted(settings.items()))
 
 

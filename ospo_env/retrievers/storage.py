@@ -1,5 +1,6 @@
 """Arrays of indexes on disk: built once, checked when first opened, memory-mapped and shared by processes."""
 
+import contextlib
 import json
 import re
 import shutil
@@ -128,8 +129,8 @@ def index_arrays(
 
 @contextmanager
 def _locked(directory: Path, label: str) -> Iterator[None]:
-    """Alone among all processes; the system gives the lock of a process that ends to the next one."""
-    lock = FileLock(directory.parent / f".{directory.name}.lock")
+    """Run the block alone among all processes; the lock of a process that ends goes to the next one."""
+    lock = _lock_of(directory)
     try:
         lock.acquire(timeout=_PATIENCE)
     except Timeout:
@@ -141,9 +142,22 @@ def _locked(directory: Path, label: str) -> Iterator[None]:
         lock.release()
 
 
+def _lock_of(directory: Path) -> FileLock:
+    return FileLock(directory.parent / f".{directory.name}.lock")
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Remove the unfinished indexes whose lock no process holds: those that built them were killed."""
+    for partial in folder.glob(".*.partial"):
+        lock = _lock_of(folder / partial.name.removeprefix(".").removesuffix(".partial"))
+        with contextlib.suppress(Timeout), lock.acquire(timeout=0):
+            shutil.rmtree(partial, ignore_errors=True)
+
+
 def _make(directory: Path, build: Callable[[Path], None], label: str) -> None:
-    """Build beside the directory and rename; the lock is held, so that whatever lies there was left by a dead one."""
+    """Build beside the directory and rename it; the caller holds the lock."""
     partial = directory.parent / f".{directory.name}.partial"
+    _remove_abandoned(directory.parent)
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     start = time.monotonic()

@@ -27,12 +27,12 @@ def check_array(arrays: Arrays, name: str, dtype: type[np.generic], shape: tuple
         raise ValueError(f"expected an array {name!r}; got {', '.join(sorted(arrays)) or 'none'}")
     array = arrays[name]
     fits = len(shape) == array.ndim and all(
-        wanted in (None, length) for wanted, length in zip(shape, array.shape, strict=True)
+        expected in (None, length) for expected, length in zip(shape, array.shape, strict=True)
     )
     if not np.issubdtype(array.dtype, dtype) or not fits:
-        wanted = str(tuple("any" if length is None else length for length in shape)).replace("'", "")
+        lengths = str(tuple("any" if length is None else length for length in shape)).replace("'", "")
         raise ValueError(
-            f"expected {name} as {dtype.__name__} of shape {wanted}; got {array.dtype} of shape {array.shape}"
+            f"expected {name} as {dtype.__name__} of shape {lengths}; got {array.dtype} of shape {array.shape}"
         )
     return array
 

@@ -87,23 +87,23 @@ def ranked_documents(
     with retriever_errors(name, "on ranking the corpus"):
         ranking = retriever.rank_corpus(text, k)
         rows, scores = (plain_array(part) for part in ranking)
-    asked = f"for the text {text[:60]!r}"
+    for_text = f"for the text {text[:60]!r}"
     distinct = rows.ndim == 1 and rows.dtype.kind in "iu" and len(rows) <= k and len(np.unique(rows)) == len(rows)
     if not distinct or (len(rows) and not 0 <= rows.min() <= rows.max() < corpus_size):
         raise RetrieverError(
-            f"retriever {name!r}: expected at most {k} distinct document rows below {corpus_size:,} {asked}; "
+            f"retriever {name!r}: expected at most {k} distinct document rows below {corpus_size:,} {for_text}; "
             f"got {rows.dtype} of shape {rows.shape}"
         )
     if scores.shape != rows.shape or scores.dtype.kind not in "fiu":
         raise RetrieverError(
-            f"retriever {name!r}: expected as many scores as document rows, {len(rows)}, {asked}; "
+            f"retriever {name!r}: expected as many scores as document rows, {len(rows)}, {for_text}; "
             f"got {scores.dtype} of shape {scores.shape}"
         )
     scores = _as_float64(scores)
     wrong = np.flatnonzero(~np.isfinite(scores))
     if len(wrong):
         raise RetrieverError(
-            f"retriever {name!r}: expected finite scores of ranked documents; got {scores[wrong[0]]} {asked} and "
+            f"retriever {name!r}: expected finite scores of ranked documents; got {scores[wrong[0]]} {for_text} and "
             f"document row {rows[wrong[0]]}"
         )
     return rows.astype(np.int32), scores

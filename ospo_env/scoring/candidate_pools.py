@@ -34,6 +34,7 @@ class CandidatePools:
     Attributes:
         corpus_size: Documents of the corpus.
         own_rows: Row of each query's own document, int32 (Q,), -1 for none.
+        has_own_rows: Whether any query has one.
 
     Args:
         data: A prepared data set.
@@ -46,6 +47,7 @@ class CandidatePools:
     def __init__(self, data: PreparedData) -> None:
         documents = self.corpus_size = data.documents.height
         self.own_rows = own_document_rows(data)
+        self.has_own_rows = bool((self.own_rows >= 0).any())
         sizes = data.pools["doc_rows"].list.len().fill_null(0).to_numpy().astype(np.int64)
         self._rows = data.pools["doc_rows"].explode(empty_as_null=False).drop_nulls().to_numpy().astype(np.int32)
         others = self._rows != np.repeat(self.own_rows, sizes)

@@ -63,7 +63,7 @@ class CorpusScorer(Scorer):
         But for that document it does not depend on the query, so that the cache keeps it by the text alone.
         """
         own_rows = self._pools.own_rows
-        depth = DEPTH + bool((own_rows >= 0).any())
+        depth = DEPTH + self._pools.has_own_rows
 
         def compute(missing: Sequence[Key]) -> Iterator[NDArray[np.int32]]:
             return (ranked_documents(self._retriever, text, depth, self._pools.corpus_size)[0] for _, text in missing)

@@ -109,10 +109,10 @@ def fill_template(template: str, query: Query, values: Mapping[str, str] = Mappi
     >>> fill_template("{query}, {history}, {phrases}", shoe, {"phrases": "red, wool"})
     '{shoe}, red, wool'
     """
-    known = {"query": query.query, "history": "; ".join(query.history), **values}
+    fields = {"query": query.query, "history": "; ".join(query.history), **values}
     filled, lacking = "", False
     for literal, field, _, _ in Formatter().parse(template):
-        value = "" if field is None else known[field]
+        value = "" if field is None else fields[field]
         empty = field is not None and not value.strip()
         lacking |= empty
         filled += "" if empty else literal + value

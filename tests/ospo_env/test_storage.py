@@ -141,13 +141,13 @@ def build(directory):
     time.sleep(float(sys.argv[1]))
     np.save(directory / "rows.npy", np.arange(5))
     built.append(1)
-print(stored_arrays("kind-0a", build, check=dict, label="an index")["rows"].sum(), len(built))
+print(stored_arrays(sys.argv[2], build, check=dict, label="an index")["rows"].sum(), len(built))
 """
 
 
-def start(cache, seconds):
+def start(cache, seconds, key="kind-0a"):
     environment = {"OSPO_CACHE_DIR": str(cache.parent), "PATH": ""}
-    command = [sys.executable, "-c", PROGRAM, str(seconds)]
+    command = [sys.executable, "-c", PROGRAM, str(seconds), key]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment)
 
 
@@ -166,6 +166,20 @@ def test_a_killed_build_leaves_nothing_that_counts(cache):
     # not held up by the dead process's lock
     assert "rows" in stored_arrays("kind-0a", write, check=anything, label="an index")
     assert sorted(path.name for path in cache.iterdir()) == [".kind-0a.lock", "kind-0a"]
+
+
+def test_any_build_removes_what_a_killed_one_left_and_nothing_else(cache):
+    killed, living = start(cache, 60), start(cache, 4, "kind-0c")
+    for process in (killed, living):
+        assert process.stdout.readline() == "building\n"
+    killed.kill()
+    killed.wait(timeout=60)
+    killed.stdout.close()
+    assert (cache / ".kind-0a.partial").is_dir()
+    stored_arrays("kind-0b", write, check=anything, label="an index")
+    assert not (cache / ".kind-0a.partial").exists()
+    assert living.communicate(timeout=60)[0].split("\n")[-2] == "10 1"  # whose files were left alone
+    assert sorted(path.name for path in cache.iterdir() if "lock" not in path.name) == ["kind-0b", "kind-0c"]
 
 
 @pytest.mark.parametrize("sizes", [[], [0], [3, 0, 9, 100_000]])
