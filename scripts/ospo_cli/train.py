@@ -11,6 +11,7 @@ from ospo_agents.training.run import run_record
 from ospo_agents.training.run_directory import read_run
 from ospo_cli._arguments import TrainCommand, parse
 from ospo_cli._cli import command_line
+from ospo_cli._outputs import check_directory
 from ospo_cli._terminal import say, warn
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def main(argv: Sequence[str] | None) -> None:
     if command.resume and (read_run(out) or {}).get("status") == "finished":
         say(f"{out} is finished; nothing to resume")
         return
+    check_directory("--out", out)
     task = _open_task(command)
     about = {
         "dataset": task.data.manifest["dataset"],

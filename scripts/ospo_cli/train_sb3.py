@@ -13,6 +13,7 @@ from pathlib import Path
 from ospo_agents import AgentError
 from ospo_agents.training.run_directory import check_out
 from ospo_cli._cli import MAX_WORDS_HELP, Parser
+from ospo_cli._outputs import check_directory
 from ospo_cli._sb3_settings import ACTIONS, ALGOS, PHRASES, SETTINGS, STEPS
 from ospo_cli._yaml import yaml_value
 
@@ -104,6 +105,7 @@ def _fill(arguments: Namespace) -> None:
     if not isinstance(rate, int | float) or not math.isfinite(rate) or rate <= 0:
         raise AgentError(f"--settings: expected learning_rate as a finite number above 0, got {rate!r}")
     check_out(arguments.out, arguments.overwrite)
+    check_directory("--out", arguments.out)
 
 
 def _listed(numbers: Mapping[str, int]) -> str:

@@ -1,5 +1,6 @@
 """What programs print and where they write: files first, no raw escape sequences, no traceback on a broken stream."""
 
+import importlib
 import json
 import os
 import re
@@ -12,7 +13,7 @@ import pytest
 from envs_data import DataError, write_prepared
 from envs_data.cache import cache_directory
 from ospo_agents import AgentError
-from ospo_cli import benchmark, evaluate, explain, report, study
+from ospo_cli import benchmark, evaluate, explain, report, study, train, train_sb3
 from ospo_cli._outputs import check_directory, check_file
 from ospo_cli._terminal import say
 from shop import shop
@@ -90,12 +91,25 @@ class TestFilesFirst:
             (report, ["--run", "r", "--out"]),
             (benchmark, ["--out"]),
             (study, ["--out"]),
+            (train_sb3, ["--env", "e", "--out"]),
         ],
     )
     @pytest.mark.parametrize("path", ["/dev/null/x", "/proc/nowhere/x", "/dev/null"])
     def test_whether_files_can_be_written_is_known_before_the_work(self, program, arguments, path):
         with pytest.raises(AgentError, match=f"^{arguments[-1]}: .*{path}"):
             program.parse([*arguments, path])
+
+    def test_training_and_preparation_know_it_too(self, tmp_path):
+        for out in ("/proc/nowhere/x", "/dev/null/x"):
+            with pytest.raises(AgentError, match=f"^--out: .*{out}"):
+                train.main(["--env", "OSPO-Nothing-v0", "--out", out])
+            for name, arguments in (
+                ("prepare", ["hm", "--source", "/nowhere"]),
+                ("make-official-size", ["--kind", "hm"]),
+            ):
+                program = importlib.import_module(f"ospo_cli.{name.replace('-', '_')}")
+                with pytest.raises(AgentError, match=f"^--out: .*{out}"):
+                    program.main([*arguments, "--out", out])
 
     def test_nothing_is_left_of_the_check(self, tmp_path):
         check_file("--json", tmp_path / "new" / "m.json")
