@@ -38,7 +38,7 @@ _EXAMPLES = (
 
 @dataclasses.dataclass(frozen=True)
 class TrainCommand:
-    """What a command line of ``train`` asks for.
+    """Request of a command line of ``train``.
 
     Attributes:
         settings: Settings of the training, checked.
@@ -222,7 +222,7 @@ def _presets() -> str:
 
 
 def _read_preset(parser: Parser, name: str, algo: str | None) -> dict[str, Any]:
-    """What a preset sets, without what the learner that the command line may name does not have."""
+    """Settings of a preset, without those that the learner of the command line does not have."""
     path = PRESETS / f"{name}.yaml"
     if not path.is_file():
         parser.error(f"unknown preset {name!r}; known: {_presets()}")
@@ -250,7 +250,7 @@ def _read_earlier(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_recorded(command: TrainCommand, options: Mapping[str, Any]) -> None:
-    """What the command line does not repeat comes out of a file, and may name no code."""
+    """Check that settings of the file, which the command line does not repeat, name no code."""
     if "env" not in options:
         recorded_env(command.task.env, source=command.out)
     if "retriever" not in options:

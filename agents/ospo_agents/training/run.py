@@ -51,19 +51,19 @@ def train(
     """Train a policy on a task, or go on training, and write the run directory.
 
     Args:
-        settings: What to train.
+        settings: Settings of the run.
         task: Source of prompts, demonstrations, rewards and coalition values.
         out: Run directory to write: ``warmstart/`` (the policy before the learner), ``policy/`` (after it),
             ``log.jsonl`` (one line a step), ``curves.png``, ``run.json``; for DPO also ``pairs.jsonl``.
         metric: Name of the metric that is the reward, for log and curves.
         title: Title of the curves; None takes learner and seed.
-        record: What ``run.json`` holds beside the status and what the run spent; None takes :func:`run_record`.
+        record: Content of ``run.json`` beside the status and the costs of the run; None takes :func:`run_record`.
         overwrite: Whether to replace an earlier run in ``out``.
         resume: Whether to go on with the unfinished run in ``out``.
         warn: Function that is told when a resumed run was started with other versions of packages.
 
     Returns:
-        What ``run.json`` holds.
+        The content of ``run.json``.
 
     Raises:
         AgentError: A setting is wrong, ``out`` holds something that may not be replaced, or the run to resume was
@@ -111,11 +111,11 @@ def train(
 
 
 def run_record(arguments: Mapping[str, Any], **about: Any) -> dict[str, Any]:
-    """What ``run.json`` holds of a run before it starts.
+    """Content of ``run.json`` before a run starts.
 
     Args:
         arguments: The settings, by name.
-        **about: What else identifies the run, such as the fingerprint of its data.
+        **about: Further facts that identify the run, such as the fingerprint of its data.
     """
     versions = {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}}
     return {"arguments": dict(arguments), "processes": processes(), **about, "versions": versions}
@@ -145,7 +145,7 @@ def _clear(out: Path, *, checkpoints: bool) -> None:
 
 
 def _earlier(out: Path, *, resume: bool, overwrite: bool) -> dict[str, Any] | None:
-    """What ``run.json`` says of the run to go on with; None where a run begins."""
+    """Content of ``run.json`` of the run to go on with; None for a new run."""
     if not resume:
         if is_first():
             check_out(out, overwrite)

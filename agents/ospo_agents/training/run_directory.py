@@ -53,7 +53,7 @@ _WRITTEN = (
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run has come.
+    """Progress of a run.
 
     Attributes:
         checkpoint: The last complete checkpoint; None before the first.
@@ -73,7 +73,7 @@ class Progress:
 
 
 def read_run(directory: Path) -> dict[str, Any] | None:
-    """What ``run.json`` of a run says; ``None`` where the directory is no run."""
+    """Content of a run's ``run.json``; ``None`` if the directory is no run."""
     try:
         manifest = json.loads((directory / "run.json").read_bytes())
     except (OSError, ValueError, RecursionError):
@@ -124,7 +124,7 @@ def checkpoint_step(path: Path) -> int:
 
 
 def find_progress(out: Path) -> Progress:
-    """Where an unfinished run goes on: at its last complete checkpoint."""
+    """Progress of an unfinished run, at its last complete checkpoint."""
     checkpoint = max((out / CHECKPOINTS).glob("checkpoint-*"), key=checkpoint_step, default=None)
     if checkpoint is None:
         return Progress()

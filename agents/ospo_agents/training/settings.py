@@ -43,7 +43,7 @@ _MAPPINGS = {"solution_settings": "{width: 8}", "redistribution_settings": "{bet
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSettings:
-    """What a training run does, beside the task that it is on.
+    """Settings of a training run, without the task that it is on.
 
     Settings that only some learners have are None by default, and the learner's own default takes their place; what a
     learner does not have stays None.
@@ -151,7 +151,7 @@ class TrainingSettings:
         """Check every setting.
 
         Args:
-            spell: How messages write the name of a setting, for example as an option of a command.
+            spell: Spelling of a setting's name in messages, for example as an option of a command.
 
         Raises:
             AgentError: A setting has a value that it cannot have, or one that does not go with the others.

@@ -95,12 +95,12 @@ def learn(
         settings: Settings of the run.
         task: Source of prompts, demonstrations and rewards.
         out: Run directory.
-        tally: What the run has spent, and how far it had come when it was resumed.
+        tally: Costs of the run, and its progress when it was resumed.
         metric: Name of the metric that is the reward.
         title: Title of the curves.
 
     Returns:
-        What the run spent: ``rollouts``, ``evaluations``, ``seconds``, and for DPO the number of groups and of those
+        Costs of the run: ``rollouts``, ``evaluations``, ``seconds``, and for DPO the number of groups and of those
         without a pair.
     """
     scratch = out / CHECKPOINTS / SCRATCH
