@@ -41,13 +41,13 @@ def tokens(text: str) -> list[str]:
     """
     if text.isascii():
         return _ASCII_WORD.findall(text.lower())
-    found: list[str] = []
+    words: list[str] = []
     for word in _WORD.findall(text):
         if word.isascii():
-            found.append(word.lower())
+            words.append(word.lower())
         else:
-            found.extend(_WORD.findall(_normalized(word)))
-    return found
+            words.extend(_WORD.findall(_normalized(word)))
+    return words
 
 
 def _normalized(word: str) -> str:

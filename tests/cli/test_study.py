@@ -125,10 +125,10 @@ class TestRuns:
         earlier = [{key: value for key, value in found["grpo"].items() if key != "sampled_rewrites"}]
         assert tables.kinds_kept({**runs, "grpo": earlier}) == ["greedy"]
         for kind in ("sampled", "greedy"):
-            judged = tables.judge("shopping", runs, "bm25", data, kind)
-            for method, run in found.items():  # judged again, the stored rewrites earn what they earned
-                assert judged[method]["before"][0] == run["curve"][0][kind]
-                assert judged[method]["after"][0] == run["curve"][-1][kind]
+            measured = tables.measure_transfer("shopping", runs, "bm25", data, kind)
+            for method, run in found.items():  # measured again, the stored rewrites earn what they earned
+                assert measured[method]["before"][0] == run["curve"][0][kind]
+                assert measured[method]["after"][0] == run["curve"][-1][kind]
 
     def test_settings_reach_the_trainer(self):
         cell = Cell(

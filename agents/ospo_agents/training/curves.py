@@ -47,16 +47,16 @@ def draw_curves(rows: Sequence[Mapping[str, Any]], path: Path, *, title: str, me
     Args:
         rows: Rows of the log.
         path: The file.
-        title: Stands above.
+        title: Title of the picture.
         metric: Name of the metric that is the reward.
     """
-    drawn = panels(rows)
-    height = -(-(len(drawn) + 1) // _COLUMNS)
+    shown = panels(rows)
+    height = -(-(len(shown) + 1) // _COLUMNS)
     figure = Figure(figsize=(4.2 * _COLUMNS, 2.8 * height), layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(title)
-    places = [figure.add_subplot(height, _COLUMNS, number) for number in range(1, len(drawn) + 2)]
-    for axes, (name, series) in zip(places, drawn.items(), strict=False):
+    places = [figure.add_subplot(height, _COLUMNS, number) for number in range(1, len(shown) + 2)]
+    for axes, (name, series) in zip(places, shown.items(), strict=False):
         axes.set_title(f"{name} ({metric})" if name.startswith("reward") else name, fontsize="medium")
         for label, (steps, values) in series.items():
             axes.plot(steps, values, linewidth=1.2, marker="." if len(steps) == 1 else None, label=label)
@@ -77,11 +77,11 @@ def draw_curves(rows: Sequence[Mapping[str, Any]], path: Path, *, title: str, me
 
 def panels(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, tuple[list[int], list[float]]]]:
     """Series to draw: title -> label -> steps and values, without those that were never logged."""
-    found = {
+    series_of = {
         title: {label: _series(rows, name) for name, label in names.items() if _series(rows, name)[0]}
         for title, names in _PANELS.items()
     }
-    return {title: series for title, series in found.items() if series}
+    return {title: series for title, series in series_of.items() if series}
 
 
 def _series(rows: Sequence[Mapping[str, Any]], name: str) -> tuple[list[int], list[float]]:

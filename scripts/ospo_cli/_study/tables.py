@@ -18,9 +18,9 @@ __all__ = [
     "accuracy",
     "curves",
     "differences",
-    "judge",
     "kinds_kept",
     "markdown",
+    "measure_transfer",
     "out_of_distribution",
     "rates",
     "references",
@@ -100,10 +100,10 @@ def differences(task: str, runs: Runs, rates: Mapping[str, float]) -> str:
     return markdown(title, head, rows)
 
 
-def judge(
+def measure_transfer(
     task: str, runs: Runs, retriever: str, data: str | None, kind: str = "greedy"
 ) -> dict[str, dict[str, NDArray[np.float64]]]:
-    """The rewrites of a kind that the runs left, before and after training, under another retriever.
+    """Measure the rewrites that the runs kept, before and after training, under another retriever.
 
     Returns:
         For each method ``before`` and ``after``, the mean over queries (and draws) of each seed (S,).
@@ -143,8 +143,8 @@ def out_of_distribution(
 ) -> str:
     """Values of the final policies' rewrites under the retriever of training and under others."""
     names = [TRAINED_ON, *unseen]
-    judged = {name: judge(task, runs, name, data, kind) for name in names}
-    gains = {name: {method: by["after"] - by["before"] for method, by in judged[name].items()} for name in names}
+    values = {name: measure_transfer(task, runs, name, data, kind) for name in names}
+    gains = {name: {method: by["after"] - by["before"] for method, by in values[name].items()} for name in names}
     head = ["retriever", "warm start", *runs]
     head += [f"gain of {method}" for method in runs]
     head += [f"gain of {method} over that in distribution" for method in runs]
@@ -152,9 +152,9 @@ def out_of_distribution(
     head += [f"gain of {method} less grpo's" for method in others]
     rows = []
     for name in names:
-        start = next(iter(judged[name].values()))["before"]
+        start = next(iter(values[name].values()))["before"]
         row: list[object] = [name + (" (training)" if name == TRAINED_ON else ""), seed_interval(start)]
-        row += [seed_interval(judged[name][method]["after"]) for method in runs]
+        row += [seed_interval(values[name][method]["after"]) for method in runs]
         row += [seed_interval(gains[name][method]) for method in runs]
         row += [
             "" if name == TRAINED_ON else _transferred(gains[TRAINED_ON][method], gains[name][method])
