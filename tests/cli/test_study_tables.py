@@ -123,7 +123,7 @@ class TestTables:
                 for name in runs
             }
 
-        monkeypatch.setattr(tables, "judge", judged)
+        monkeypatch.setattr(tables, "measure_transfer", judged)
         printed = tables.out_of_distribution("shopping", self.RUNS, ["lsa"])
         (row,) = [line for line in printed.splitlines() if line.startswith("| lsa")]
         values = [cell.strip().split()[0] for cell in row.strip("|").split("|")]
