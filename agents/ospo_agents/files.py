@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-__all__ = ["sync_directory", "sync_entry", "write_atomically"]
+__all__ = ["sync_directory", "sync_entry", "sync_file", "write_atomically"]
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -23,12 +23,17 @@ def write_atomically(path: Path, content: bytes) -> None:
         partial.unlink(missing_ok=True)
 
 
+def sync_file(path: Path) -> None:
+    """Have the content of a file on the disk."""
+    with path.open("r+b") as stream:
+        os.fsync(stream.fileno())
+
+
 def sync_directory(directory: Path) -> None:
     """Have all files below a directory on the disk, so that a new name of it cannot outlive them."""
     for path in directory.rglob("*"):
         if path.is_file():
-            with path.open("r+b") as stream:
-                os.fsync(stream.fileno())
+            sync_file(path)
         else:
             _sync_names(path)
     _sync_names(directory)

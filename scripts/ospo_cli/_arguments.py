@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import os
 from argparse import BooleanOptionalAction
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from ospo_agents.training.processes import is_first
 from ospo_agents.training.run import changed_arguments
 from ospo_agents.training.run_directory import check_out, has_warm_start, read_run
 from ospo_agents.training.settings import KEPT, LOSS_TYPES, VLLM_MODES, TrainingSettings
-from ospo_cli._cli import MAX_WORDS_HELP, Parser
+from ospo_cli._cli import MAX_WORDS_HELP, Parser, path_text
 from ospo_cli._recorded import recorded_env, recorded_retriever, recorded_trl
 from ospo_cli._task_settings import TaskSettings
 from ospo_cli._yaml import yaml_value
@@ -86,9 +85,11 @@ def parse(argv: Sequence[str] | None) -> TrainCommand:
         resume,
     )
     if earlier is not None:
-        _check_recorded(command, options)
         _check_unchanged(command, earlier)
+    command.task.check(_option)
     command.settings.check(_option)
+    if earlier is not None:
+        _check_recorded(command, options)
     if not resume and is_first():
         check_out(command.out, command.overwrite)
     return command
@@ -101,11 +102,6 @@ def _option(name: str) -> str:
     '--batch-size'
     """
     return f"--{name.replace('_', '-')}"
-
-
-def _path(text: str) -> str:
-    """A path as ``run.json`` holds it."""
-    return os.fspath(Path(text))
 
 
 def _trl(text: str) -> Any:
@@ -156,7 +152,7 @@ def _parser() -> Parser:
 def _add_task(group: Any) -> None:
     defaults = TaskSettings(env="")
     group.add_argument("--env", help="environment id, for example OSPO-ESCI-v0 (here or in the preset)")
-    group.add_argument("--data", type=_path, help="prepared directory; none means the embedded sample")
+    group.add_argument("--data", type=path_text, help="prepared directory; none means the embedded sample")
     group.add_argument("--retriever", help=f"retriever that ranks during training (default: {defaults.retriever})")
     group.add_argument("--metric", help=f"metric that is the reward (default: {defaults.metric})")
     group.add_argument("--max-words", type=int, help=MAX_WORDS_HELP)
@@ -195,7 +191,7 @@ def _add_credit(group: Any) -> None:
 
 
 def _add_files(group: Any) -> None:
-    group.add_argument("--out", type=_path, help="run directory to write")
+    group.add_argument("--out", type=path_text, help="run directory to write")
     group.add_argument("--overwrite", action="store_true", help="replace an earlier run in that directory")
     group.add_argument("--resume", action="store_true", help="go on with the unfinished run in that directory")
     _add(group, "save_steps", "steps between checkpoints, which are removed at the end; 0 makes none", type=int)
@@ -244,7 +240,10 @@ def _read_earlier(options: Mapping[str, Any]) -> dict[str, Any]:
         raise AgentError("--resume goes on with a run and --overwrite replaces it; give one of them")
     manifest = read_run(Path(options["out"]))
     if manifest is None:
-        raise AgentError(f"--resume: {options['out']} holds no run; leave --resume out to start one")
+        out = Path(options["out"])
+        if (out / "run.json").exists():
+            raise AgentError(f"--resume: {out / 'run.json'} is damaged; train again, into another directory")
+        raise AgentError(f"--resume: {out} holds no run; leave --resume out to start one")
     earlier: dict[str, Any] = manifest["arguments"]
     return earlier
 

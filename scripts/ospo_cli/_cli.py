@@ -10,11 +10,12 @@ import shlex
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from ospo_cli._terminal import prepare_streams, say_error, settle_streams
 
-__all__ = ["EXTRAS", "MAX_WORDS_HELP", "Parser", "command_line", "run"]
+__all__ = ["EXTRAS", "MAX_WORDS_HELP", "Parser", "command_line", "path_text", "run"]
 
 MAX_WORDS_HELP = "words of a rewrite that count (default: the environment's own cap)"
 
@@ -78,6 +79,11 @@ class Parser(argparse.ArgumentParser):
         options = [word.partition("=")[0] for word in unknown if word.startswith("--")]
         near = difflib.get_close_matches(options[0], list(_options(self)), n=1) if options else []
         return f"; did you mean {near[0]}?" if near else ""
+
+
+def path_text(text: str) -> str:
+    """A path as ``run.json`` holds it, as ``type=`` of an argument."""
+    return os.fspath(Path(text))
 
 
 def command_line(program: str, argv: Sequence[str] | None) -> str:

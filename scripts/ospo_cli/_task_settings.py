@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
+
+from ospo_agents.errors import AgentError
 
 if TYPE_CHECKING:
     from ospo_env import RetrievalTask
@@ -37,6 +39,16 @@ class TaskSettings:
     def of(cls, values: Mapping[str, Any]) -> Self:
         """The settings among some values, as ``run.json`` holds them; what is missing has its default."""
         return cls(**{name: values[name] for name in RECORDED if name in values})
+
+    def check(self, spell: Callable[[str], str] = str) -> None:
+        """Raise :class:`AgentError` for a setting of the wrong type; ``spell`` says how messages write its name."""
+        for name in ("env", "data", "retriever", "metric"):
+            value = getattr(self, name)
+            if not (isinstance(value, str) or (name == "data" and value is None)):
+                raise AgentError(f"{spell(name)}: expected text, got {str(value)[:80]}")
+        words = self.max_words
+        if words is not None and (isinstance(words, bool) or not isinstance(words, int)):
+            raise AgentError(f"{spell('max_words')}: expected a whole number, got {str(words)[:80]!r}")
 
     def as_json(self) -> dict[str, Any]:
         """The settings as ``run.json`` holds them, without the split, which is the same for all runs."""

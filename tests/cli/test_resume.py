@@ -12,35 +12,13 @@ from ospo_agents import AgentError
 from ospo_agents.training import checkpoints
 from ospo_cli import train
 from ospo_env import TaskError
-from runs import interrupt, kill, without_times
-from small_run import SETTINGS, command, log, manifest, run, weights, write_data
+from runs import interrupt, without_times
+from small_run import SETTINGS, log, manifest, run, weights, write_data
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     return write_data(tmp_path_factory.mktemp("data"))
-
-
-@pytest.mark.slow
-def test_killed_in_the_warm_start_and_in_the_learner(tmp_path, data):
-    settings = {"data": data, "steps": 40, "save_steps": 4}
-    whole = run(tmp_path / "whole", **settings)
-    out = tmp_path / "killed"
-    kill(command(out, **settings), lambda: any(out.glob(".warmstart*")))
-    assert not (out / "warmstart").exists()
-    assert manifest(out)["status"] == "unfinished"
-    log_file = out / "log.jsonl"
-    kill(command(out, "--resume", **settings), lambda: log_file.exists() and log_file.read_bytes().count(b"\n") > 13)
-    assert not (out / "policy").exists()
-    (kept,) = (out / "checkpoints").glob("checkpoint-*")
-    assert int(kept.name.partition("-")[2]) >= 12
-    (out / "checkpoints" / ".partial" / "checkpoint-39").mkdir()  # one that was being written
-    with log_file.open("a") as stream:
-        stream.write('{"step": 39, "los')
-    run(out, "--resume", **settings)
-    assert weights(out) == weights(whole)
-    assert without_times(log(out)) == without_times(log(whole))
-    assert not (out / "checkpoints").exists()
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +117,7 @@ def unfinished(tmp_path_factory, data):
         (["--resume"], {"data": "elsewhere"}, "--data .*now elsewhere"),
         (["--resume", "--preset", "demo"], {}, "--preset None .now demo."),
         (["--resume", "--overwrite"], {}, "give one of them"),
-        ([], {}, "add --resume to go on"),
+        ([], {}, "go on with it .*--resume"),
     ],
 )
 def test_changed_arguments_are_named(unfinished, data, flags, change, message):

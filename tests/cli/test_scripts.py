@@ -115,7 +115,7 @@ def test_evaluate_prints_a_table_and_writes_json(trained, tmp_path, capsys):
 
 def test_an_earlier_run_is_kept(trained):
     before = (trained / "run.json").read_bytes()
-    with pytest.raises(AgentError, match="choose another --out, or add --overwrite"):
+    with pytest.raises(AgentError, match=r"choose another directory \(--out\), or replace it"):
         train.main(["--env", "OSPO-ESCI-v0", "--out", str(trained), *QUICK])
     assert (trained / "run.json").read_bytes() == before
 

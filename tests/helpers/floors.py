@@ -100,7 +100,7 @@ FLOORS = {
     ],
     "ospo_agents.training": [
         "processes run_directory",
-        "checkpoints curves preferences progress warm_start",
+        "checkpoints lock curves preferences progress warm_start",
         "learners",
         "evaluation trl_fields",
         "settings",

@@ -3,12 +3,14 @@
 import dataclasses
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from ospo_agents.files import sync_directory, sync_entry, sync_file
 from ospo_agents.policies.digests import FORMAT_FILE, write_digests
 from ospo_agents.policies.prompt_format import PromptFormat
 from ospo_agents.training.processes import wait
@@ -30,10 +32,12 @@ class Checkpoints(TrainerCallback):  # type: ignore[misc]  # transformers' types
     Args:
         directory: Directory of the checkpoints.
         prompt_format: Wording of prompts and position of the rewrite, kept beside the weights.
+        logs: Files that are written on the way and belong to the checkpoints.
     """
 
-    def __init__(self, directory: Path, prompt_format: PromptFormat) -> None:
+    def __init__(self, directory: Path, prompt_format: PromptFormat, logs: Sequence[Path] = ()) -> None:
         self.directory = directory
+        self.logs = logs
         self.prompt_format = prompt_format
 
     def on_train_begin(
@@ -70,7 +74,12 @@ class Checkpoints(TrainerCallback):  # type: ignore[misc]  # transformers' types
             if args.save_total_limit is not None:  # it stays when the run is finished
                 (written / FORMAT_FILE).write_text(json.dumps(dataclasses.asdict(self.prompt_format), indent=2) + "\n")
                 write_digests(written)
+            sync_directory(written)
+            for log in self.logs:
+                if log.is_file():  # what a checkpoint counts on must not be younger than it
+                    sync_file(log)
             written.rename(self.directory / name)
+            sync_entry(self.directory / name)
             kept = (args.save_total_limit or 1) - 1
             for path in earlier[: len(earlier) - kept]:  # a half-removed one must not be seen either
                 shutil.rmtree(path.rename(Path(args.output_dir) / "removed"))

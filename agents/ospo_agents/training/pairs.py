@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ospo_agents.errors import AgentError
 from ospo_agents.files import write_atomically
 from ospo_agents.progress_bar import progress_bar
 from ospo_agents.training.learners import Start
 from ospo_agents.training.preferences import Preference, sample_preferences
 from ospo_agents.training.processes import is_first, wait
+from ospo_agents.training.run_directory import read_lines
 from ospo_agents.training.settings import TrainingSettings
 
 __all__ = ["sample_pairs"]
@@ -33,8 +35,8 @@ def sample_pairs(settings: TrainingSettings, start: Start, path: Path) -> tuple[
     """
     groups_at_once = settings.examples
     first, device = is_first(), wait().device
-    rows = _read(path)
-    before: Mapping[str, int] = rows[-1]["evaluations"] if rows else {}
+    rows = read_lines(path)
+    before: Mapping[str, int] = rows[-1].get("evaluations", {}) if rows else {}
     if first and len(rows) < settings.steps:
         write_atomically(path, b"".join(json.dumps(row).encode() + b"\n" for row in rows))  # no half line
         batches = sample_preferences(
@@ -57,12 +59,18 @@ def sample_pairs(settings: TrainingSettings, start: Start, path: Path) -> tuple[
                 row = {"groups": [dataclasses.asdict(group) for group in batch], "evaluations": evaluations}
                 stream.write(json.dumps(row) + "\n")
                 stream.flush()
-    while len(_read(path)) < settings.steps:  # this may take longer than a barrier has patience
+    while len(read_lines(path)) < settings.steps:  # this may take longer than a barrier has patience
         time.sleep(1)
-    return [Preference(**group) for row in _read(path) for group in row["groups"]], before
+    return [group for row in read_lines(path) for group in _groups(row, path)], before
 
 
-def _read(path: Path) -> list[dict[str, Any]]:
-    """The rows of the file, without a last one that was cut off while it was written."""
-    lines = path.read_text().splitlines(keepends=True) if path.is_file() else []
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+def _groups(row: Mapping[str, Any], path: Path) -> list[Preference]:
+    """The groups of one line.
+
+    Raises:
+        AgentError: The line holds something else.
+    """
+    try:
+        return [Preference(**group) for group in row["groups"]]
+    except (LookupError, TypeError) as error:
+        raise AgentError(f"{path}: expected groups of rollouts, got {str(row)[:80]}; train again") from error

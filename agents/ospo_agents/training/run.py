@@ -1,5 +1,6 @@
 """A whole training run: checks, the run directory, both stages, and going on with a run that was interrupted."""
 
+import contextlib
 import os
 import platform
 import shutil
@@ -11,6 +12,7 @@ from typing import Any
 
 from ospo_agents.errors import AgentError
 from ospo_agents.protocols import Task
+from ospo_agents.training.lock import training_lock
 from ospo_agents.training.processes import is_first, part, processes, wait
 from ospo_agents.training.run_directory import (
     BEST,
@@ -66,19 +68,41 @@ def train(
         The content of ``run.json``.
 
     Raises:
-        AgentError: A setting is wrong, ``out`` holds something that may not be replaced, or the run to resume was
-            started with other settings, other data or another number of processes.
+        AgentError: A setting is wrong, ``out`` holds something that may not be replaced, another process is training
+            into it, or the run to resume is damaged or was started with other settings, other data or another number
+            of processes.
     """
     out = Path(out)
     settings.check()
     _check_prompts(settings, len(task.prompts("train")[0]))
     record = run_record(settings.as_json()) if record is None else record
-    earlier = _earlier(out, resume=resume, overwrite=overwrite)
-    if earlier is not None:
-        if earlier.get("status") == "finished":
+    with training_lock(out) if is_first() else contextlib.nullcontext():
+        earlier = _earlier(out, resume=resume, overwrite=overwrite)
+        if earlier is not None and earlier.get("status") == "finished":
             return earlier
-        _check_same(out, earlier, record, warn)
-        record = {**record, **{name: earlier[name] for name in ("command",) if name in earlier}}
+        if earlier is not None:
+            _check_same(out, earlier, record, warn)
+            record = {**record, **{name: earlier[name] for name in ("command",) if name in earlier}}
+        spent = _train(settings, task, out, earlier, record, metric=metric, title=title)
+        manifest = {"status": "finished", **spent, **record}
+        if is_first():
+            write_run(out, manifest)
+            _clear(out, checkpoints="save_total_limit" not in settings.trl)
+        part()
+    return manifest
+
+
+def _train(
+    settings: TrainingSettings,
+    task: Task,
+    out: Path,
+    earlier: Mapping[str, Any] | None,
+    record: Mapping[str, Any],
+    *,
+    metric: str,
+    title: str | None,
+) -> dict[str, Any]:
+    """Run both stages, from the start or from where an earlier process stopped; returns what was spent."""
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # else TRL reports each trainer that is made
     # Heavy libraries are imported once the task stands, so that bad input is reported at once.
     from ospo_agents.training.evaluation import validation_rows
@@ -102,12 +126,7 @@ def train(
         warm_policy(settings, start, out / "warmstart")
         del start  # the learner reads its own
     title = f"{settings.algo}, seed {settings.seed}" if title is None else title
-    manifest = {"status": "finished", **learn(settings, task, out, tally, metric=metric, title=title), **record}
-    if is_first():
-        write_run(out, manifest)
-        _clear(out, checkpoints="save_total_limit" not in settings.trl)
-    part()
-    return manifest
+    return learn(settings, task, out, tally, metric=metric, title=title)
 
 
 def run_record(arguments: Mapping[str, Any], **about: Any) -> dict[str, Any]:
@@ -152,7 +171,7 @@ def _earlier(out: Path, *, resume: bool, overwrite: bool) -> dict[str, Any] | No
         return None
     manifest = read_run(out)
     if manifest is None:
-        raise AgentError(f"expected a run to resume in {out}, but it holds none")
+        raise AgentError(f"expected a run to resume in {out}, but it holds none, or its run.json is damaged")
     return None if manifest.get("status") == CLEARING else manifest  # killed before it began
 
 
@@ -176,7 +195,10 @@ def _check_same(out: Path, earlier: Mapping[str, Any], now: Mapping[str, Any], w
     for key, what in (("data_fingerprint", "data"), ("processes", "number of processes")):
         if earlier.get(key) != now.get(key):
             raise AgentError(f"{out} was started with another {what} ({earlier.get(key)}, now {now.get(key)})")
-    versions = {name: (was, now["versions"].get(name)) for name, was in earlier.get("versions", {}).items()}
+    before = earlier.get("versions")
+    versions = {
+        name: (was, now["versions"].get(name)) for name, was in (before if isinstance(before, dict) else {}).items()
+    }
     others = ", ".join(f"{name} {was} (now {is_now})" for name, (was, is_now) in versions.items() if was != is_now)
     if others and is_first():
         warn(f"started with {others}; the result may differ from an uninterrupted run's")

@@ -1,7 +1,8 @@
 """The run directory: what training writes there, what may be replaced, and where a run that stopped goes on."""
 
-import contextlib
 import json
+import math
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ __all__ = [
     "CHECKPOINTS",
     "CLEARING",
     "EVALUATED",
+    "LOCK",
     "SCRATCH",
     "TENSORBOARD",
     "Progress",
@@ -24,6 +26,7 @@ __all__ = [
     "find_progress",
     "has_warm_start",
     "prepare_out",
+    "read_lines",
     "read_log",
     "read_run",
     "tidy",
@@ -34,6 +37,7 @@ CHECKPOINTS = "checkpoints"
 SCRATCH = ".partial"  # in the directory of checkpoints
 BEST = "best"
 TENSORBOARD = "tensorboard"
+LOCK = ".lock"
 CLEARING = "clearing"
 EVALUATED = "eval_reward"
 """Logged name of an evaluation's value."""
@@ -49,6 +53,9 @@ _WRITTEN = (
     "curves.png",
     "report.html",
 )
+
+_CHECKPOINT = re.compile(r"checkpoint-[0-9]+")
+_COUNTED = ("seconds", "num_tokens", EVALUATED)
 
 
 @dataclass(frozen=True)
@@ -73,12 +80,13 @@ class Progress:
 
 
 def read_run(directory: Path) -> dict[str, Any] | None:
-    """Content of a run's ``run.json``; ``None`` if the directory is no run."""
+    """Read ``run.json`` of a run; None where the directory is no run, or where the file is damaged."""
     try:
         manifest = json.loads((directory / "run.json").read_bytes())
     except (OSError, ValueError, RecursionError):
         return None
-    return manifest if isinstance(manifest, dict) and isinstance(manifest.get("arguments"), dict) else None
+    is_run = isinstance(manifest, dict) and isinstance(manifest.get("arguments"), dict)
+    return manifest if is_run else None
 
 
 def has_warm_start(out: Path) -> bool:
@@ -95,14 +103,17 @@ def check_out(out: Path, overwrite: bool) -> None:
     if not out.exists():
         return
     if not out.is_dir():
-        raise AgentError(f"--out: expected a directory to write, but {out} is a file")
+        raise AgentError(f"expected a run directory to write, but {out} is a file; choose another one (--out)")
     manifest = read_run(out)
     if manifest is None:
-        if any(out.iterdir()):
-            raise AgentError(f"--out: {out} holds files that are not of a run; choose another directory")
+        if any(path.name != LOCK for path in out.iterdir()):
+            raise AgentError(f"{out} holds files that are not of a run; choose another directory (--out)")
     elif not overwrite:
-        more = ", add --resume to go on with it," if manifest.get("status") != "finished" else ","
-        raise AgentError(f"{out} holds an earlier run; choose another --out{more} or add --overwrite to replace it")
+        more = "" if manifest.get("status") == "finished" else "go on with it (resume, --resume), "
+        raise AgentError(
+            f"{out} holds an earlier run; choose another directory (--out), {more}or replace it "
+            "(overwrite, --overwrite)"
+        )
 
 
 def prepare_out(out: Path, manifest: Mapping[str, Any]) -> None:
@@ -124,8 +135,13 @@ def checkpoint_step(path: Path) -> int:
 
 
 def find_progress(out: Path) -> Progress:
-    """Progress of an unfinished run, at its last complete checkpoint."""
-    checkpoint = max((out / CHECKPOINTS).glob("checkpoint-*"), key=checkpoint_step, default=None)
+    """Progress of an unfinished run, at its last complete checkpoint.
+
+    Raises:
+        AgentError: The log is damaged.
+    """
+    checkpoints = [path for path in (out / CHECKPOINTS).glob("checkpoint-*") if _CHECKPOINT.fullmatch(path.name)]
+    checkpoint = max(checkpoints, key=checkpoint_step, default=None)
     if checkpoint is None:
         return Progress()
     step = checkpoint_step(checkpoint)
@@ -147,32 +163,53 @@ def tidy(out: Path, progress: Progress) -> None:
 
 
 def read_log(out: Path) -> list[dict[str, Any]]:
-    """The rows of ``log.jsonl``, without a last one that was cut off while it was written.
+    """Read the rows of ``log.jsonl``, without a last one that was cut off while it was written.
 
     Raises:
-        AgentError: A line is no JSON object with a step.
+        AgentError: A line is no JSON object of a step.
     """
     path = out / "log.jsonl"
-    lines = path.read_bytes().split(b"\n") if path.is_file() else [b""]
-    rows = [_row(line, f"{path}, line {number}") for number, line in enumerate(lines[:-1], start=1)]
-    with contextlib.suppress(AgentError):
-        rows.append(_row(lines[-1], "the last line"))
+    rows = read_lines(path)
+    for number, row in enumerate(rows, start=1):
+        step = row.get("step")
+        counted = [key for key in row if key in _COUNTED or key.startswith("evaluations/")]
+        if not isinstance(step, int) or not all(_is_number(row[key]) for key in counted):
+            raise AgentError(
+                f"{path}, line {number}: expected a step of training and numbers, got {str(row)[:80]}; the log is "
+                "damaged, so train again"
+            )
     return rows
 
 
-def _row(line: bytes, where: str) -> dict[str, Any]:
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise AgentError(f"{where}: expected a JSON object, {error}") from error
-    if not isinstance(row, dict) or type(row.get("step")) is not int:
-        raise AgentError(f"{where}: expected a JSON object with a step, got {str(row)[:80]!r}")
-    return row
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Read the objects of a JSON Lines file, without a last one that was cut off while it was written.
+
+    Raises:
+        AgentError: A line is no JSON object.
+    """
+    lines = path.read_bytes().split(b"\n") if path.is_file() else [b""]
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            row = None
+        if isinstance(row, dict):
+            rows.append(row)
+        elif number < len(lines):
+            raise AgentError(
+                f"{path}, line {number}: expected a JSON object, got {line[:60]!r}; the file is damaged, so train again"
+            )
+    return rows
 
 
 def write_run(out: Path, manifest: Mapping[str, Any]) -> None:
     """Write ``run.json``, all of it or nothing."""
     write_atomically(out / "run.json", json.dumps(manifest, indent=2).encode() + b"\n")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _remove(path: Path) -> None:

@@ -186,16 +186,18 @@ class TrainingSettings:
                 f"{spell('load_4bit')} holds weights that cannot be trained; add {spell('lora_rank')}, for example 32"
             )
 
+    def _has(self, name: str) -> bool:
+        """Whether a setting means something for the learner; what does not is None, as was checked."""
+        return name not in OF_SOME or name in self.learner.defaults
+
     def _check_numbers(self, spell: Callable[[str], str]) -> None:
         for name, least in _WHOLE.items():
             value = getattr(self, name)
-            if value is None and _may_be_none(name):
-                continue
-            if not (_is_whole(value) and least <= value < 2**31):
+            if self._has(name) and not (_is_whole(value) and least <= value < 2**31):
                 raise AgentError(f"{spell(name)}: expected at least {least}, got {_shown(value)}")
         for name in (*_ABOVE_ZERO, *_AT_LEAST_ZERO):
             value = getattr(self, name)
-            if value is None and _may_be_none(name):
+            if not self._has(name):
                 continue
             strict = name in _ABOVE_ZERO or (name == "kl" and self.learner.defaults["kl"] > 0)
             number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
@@ -205,16 +207,16 @@ class TrainingSettings:
 
     def _check_choices(self, spell: Callable[[str], str]) -> None:
         for name in _SWITCHES:
-            if not isinstance(getattr(self, name), bool | None):
+            if self._has(name) and not isinstance(getattr(self, name), bool):
                 raise AgentError(f"{spell(name)}: expected true or false, got {_shown(getattr(self, name))}")
         for name, example in _MAPPINGS.items():
             value = getattr(self, name)
-            if value is not None and not (isinstance(value, Mapping) and all(isinstance(key, str) for key in value)):
+            if self._has(name) and not (isinstance(value, Mapping) and all(isinstance(key, str) for key in value)):
                 raise AgentError(f"{spell(name)}: expected a mapping such as '{example}', got {_shown(value)}")
         choices = {"loss_type": LOSS_TYPES, "segmenter": tuple(SEGMENTERS), "vllm": VLLM_MODES, "keep": KEPT}
         for name, known in choices.items():
             value = getattr(self, name)
-            if value is not None and value not in known:
+            if self._has(name) and value not in known and not (name == "vllm" and value is None):
                 raise unknown(name, value, known)
         if not isinstance(self.policy, str | None):
             raise AgentError(f"{spell('policy')}: expected a directory or a hub id, got {_shown(self.policy)}")
@@ -253,11 +255,6 @@ class TrainingSettings:
                 f"{spell('save_steps')}: expected a multiple of {spell('num_iterations')} {self.num_iterations}, since "
                 f"a checkpoint keeps no rollouts; got {self.save_steps}"
             )
-
-
-def _may_be_none(name: str) -> bool:
-    """Whether a setting has ``None`` among its values, by its annotation."""
-    return "None" in str(TrainingSettings.__dataclass_fields__[name].type)
 
 
 def _is_whole(value: object) -> bool:

@@ -14,10 +14,12 @@ from typing import Any
 
 import torch
 from peft import PeftModel, get_peft_model
-from transformers import PrinterCallback
+from safetensors import SafetensorError
+from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.integrations import TensorBoardCallback
 
 from ospo_agents.errors import AgentError
+from ospo_agents.files import sync_directory, sync_entry
 from ospo_agents.policies.language_model import load_policy, lora_config, save_policy
 from ospo_agents.policies.prompt_format import PromptFormat
 from ospo_agents.policies.tiny import tiny_model, tiny_tokenizer
@@ -38,6 +40,7 @@ from ospo_agents.training.warm_start import warm_start
 __all__ = ["learn", "make_policy", "warm_policy"]
 
 _WARM_START_BATCH = 32
+_UNREADABLE = (pickle.UnpicklingError, SafetensorError, EOFError, ValueError, KeyError, RuntimeError, OSError)
 
 
 def make_policy(settings: TrainingSettings, task: Task) -> Start:
@@ -121,7 +124,7 @@ def learn(
     shown = {"reward": f"reward ({metric})", **learner.shown, EVALUATED: "validation"}
     trainer.add_callback(ProgressBar(settings.algo, shown))
     trainer.add_callback(LogFile(out / "log.jsonl", tally, metric))
-    trainer.add_callback(Checkpoints(out / CHECKPOINTS, start.prompt_format))
+    trainer.add_callback(Checkpoints(out / CHECKPOINTS, start.prompt_format, [out / "log.jsonl"]))
     values: Mapping[int, float] = {}
     if settings.eval_steps:
         evaluation = _evaluation(settings, trainer, start, out, tally)
@@ -130,7 +133,7 @@ def learn(
     for callback in trainer.callback_handler.callbacks:
         if isinstance(callback, TensorBoardCallback) and callback.logging_dir is None:
             callback.logging_dir = str(out / TENSORBOARD)  # the scratch directory is removed at the end
-    _run(trainer, tally.before.checkpoint)
+    _train(trainer, tally.before.checkpoint)
     if trainer.state.global_step != settings.steps:
         raise AgentError(f"expected {settings.steps} steps, but training ended after {trainer.state.global_step}")
     if settings.keep == "best":
@@ -145,6 +148,34 @@ def learn(
     if is_first():
         draw_curves(read_log(out), out / "curves.png", title=title, metric=metric)
     return spent
+
+
+def _train(trainer: Any, checkpoint: Path | None) -> None:
+    """Train, or go on from a checkpoint.
+
+    Raises:
+        AgentError: The checkpoint cannot be read.
+    """
+    first = _FirstStep()
+    trainer.add_callback(first)
+    try:
+        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    except _UNREADABLE as error:
+        if checkpoint is None or first.begun:
+            raise
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        raise AgentError(f"{checkpoint} cannot be read: {reason}; remove it to train on from what is left") from error
+
+
+class _FirstStep(TrainerCallback):  # type: ignore[misc]  # transformers' types are skipped
+    """Tells whether all of a checkpoint has been read."""
+
+    begun = False
+
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self.begun = True
 
 
 def _evaluation(settings: TrainingSettings, trainer: Any, start: Start, out: Path, tally: Tally) -> Evaluation:
@@ -166,28 +197,15 @@ def _evaluation(settings: TrainingSettings, trainer: Any, start: Start, out: Pat
     )
 
 
-def _run(trainer: Any, checkpoint: Path | None) -> None:
-    """Train from the start, or from a checkpoint.
-
-    Raises:
-        AgentError: The checkpoint holds pickled objects other than tensors.
-    """
-    try:
-        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-    except pickle.UnpicklingError as error:
-        raise AgentError(
-            f"expected tensors in {checkpoint}, but its files hold other objects, which are not opened; start the run "
-            "again with --overwrite"
-        ) from error
-
-
 def _put_best(out: Path, step: int) -> None:
     """Copy the best policy to ``policy/``, whole or not at all."""
     if is_first():
         partial = out / f".policy.partial-{os.getpid()}"
         shutil.copytree(out / BEST / f"step-{step}", partial)
+        sync_directory(partial)
         shutil.rmtree(out / "policy", ignore_errors=True)
         partial.rename(out / "policy")
+        sync_entry(out / "policy")
     wait()
 
 
