@@ -33,6 +33,7 @@ class Request(NamedTuple):
         temperature: 0 decodes greedily, else samples.
         max_new_tokens: Bound on a completion; none means the policy's own.
         seed: Seed of sampling and of the random policy.
+        encoder: Encoder of Stable-Baselines3 policies; None takes the one that they name, if a file may name it.
     """
 
     env: str
@@ -41,6 +42,7 @@ class Request(NamedTuple):
     temperature: float
     max_new_tokens: int | None
     seed: int
+    encoder: str | None = None
 
 
 class Write(Protocol):
@@ -167,7 +169,7 @@ def _stable_baselines(name: str, request: Request) -> ResolvedPolicy | None:
     def write(
         task: RetrievalTask, ids: Sequence[str], prompts: Sequence[str], progress: Callable[[int], object]
     ) -> Rewrites:
-        texts = open_sb3_policy(where, task)(ids, prompts)
+        texts = open_sb3_policy(where, task, encoder=request.encoder)(ids, prompts)
         progress(len(ids))
         return _rewrites(name, request, task, ids, texts, policy_notes(where.resolve()))
 

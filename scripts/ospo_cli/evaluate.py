@@ -49,6 +49,9 @@ def parse(argv: Sequence[str] | None) -> Namespace:
     parser.add_argument("--temperature", type=float, default=0.0, help="temperature of sampling; 0 decodes greedily")
     parser.add_argument("--max-new-tokens", type=int, help="most tokens of a completion (default: as in training)")
     parser.add_argument("--seed", type=int, default=0, help="seed of sampling and of the random policy")
+    parser.add_argument(
+        "--encoder", help="encoder of Stable-Baselines3 policies (default: the one of training, if it is local)"
+    )
     parser.add_argument("--json", type=Path, help="JSON file to write with every metric, interval and gain")
     parser.add_argument("--plot", type=Path, help="PNG file to write with the matrix as a heat map")
     parser.add_argument("--rewrites", type=Path, help="directory to write the trained policies' rewrites into")

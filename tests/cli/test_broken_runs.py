@@ -95,7 +95,7 @@ def test_messages_name_file_and_field(copy):
     with (copy / "log.jsonl").open("a") as log:
         log.write("[1]\n")
     count = len((copy / "log.jsonl").read_text().splitlines())
-    message = f"{copy}/log.jsonl, line {count}: expected a JSON object with a step, got '[1]'"
+    message = f"{copy}/log.jsonl, line {count}: expected a JSON object, got b'[1]'; the file is damaged, so train again"
     assert refused(report.main, "--run", copy) == message
 
 
