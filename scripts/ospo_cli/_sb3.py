@@ -83,7 +83,7 @@ def open_sb3_policy(directory: Path, task: RetrievalTask, *, encoder: str | None
     expected, fingerprint = views.get("encoder_fingerprint"), getattr(made, "fingerprint", None)
     if fingerprint != expected:
         raise AgentError(
-            f"{directory} reads vectors of {encoder} on the documents that it was trained on ({expected}); those of "
+            f"{directory} reads vectors of {name} on the documents that it was trained on ({expected}); those of "
             f"these documents ({fingerprint}) mean something else: evaluate it on the data of its training"
         )
     try:

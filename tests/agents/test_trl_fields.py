@@ -77,6 +77,12 @@ def test_a_warm_up_gets_a_schedule_that_has_one(tmp_path, name):
         ({"logging_steps": 10}, "logging_steps cannot be set: every step is logged"),
         ({"trust_remote_code": True}, "never run"),
         ({"push_to_hub": True}, "upload policy/"),
+        ({"hub_token": "secret"}, "hub_token cannot be set: run.json would show it"),
+        ({"generation_kwargs": {"max_new_tokens": 9}}, "generation_kwargs is --max-completion-length"),
+        ({"generation_kwargs": {"top_p": 0.9, "temperature": 2}}, "temperature of generation_kwargs is --temperature"),
+        ({"generation_kwargs": {"do_sample": False}}, "do_sample of generation_kwargs is --temperature"),
+        ({"generation_kwargs": {"n": 2}}, "n of generation_kwargs is --group-size"),
+        ({"warmup_ratio": 0.1, "warmup_steps": 5}, "warmup_ratio and warmup_steps are the same"),
         ({1: 2}, "expected a mapping"),
         (["weight_decay"], "expected a mapping"),
         ("weight_decay", "expected a mapping"),
@@ -85,6 +91,10 @@ def test_a_warm_up_gets_a_schedule_that_has_one(tmp_path, name):
 def test_what_is_decided_here_is_refused(fields, message):
     with pytest.raises(AgentError, match=message):
         TrainingSettings(trl=fields).check(lambda name: f"--{name.replace('_', '-')}")
+
+
+def test_other_settings_of_generation_reach_trl(tmp_path):
+    assert config(tmp_path, {"generation_kwargs": {"length_penalty": 0.5}}).generation_kwargs == {"length_penalty": 0.5}
 
 
 def test_a_learner_decides_only_what_it_has(tmp_path):

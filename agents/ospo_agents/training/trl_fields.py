@@ -64,6 +64,7 @@ _OWN: dict[str, str] = {
 
 _FIXED: dict[str, str] = {
     "disable_tqdm": "the run has a bar of its own",
+    "hub_token": "run.json would show it; log in to the hub instead",
     "ignore_data_skip": "a resumed run sees the prompts that it would have seen",
     "log_level_replica": "it is that of the first process",
     "logging_steps": "every step is logged",
@@ -87,6 +88,17 @@ _ADAPTER: dict[str, str] = {
 }
 """Fields of TRL's ``ModelConfig`` that describe adapters: TRL's name -> PEFT's."""
 
+_OF_GENERATION: dict[str, str] = {
+    "do_sample": "temperature",
+    "max_length": "max_completion_length",
+    "max_new_tokens": "max_completion_length",
+    "max_tokens": "max_completion_length",
+    "n": "group_size",
+    "num_return_sequences": "group_size",
+    "temperature": "temperature",
+}
+"""What settings of this project decide inside TRL's ``generation_kwargs``, under transformers' names and vLLM's."""
+
 _RENAMED = {"warmup_ratio": "warmup_steps"}  # which takes a share of all steps too
 _REPORTERS_FOR_ALL = ("none", "all")
 
@@ -108,6 +120,14 @@ def check_names(values: Mapping[str, Any], learner: Learner, spell: Callable[[st
             raise AgentError(f"{spell('trl')}: {name} is {spell(own)} here; set that one")
         if name in _FIXED:
             raise AgentError(f"{spell('trl')}: {name} cannot be set: {_FIXED[name]}")
+    generation = values.get("generation_kwargs")
+    for name in generation if isinstance(generation, Mapping) else ():
+        if name in _OF_GENERATION:
+            own = spell(_OF_GENERATION[name])
+            raise AgentError(f"{spell('trl')}: {name} of generation_kwargs is {own} here; set that one")
+    for name, other in _RENAMED.items():
+        if name in values and other in values:
+            raise AgentError(f"{spell('trl')}: {name} and {other} are the same; give one of them")
 
 
 def check_values(values: Mapping[str, Any], learner: Learner, *, adapters: bool) -> None:
