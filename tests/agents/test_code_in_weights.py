@@ -6,7 +6,6 @@ import shutil
 import sys
 from pathlib import Path
 
-import gymnasium as gym
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
@@ -14,8 +13,6 @@ from peft import LoraConfig, get_peft_model
 from chat_models import chat_directory, chat_model, chat_tokenizer
 from ospo_agents import AgentError
 from ospo_agents.policies.language_model import load_policy
-from ospo_agents.training import TrainingSettings, train
-from runs import interrupt
 
 
 class Attack:
@@ -109,38 +106,3 @@ def test_the_attacks_would_work(copy, ran, monkeypatch):
     monkeypatch.delitem(sys.modules, "evil", raising=False)
     __import__("evil")
     assert ran.exists()
-
-
-SMALL = {"batch_size": 4, "group_size": 2, "max_completion_length": 4, "warm_start_epochs": 0}
-
-
-@pytest.fixture(scope="module")
-def task():
-    return gym.make("ospo_env:OSPO-ESCI-v0").unwrapped.task
-
-
-@pytest.fixture(scope="module")
-def unfinished(tmp_path_factory, task):
-    out = tmp_path_factory.mktemp("runs") / "run"
-    with pytest.MonkeyPatch.context() as patch:
-        interrupt(patch, 3)
-        with pytest.raises(KeyboardInterrupt):
-            train(TrainingSettings(steps=4, save_steps=2, **SMALL), task, out)
-    return out
-
-
-@pytest.mark.parametrize(
-    ("name", "is_read"),
-    [("optimizer.pt", True), ("scheduler.pt", True), ("rng_state.pth", True), ("training_args.bin", False)],
-)
-def test_resuming_a_run_unpickles_nothing(unfinished, task, tmp_path, ran, name, is_read):
-    out = shutil.copytree(unfinished, tmp_path / "run")
-    (state,) = out.glob(f"checkpoints/*/{name}")
-    torch.save({"state": Attack(ran)}, state)
-    refused = pytest.raises(AgentError, match="hold other objects")
-    with refused if is_read else contextlib.nullcontext():
-        train(TrainingSettings(steps=4, save_steps=2, **SMALL), task, out, resume=True)
-    assert not ran.exists()
-    torch.save({"state": Attack(ran)}, tmp_path / "trusted")
-    torch.load(tmp_path / "trusted", weights_only=False)
-    assert ran.exists(), "the negative control"
