@@ -1,11 +1,16 @@
-"""Each package has one public face: ``__all__`` in its ``__init__``, complete and in order."""
+"""Each package has one public face, ``__all__`` in its ``__init__``; a module announces what other modules import."""
 
+import ast
 import importlib
 import importlib.metadata
 import inspect
 import types
 
 import pytest
+
+from floors import FOLDERS
+from layers import read_modules
+from paths import ROOT
 
 PACKAGES = ["envs_data", "ospo_agents", "ospo_env"]
 
@@ -53,3 +58,37 @@ def test_the_environments_face():
 @pytest.mark.parametrize("package", [*PACKAGES, "ospo_cli"])
 def test_each_package_has_the_version_of_the_project(package):
     assert importlib.import_module(package).__version__ == importlib.metadata.version("ospo")
+
+
+def announced(source):
+    """Names in a source file's ``__all__``, or None where there is none."""
+    for node in ast.parse(source).body:
+        targets = node.targets if isinstance(node, ast.Assign) else []
+        if [target.id for target in targets if isinstance(target, ast.Name)] == ["__all__"]:
+            return set(ast.literal_eval(node.value))
+    return None
+
+
+def borrowed(modules):
+    """Imports of names that the module of their origin does not announce."""
+    faces = {module: announced(path.read_text()) for module, path in modules.items()}
+    return [
+        f"{module} imports {alias.name} of {node.module}"
+        for module, path in modules.items()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and faces.get(node.module) is not None
+        for alias in node.names
+        if alias.name not in faces[node.module] and f"{node.module}.{alias.name}" not in modules
+    ]
+
+
+def test_modules_import_what_others_announce():
+    assert borrowed(read_modules({package: ROOT / folder for package, folder in FOLDERS.items()})) == []
+
+
+def test_a_borrowed_name_is_found(tmp_path):
+    (tmp_path / "lender.py").write_text('__all__ = ["shown"]\nshown = kept = 1\n')
+    (tmp_path / "borrower.py").write_text("from house.lender import shown\n")
+    assert borrowed(read_modules({"house": tmp_path})) == []
+    (tmp_path / "borrower.py").write_text("def late():\n    from house.lender import kept\n")
+    assert borrowed(read_modules({"house": tmp_path})) == ["house.borrower imports kept of house.lender"]

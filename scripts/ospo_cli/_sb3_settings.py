@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from ospo_agents.errors import AgentError, unknown
 
-__all__ = ["ACTIONS", "ALGOS", "PHRASES", "STEPS", "AgentSettings"]
+__all__ = ["ACTIONS", "ALGOS", "PHRASES", "STEPS", "TEMPLATES", "AgentSettings"]
 
 ALGOS: Mapping[str, str] = MappingProxyType(
     {"ppo": "proximal policy optimisation", "a2c": "advantage actor-critic", "dqn": "deep Q-learning"}

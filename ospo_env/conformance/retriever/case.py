@@ -18,7 +18,7 @@ from ospo_env.retrievers.registry import (
     resolve_retriever,
 )
 
-__all__ = ["UNKNOWN_TEXTS", "Case", "make_case"]
+__all__ = ["UNKNOWN_TEXTS", "Case", "first_difference", "make_case", "pool_scores"]
 
 UNKNOWN_TEXTS = ("ᚠᚢᚦ", "ᛗᛟᛞ ᛇᛒ")
 """Runes, which hardly any vocabulary holds."""
