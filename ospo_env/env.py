@@ -32,8 +32,8 @@ class RewriteEnv(gym.Env[str, str]):
 
     Observation: the prompt. Action: the rewrite. ``step`` ends the episode (``terminated=True, truncated=False``) and
     shows the same prompt again as the terminal observation. The reward is the metric of the ranking that the
-    retriever makes of the query's candidate pool with the rewrite's words up to the cap. A text that matches nothing
-    earns 0.
+    retriever makes of the query's candidate pool with the rewrite's words up to the cap, or with the query and these
+    words (``compose="append"``). A text that matches nothing earns 0.
 
     Each ``reset`` draws a query of the split, uniformly and with replacement, from ``np_random`` alone;
     ``reset(options={"query_id": ...})`` takes that query and draws nothing.
@@ -58,6 +58,11 @@ class RewriteEnv(gym.Env[str, str]):
             rewrite is never cut.
         candidates: Documents to rank: ``"pool"``, the query's candidate pool, or ``"corpus"``, all documents, of which
             the best 1,000 count.
+        compose: What the retriever is sent: ``"replace"``, the rewrite, or ``"append"``, the query and then the
+            rewrite. The empty rewrite, and one without a known token, then earns what the raw query earns.
+        query_weight: How often the query counts with ``"append"``, in 1 .. 100.
+        repeats: Whether a repeated word weighs as often as it stands (``"count"``) or later copies are not sent
+            (``"once"``), nor with ``"append"`` copies of the query's words.
         render_mode: ``"ansi"`` lets :meth:`render` return the episode as text.
         unknown: Arguments of any other name, each an error that names the nearest one.
 
@@ -79,6 +84,9 @@ class RewriteEnv(gym.Env[str, str]):
         metric: str = "nDCG@10",
         max_words: int = 16,
         candidates: str = "pool",
+        compose: str = "replace",
+        query_weight: int = 1,
+        repeats: str = "count",
         render_mode: str | None = None,
         **unknown: Any,
     ) -> None:
@@ -89,7 +97,14 @@ class RewriteEnv(gym.Env[str, str]):
             raise RenderModeError(unknown_name("render mode", render_mode, self.metadata["render_modes"]))
         self.render_mode = render_mode
         self.task = RetrievalTask(
-            open_data(sample, data), retriever=retriever, metric=metric, max_words=max_words, candidates=candidates
+            open_data(sample, data),
+            retriever=retriever,
+            metric=metric,
+            max_words=max_words,
+            candidates=candidates,
+            compose=compose,
+            query_weight=query_weight,
+            repeats=repeats,
         )
         self.split = split
         self._prompt_ids, self._prompts = self.task.prompts(split)
@@ -178,7 +193,8 @@ class RewriteEnv(gym.Env[str, str]):
             coalitions: bool (C, N), a coalition a row.
 
         Returns:
-            float64 (C,), each in [0, 1]; a row of all ``True`` has the reward of ``step(text)``, bit for bit.
+            float64 (C,), each in [0, 1]; a row of all ``True`` has the reward of ``step(text)``, bit for bit; a row of
+            all ``False`` is worth 0, or with ``compose="append"`` what the raw query earns.
 
         Raises:
             TaskError: The spans do not tile the text, or the coalitions do not fit them.

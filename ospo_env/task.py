@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from envs_data import PreparedData
 from envs_data.errors import unknown_name
+from ospo_env.composition import Composition
 from ospo_env.errors import TaskError
 from ospo_env.metrics import parse_metric
 from ospo_env.outcomes import Outcome
@@ -18,9 +19,10 @@ from ospo_env.retrievers.registry import RetrieverSpec, make_retriever
 from ospo_env.scoring.base import Scorer
 from ospo_env.scoring.candidate_pools import CandidatePools
 from ospo_env.scoring.coalitions import check_coalitions, check_spans, cut_spans
+from ospo_env.scoring.composer import Composer
 from ospo_env.scoring.corpus_scorer import CorpusScorer
 from ospo_env.scoring.pool_scorer import PoolScorer
-from ospo_env.text import cap_rewrite, clean_text
+from ospo_env.text import clean_text
 
 __all__ = ["DEFAULT_METRICS", "RetrievalTask"]
 
@@ -34,16 +36,24 @@ _MOST_WORDS = 2**16  # sums of integer term weights are exact far beyond
 class RetrievalTask(Prompts):
     """Rewriting of queries for a frozen retriever; a rewrite earns the metric of the ranking that it brings.
 
-    Prompts are those of :class:`~ospo_env.prompts.Prompts`. A text is read up to the end of its ``max_words``-th word,
-    but the raw query at its start is never cut. A text that matches nothing earns 0. Lone surrogates are read as
-    U+FFFD. Threads may share a task: they call the retriever one at a time.
+    Prompts are those of :class:`~ospo_env.prompts.Prompts`. A rewrite is read up to the end of its ``max_words``-th
+    word, but the raw query is never cut, neither in front of a rewrite nor at its start. A text that matches nothing
+    earns 0. Lone surrogates are read as U+FFFD. Threads may share a task: they call the retriever one at a time.
+
+    The retriever is sent the rewrite, or the query and the rewrite (``compose="append"``). The query is then part of
+    every coalition and no player: the empty coalition is worth what the raw query earns, and efficient credit sums to
+    the gain over it. A rewrite that is blank, or holds no token that the retriever knows, earns what the raw query
+    earns.
 
     Attributes:
         data: The data set.
         retriever: The retriever that ranks.
         metric: The printed name of the metric.
-        max_words: Words of a text that count.
+        max_words: Words of a rewrite that count.
         candidates: ``"pool"`` or ``"corpus"``.
+        compose: ``"replace"`` or ``"append"``.
+        query_weight: How often the query counts in front of a rewrite.
+        repeats: ``"count"`` or ``"once"``.
 
     Args:
         data: A prepared data set.
@@ -52,9 +62,14 @@ class RetrievalTask(Prompts):
         max_words: In 1 .. 65536.
         candidates: ``"pool"``, each query's own candidates, or ``"corpus"``, all documents, of which the best 1,000
             count. The corpus is ranked a text at a time, and no coalition is a sum there.
+        compose: ``"replace"``, the retriever is sent the rewrite, or ``"append"``, the query and then the rewrite.
+        query_weight: How often the query counts with ``"append"``, in 1 .. 100: its text is written that many times,
+            and linear retrievers multiply its scores instead.
+        repeats: ``"count"``, a word weighs as often as it stands, or ``"once"``, later copies of a word are not sent,
+            nor with ``"append"`` copies of the query's words. Words are compared as tokens, without case.
 
     Raises:
-        TaskError: The retriever, the metric or the candidates are unknown, or ``max_words`` is out of range.
+        TaskError: The retriever, the metric, the candidates or a mode are unknown, or a number is out of range.
     """
 
     def __init__(
@@ -64,18 +79,24 @@ class RetrievalTask(Prompts):
         metric: str = "nDCG@10",
         max_words: int = 16,
         candidates: str = "pool",
+        compose: str = "replace",
+        query_weight: int = 1,
+        repeats: str = "count",
     ) -> None:
         super().__init__(data)
         if not isinstance(max_words, int) or isinstance(max_words, bool) or not 1 <= max_words <= _MOST_WORDS:
             raise TaskError(f"expected max_words as an integer in 1 .. {_MOST_WORDS}; got {max_words!r}")
         if candidates not in _SCORERS:
             raise TaskError(unknown_name("candidates", candidates, _SCORERS))
+        self._composition = Composition(compose, query_weight, repeats)
         parsed = parse_metric(metric)
         self.retriever: Retriever = make_retriever(retriever, data.documents.texts, data.documents.digest)
         self.metric = str(parsed)
         self.max_words = max_words
         self.candidates = candidates
-        self._scorer = _SCORERS[candidates](self.retriever, CandidatePools(data), parsed)
+        self.compose, self.query_weight, self.repeats = compose, query_weight, repeats
+        self._composer = Composer(self._composition, [clean_text(query) for query in self._queries], self.retriever)
+        self._scorer = _SCORERS[candidates](self.retriever, CandidatePools(data), parsed, self._composer)
         self._metrics = [parse_metric(name) for name in dict.fromkeys((self.metric, *DEFAULT_METRICS))]
 
     def rewards(self, prompt_ids: Sequence[str], texts: Sequence[str]) -> NDArray[np.float64]:
@@ -106,8 +127,9 @@ class RetrievalTask(Prompts):
         """The worth of each coalition of each text's segments, by one call of the retriever at most.
 
         The text of a coalition is its segments in order, with one space wherever a segment between two of them was
-        dropped. The word cap is applied to the whole text, once: what lies beyond adds nothing. The grand coalition
-        is worth ``rewards`` of the text, bit for bit, the empty one 0.
+        dropped; then repeated words are dropped and the query is put in front, if the task does so. The word cap is
+        applied to the whole text, once: what lies beyond adds nothing. The grand coalition is worth ``rewards`` of the
+        text, bit for bit, the empty one 0, or with ``compose="append"`` what the raw query is worth.
 
         Args:
             prompt_ids: B ids.
@@ -195,6 +217,15 @@ class RetrievalTask(Prompts):
             for of_text, doc_ids, words in zip(values.T.tolist(), self._named(ranked), beyond, strict=True)
         ]
 
+    def sent(self, prompt_ids: Sequence[str], texts: Sequence[str]) -> list[str]:
+        """The text that the retriever is sent for each of B rewrites."""
+        rows, capped, _ = self._admit(prompt_ids, texts)
+        return self._composer.texts(rows.tolist(), capped)
+
+    def raw_rewrites(self, prompt_ids: Sequence[str]) -> list[str]:
+        """The rewrites that leave B queries as they are: the raw query, or with ``compose="append"`` the empty text."""
+        return ["" if self._composition.appends else self._queries[row] for row in self._rows(prompt_ids)]
+
     def words_beyond_cap(self, prompt_ids: Sequence[str], texts: Sequence[str]) -> list[int]:
         """For each of B texts the words that do not count, since they lie beyond the cap."""
         return self._admit(prompt_ids, texts)[2]
@@ -206,7 +237,7 @@ class RetrievalTask(Prompts):
         return [tuple(doc_ids[first:end]) for first, end in pairwise(ends)]
 
     def _admit(self, prompt_ids: Sequence[str], texts: Sequence[str]) -> tuple[NDArray[np.int64], list[str], list[int]]:
-        """Query rows (B,), texts as they count, clean and capped, and how many words of each lie beyond the cap."""
+        """Query rows (B,), rewrites as they count, clean and capped, and how many words of each lie beyond the cap."""
         for what, sequence in (("prompt ids", prompt_ids), ("texts", texts)):
             if isinstance(sequence, str):
                 raise TypeError(f"expected a sequence of {what}; got the single string {sequence[:60]!r}")
@@ -217,7 +248,7 @@ class RetrievalTask(Prompts):
                 raise TypeError(f"expected text {b} to be a string; got {type(text).__name__}")
         rows = self._rows(prompt_ids)
         capped = [
-            cap_rewrite(clean_text(text), self.max_words, clean_text(self._queries[row]))
+            self._composition.cap(clean_text(text), self.max_words, clean_text(self._queries[row]))
             for row, text in zip(rows.tolist(), texts, strict=True)
         ]
         return rows, [text for text, _ in capped], [beyond for _, beyond in capped]

@@ -12,7 +12,15 @@ import unicodedata
 from bisect import bisect_left
 from collections.abc import Sequence
 
-__all__ = ["cap_rewrite", "cap_words", "clean_text", "cuts_between_words", "token_spans", "tokens"]
+__all__ = [
+    "cap_rewrite",
+    "cap_words",
+    "clean_text",
+    "cuts_between_words",
+    "starts_with",
+    "token_spans",
+    "tokens",
+]
 
 _SINGLE = (  # ranges whose letters are words of their own
     "\u3005-\u3007\u3021-\u3029\u3031-\u3035\u3038-\u30ff\u3100-\u312f\u31a0-\u31bf\u31f0-\u31ff\u3400-\u4dbf"
@@ -107,10 +115,20 @@ def cap_rewrite(text: str, max_words: int, query: str) -> tuple[str, int]:
     capped, beyond = cap_words(text, max_words)
     if not beyond:
         return text, 0
-    words = _WORD.findall(query)
-    if len(words) <= max_words or _WORD.findall(text)[: len(words)] != words:
+    words = len(token_spans(query))
+    if words <= max_words or not starts_with(text, query):
         return capped, beyond
-    return cap_words(text, len(words))
+    return cap_words(text, words)
+
+
+def starts_with(text: str, query: str) -> bool:
+    """Whether the first words of a text are all words of a query, in order.
+
+    >>> starts_with("warm  red, wool", "warm red"), starts_with("warm red", "warm red wool")
+    (True, False)
+    """
+    words = _WORD.findall(query)
+    return _WORD.findall(text)[: len(words)] == words
 
 
 def clean_text(text: str) -> str:

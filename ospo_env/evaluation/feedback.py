@@ -13,7 +13,7 @@ from ospo_env.retrievers.vocabulary import Vocabulary
 from ospo_env.scoring.calls import ranked_documents
 from ospo_env.scoring.candidate_pools import own_document_rows
 from ospo_env.task import RetrievalTask
-from ospo_env.text import cap_words, clean_text, token_spans, tokens
+from ospo_env.text import cap_words, token_spans, tokens
 
 __all__ = ["feedback_policy"]
 
@@ -34,15 +34,19 @@ def feedback_policy(
     only weight in a text: the query stands in front, as often as comes nearest to its share of the cap and at least
     once; then each other word once, up to the cap. A query that matches nothing, or that fills the cap, stays as it is.
 
+    Where the task sends the query itself (``compose="append"``), the text is the other words alone, as many as come
+    nearest to that share of the query with its ``query_weight``, and empty for a query that matches nothing. Where
+    repeated words are not sent (``repeats="once"``), the query stands in front once.
+
     Args:
         task: Task whose retriever ranks and whose documents are read; pools and judgements are not read.
         documents: Number of feedback documents, at least 1.
-        terms: Most words to add, at least 1; None for as many as the cap allows.
+        terms: Words to add at most, at least 1; None for as many as the cap, or behind the query its share, allows.
         interpolation: Share of the query, at least 0 and below 1.
 
     Returns:
         A function of prompt ids and prompts, both of length B, that gives B texts: within the cap, but for longer
-        queries.
+        queries that stand in front.
 
     Raises:
         TaskError: An argument is out of range; at a call, unknown prompt ids.
@@ -62,15 +66,14 @@ def feedback_policy(
     own_rows = dict(zip(task.data.queries["query_id"], own_document_rows(task.data).tolist(), strict=True))
 
     def rewrite(prompt_id: str) -> str:
-        text = clean_text(task.query(prompt_id).query)
-        size = len(token_spans(text))
+        (text,) = task.sent([prompt_id], task.raw_rewrites([prompt_id]))
         own = own_rows[prompt_id]
         rows, scores = ranked_documents(task.retriever, text, documents + (own >= 0), task.data.documents.height)
         rows, scores = rows[rows != own][:documents], scores[rows != own][:documents]
-        added = task.max_words - size if terms is None else min(terms, task.max_words - size)
+        copies, room = _shares(task, len(token_spans(text)), interpolation)
+        added = room if terms is None else min(terms, room)
         if not len(rows) or added < 1:
-            return text
-        copies = max(1, min(round(interpolation * task.max_words / size), task.max_words // size)) if size else 1
+            return text if copies else ""
         own_words = set(tokens(text))
         ranked_words = [words[term] for term in _divergent(*_relevance_model(counts, rows, scores), corpus, words)]
         expansion = [word for word in ranked_words if word not in own_words][:added]
@@ -80,6 +83,16 @@ def feedback_policy(
         return [rewrite(prompt_id) for prompt_id in prompt_ids]
 
     return policy
+
+
+def _shares(task: RetrievalTask, size: int, interpolation: float) -> tuple[int, int]:
+    """How often a query of some words is written, and the most words that are added to it."""
+    if task.compose == "append":
+        others = task.query_weight * size * (1.0 - interpolation) / interpolation if interpolation else task.max_words
+        return 0, max(1, round(min(others, task.max_words)))
+    if not size or task.repeats == "once":
+        return 1, task.max_words - size
+    return max(1, min(round(interpolation * task.max_words / size), task.max_words // size)), task.max_words - size
 
 
 def _relevance_model(

@@ -43,10 +43,13 @@ def make_reference_policy(name: str, task: RetrievalTask, seed: int = 0) -> Refe
 
 
 def query_policy(task: RetrievalTask, seed: int = 0) -> ReferencePolicy:
-    """The raw query as rewrite, without the history; the word cap does not cut it."""
+    """The raw query alone, without the history; the word cap does not cut it.
+
+    It is the rewrite itself, or the empty rewrite where the query is sent anyway (``compose="append"``).
+    """
 
     def policy(prompt_ids: Sequence[str], prompts: Sequence[str]) -> list[str]:
-        return [task.query(prompt_id).query for prompt_id in prompt_ids]
+        return task.raw_rewrites(prompt_ids)
 
     return policy
 
@@ -73,7 +76,8 @@ def oracle_policy(task: RetrievalTask, seed: int = 0) -> ReferencePolicy:
     For each query it tries the phrases of the latent intent, where the data hold it, the title and the leading words of
     each document of full gain, and the words that the documents of full gain share and the rest of the pool lacks. It
     keeps the text of the highest reward, the first among equals. It does not search combinations of words, so a
-    learner may beat it.
+    learner may beat it. Where the query is sent too (``compose="append"``), it tries the empty text first, so that it
+    earns no less than the raw query.
     """
 
     def policy(prompt_ids: Sequence[str], prompts: Sequence[str]) -> list[str]:
@@ -121,7 +125,8 @@ def _candidates(task: RetrievalTask, prompt_ids: Sequence[str]) -> dict[str, lis
     for prompt_id, intent in intents.items():
         rows = full.get(prompt_id, [])
         negatives = [words[row] for row in set(pools[prompt_id]).difference(rows)]
-        tried = [", ".join(intent)] if intent else []
+        tried = [""] if task.compose == "append" else []
+        tried += [", ".join(intent)] if intent else []
         tried += [titles[row] for row in rows] + [texts[row] for row in rows]
         tried.append(_shared_words([words[row] for row in rows], negatives, task.max_words))
         candidates[prompt_id] = list(dict.fromkeys(cap_words(text, task.max_words)[0] for text in tried))

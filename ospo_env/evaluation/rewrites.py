@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs_data.files import write_atomically
+from ospo_env.composition import Composition
 from ospo_env.env import RewriteEnv
 from ospo_env.errors import TaskError
 from ospo_env.retrievers.registry import RetrieverSpec
@@ -21,7 +22,7 @@ from ospo_env.task import RetrievalTask
 __all__ = ["Rewrites", "read_rewrites", "rescore", "write_rewrites"]
 
 _KIND = "ospo rewrites"
-_VERSION = 2
+_VERSION = 3
 _HEADER: dict[str, Any] = {
     "env_id": str,
     "data": str | None,
@@ -29,8 +30,14 @@ _HEADER: dict[str, Any] = {
     "policy": str,
     "notes": dict,
 }
-_SINCE_2: dict[str, Any] = {"max_words": int | None, "candidates": str | None, "metric": str | None}
-"""Fields that files of version 1 lack: those mean the environment's own settings."""
+_SINCE: dict[int, dict[str, Any]] = {
+    1: {},
+    2: {"max_words": int | None, "candidates": str | None, "metric": str | None},
+    3: {"compose": str, "query_weight": int, "repeats": str},
+}
+"""Fields by the version that brought them. Files of version 1 mean the environment's own cap, candidates and metric;
+files before version 3 the modes that there were: the rewrite replaces the query, and words count as often as they
+stand."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +55,9 @@ class Rewrites:
         max_words: Word cap that they were written for; none means the environment's own.
         candidates: Documents that are ranked, ``"pool"`` or ``"corpus"``; none means the environment's own setting.
         metric: Printed name of the metric that they were written for; none means the environment's own.
+        compose: What the retriever was sent: ``"replace"``, the rewrite, or ``"append"``, the query and the rewrite.
+        query_weight: How often the query counted with ``"append"``.
+        repeats: Whether repeated words counted: ``"count"`` or ``"once"``.
     """
 
     env_id: str
@@ -60,16 +70,20 @@ class Rewrites:
     max_words: int | None = None
     candidates: str | None = None
     metric: str | None = None
+    compose: str = "replace"
+    query_weight: int = 1
+    repeats: str = "count"
 
     @property
     def settings(self) -> dict[str, Any]:
         """Keyword arguments of the environment that the rewrites were written for, without those that are its own."""
-        settings = {"max_words": self.max_words, "candidates": self.candidates, "metric": self.metric}
+        settings = {name: getattr(self, name) for version in _SINCE.values() for name in version}
         return {name: value for name, value in settings.items() if value is not None}
 
     def __post_init__(self) -> None:
         if len(self.prompt_ids) != len(self.texts):
             raise TaskError(f"expected one rewrite a prompt; got {len(self.prompt_ids)} ids, {len(self.texts)} texts")
+        Composition(self.compose, self.query_weight, self.repeats)  # which checks them
 
 
 def write_rewrites(path: str | Path, rewrites: Rewrites) -> None:
@@ -94,12 +108,14 @@ def read_rewrites(path: str | Path) -> Rewrites:
         raise TaskError(f"{path}: expected stored rewrites, which are JSON Lines in UTF-8; {error}") from error
     header = _parsed(path, 1, lines[0])
     version = header.pop("version", None)
-    if header.pop("kind", None) != _KIND or version not in (1, _VERSION):
+    if header.pop("kind", None) != _KIND or version not in [*_SINCE]:
         raise TaskError(
-            f"{path}: expected rewrites of version 1 or {_VERSION}, as ospo_env.write_rewrites or "
+            f"{path}: expected rewrites of version 1 to {_VERSION}, as ospo_env.write_rewrites or "
             "ospo evaluate --rewrites stores them"
         )
-    fields = _HEADER if version == 1 else _HEADER | _SINCE_2
+    fields = dict(_HEADER)
+    for since, added in _SINCE.items():
+        fields |= added if since <= version else {}
     if header.keys() != {*fields} or not all(isinstance(header[name], kind) for name, kind in fields.items()):
         raise TaskError(f"{path}, line 1: expected a header with {', '.join(fields)}; got {', '.join(header)}")
     if ":" in header["env_id"]:
@@ -111,9 +127,11 @@ def read_rewrites(path: str | Path) -> Rewrites:
     for number, row in enumerate(rows, start=2):
         if not all(isinstance(row.get(name), str) for name in ("prompt_id", "text")):
             raise TaskError(f"{path}, line {number}: expected strings prompt_id and text")
-    return Rewrites(
-        **header, prompt_ids=tuple(row["prompt_id"] for row in rows), texts=tuple(row["text"] for row in rows)
-    )
+    prompt_ids, texts = (tuple(row[name] for row in rows) for name in ("prompt_id", "text"))
+    try:
+        return Rewrites(**header, prompt_ids=prompt_ids, texts=texts)
+    except TaskError as error:
+        raise TaskError(f"{path}, line 1: {error}") from error
 
 
 def rescore(
@@ -130,7 +148,8 @@ def rescore(
         retriever: A registered name, ``module:attribute``, a retriever or a factory.
         metrics: Names; by default the metric of the rewrites and :data:`ospo_env.task.DEFAULT_METRICS`.
         task: A task on that retriever that is open already, with whatever settings; by default one is made with the
-            cap, the candidates and the metric of the rewrites. A setting of the task that differs is a warning.
+            settings of the rewrites: cap, candidates, metric and what the retriever is sent. A setting of the task that
+            differs is a warning.
 
     Returns:
         For each metric float64 (B,), in [0, 1].

@@ -90,6 +90,10 @@ class BM25Retriever:
         """Whether no word is cut."""
         return cuts_between_words(text, offsets)
 
+    def has_known_tokens(self, texts: Sequence[str]) -> NDArray[np.bool_]:
+        """Whether each of B texts holds a token of the corpus: bool (B,)."""
+        return np.array([bool(known) for known in self._vocabulary.known(texts)], dtype=np.bool_)
+
 
 def _check_weights(cells: int, arrays: Arrays) -> None:
     check_numbers(check_array(arrays, "weights", np.int32, (cells,)), "weights", 1, 2**31)

@@ -88,6 +88,10 @@ class CharGramRetriever:
         """Whether no word is cut."""
         return cuts_between_words(text, offsets)
 
+    def has_known_tokens(self, texts: Sequence[str]) -> NDArray[np.bool_]:
+        """Whether each of B texts holds an n-gram of the corpus: bool (B,)."""
+        return np.asarray(np.diff(self._query_grams(texts).tocsc().indptr) > 0)
+
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in self.__dict__.items() if key not in ("_documents", "_word_grams")}
 

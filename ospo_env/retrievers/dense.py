@@ -119,6 +119,10 @@ class DenseRetriever:
         vectors, matching = self._encoder.encode(texts, "query")
         return unit_rows(np.where(matching[:, None], vectors, 0.0))
 
+    def has_known_tokens(self, texts: Sequence[str]) -> NDArray[np.bool_]:
+        """Whether each of B texts holds a token that the model knows: bool (B,)."""
+        return self._encoder.has_known_tokens(texts)
+
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in self.__dict__.items() if key != "_encoder"}
 

@@ -92,6 +92,10 @@ class TextEncoder:
         rows = [place_of[text] for text in texts]
         return vectors[rows], matching[rows]
 
+    def has_known_tokens(self, texts: Sequence[str]) -> NDArray[np.bool_]:
+        """Whether each of B texts holds a known token, without the prompt: bool (B,)."""
+        return known_tokens(self._model, list(texts))
+
     def _cut_texts(self, texts: list[str], role: str, features: dict[str, Any]) -> tuple[list[str], int]:
         """The texts that are longer than the model reads, and how many tokens it reads, special ones included."""
         lengths = features["attention_mask"].sum(1)

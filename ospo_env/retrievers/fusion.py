@@ -114,6 +114,14 @@ class FusionRetriever:
         """False: ranks of a text are not sums of its pieces' ranks."""
         return False
 
+    def has_known_tokens(self, texts: Sequence[str]) -> NDArray[np.bool_]:
+        """Whether each of B texts holds a token that one of the retrievers knows or cannot tell: bool (B,)."""
+        known = np.zeros(len(texts), dtype=np.bool_)
+        for retriever in self._retrievers:
+            tell = getattr(retriever, "has_known_tokens", None)
+            known |= True if tell is None else tell(texts)
+        return known
+
     def _fused(self, scores: Sequence[Array]) -> Array:
         total = np.zeros(scores[0].shape)
         for weight, part in zip(self._weights, scores, strict=True):

@@ -105,6 +105,10 @@ class LSARetriever:
         """Whether no word is cut."""
         return cuts_between_words(text, offsets)
 
+    def has_known_tokens(self, texts: Sequence[str]) -> NDArray[np.bool_]:
+        """Whether each of B texts holds a token of the corpus: bool (B,)."""
+        return np.array([bool(known) for known in self._vocabulary.known(texts)], dtype=np.bool_)
+
     @property
     def dimensions(self) -> int:
         """As :attr:`Encoder.dimensions`."""

@@ -102,6 +102,10 @@ class RerankRetriever:
         """False: a pair's score is not the sum of its pieces' scores."""
         return False
 
+    def has_known_tokens(self, texts: Sequence[str]) -> NDArray[np.bool_]:
+        """Whether each of B texts holds a token that the model knows: bool (B,)."""
+        return known_tokens(self._model, list(texts))
+
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in self.__dict__.items() if key != "_model"}
 

@@ -8,25 +8,27 @@ from numpy.typing import NDArray
 
 from ospo_env.metrics import Scores
 from ospo_env.scoring.coalitions import coalition_text
+from ospo_env.scoring.split_words import SplitText, part_members
 
-__all__ = ["Game", "Sums", "added_scores", "plan_game", "plan_sums"]
+__all__ = ["Game", "Sums", "added_scores", "drop_null_players", "plan_game", "plan_sums"]
 
 _CHUNK_BYTES = 2**21  # of scores at once, about what a core's own cache holds; it changes no value
 _EXACT_FLOAT32 = 2**24  # whole numbers up to this are float32 numbers
 
 
 class Game(NamedTuple):
-    """The coalitions of one text, sorted by how they are valued; those that keep no character are worth 0.
+    """The coalitions of one text, sorted by how they are valued.
 
     Attributes:
         query: Query whose pool is ranked.
-        texts: Texts whose own rankings are worths: the whole text if a coalition keeps every character and, unless
-            scores are sums, one for each distinct coalition that keeps some.
+        texts: Kept parts of the text whose own rankings are worths: the whole text if a coalition keeps every character
+            and, unless scores are sums, one for each other distinct coalition that has a worth.
         places: Places of the coalitions whose worth is that of one of these texts (T,).
         text_of: Index of that text (T,).
-        segments: Texts of the segments whose scores add up to those of the other coalitions; empty if there is no
-            other.
-        members: Membership of each segment in each coalition: bool (len(segments), C).
+        segments: Texts whose scores add up to those of the other coalitions: of segments, of words that several
+            segments share, and of the query in front; empty if there is no other coalition.
+        members: Membership of each of these texts in each coalition: bool (len(segments), C).
+        times: How often each of these texts counts (len(segments),); ``None`` for once.
     """
 
     query: int
@@ -35,6 +37,7 @@ class Game(NamedTuple):
     text_of: NDArray[np.intp]
     segments: list[str]
     members: NDArray[np.bool_]
+    times: NDArray[np.float64] | None = None
 
 
 class Sums(NamedTuple):
@@ -54,33 +57,62 @@ class Sums(NamedTuple):
     matched: NDArray[np.bool_] | None
 
 
-def plan_game(query: int, text: str, spans: NDArray[np.int64], coalitions: NDArray[np.bool_], linear: bool) -> Game:
+def drop_null_players(
+    spans: NDArray[np.int64], coalitions: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Spans (N, 2) and coalitions (C, N) without the segments that have no characters."""
+    filled = spans[:, 1] > spans[:, 0]
+    return (spans, coalitions) if filled.all() else (spans[filled], coalitions[:, filled])
+
+
+def plan_game(
+    query: int,
+    text: str,
+    spans: NDArray[np.int64],
+    coalitions: NDArray[np.bool_],
+    split: SplitText | None = None,
+    front: tuple[str, int] | None = None,
+) -> Game:
     """Sort the coalitions of a text.
 
     Args:
         query: Query whose pool is ranked.
         text: The whole text, capped.
-        spans: Its segments, int64 (N, 2); those without characters are null players.
+        spans: Its segments, none of them empty, int64 (N, 2).
         coalitions: bool (C, N).
-        linear: Whether the retriever is linear and no cut lies inside one of its units.
+        split: Parts of the text whose scores add up; ``None`` if they do not.
+        front: The query in front of every coalition, and how often it counts; ``None`` if there is none, so that a
+            coalition without segments is worth 0.
     """
-    filled = spans[:, 1] > spans[:, 0]
-    if not filled.all():
-        spans, coalitions = spans[filled], coalitions[:, filled]
     members = np.ascontiguousarray(coalitions.T)
     sizes = np.add.reduce(members, axis=0, dtype=np.intp)
-    grand = np.flatnonzero(sizes == len(spans)) if len(spans) else np.empty(0, dtype=np.intp)
+    grand = np.flatnonzero(sizes == len(spans)) if len(spans) or front else np.empty(0, dtype=np.intp)
     texts = [text] if len(grand) else []
     text_of = np.zeros(len(grand), dtype=np.intp)
-    if linear:
-        used = (members & (sizes < len(spans))).any(axis=1)
-        segments = [text[start:end] for start, end in spans[used].tolist()]
-        return Game(query, texts, grand, text_of, segments, members if used.all() else members[used])
-    proper = np.flatnonzero((sizes < len(spans)) & (sizes > 0))
+    partial = sizes < len(spans)
+    if split is not None:
+        return Game(query, texts, grand, text_of, *_summands(split, members, partial, front))
+    proper = np.flatnonzero(partial if front else partial & (sizes > 0))
     masks, part_of = np.unique(coalitions[proper], axis=0, return_inverse=True)
     places, text_of = np.concatenate([grand, proper]), np.concatenate([text_of, len(texts) + part_of.reshape(-1)])
     texts.extend(coalition_text(text, spans, mask) for mask in masks)
     return Game(query, texts, places, text_of, [], members[:0])
+
+
+def _summands(
+    split: SplitText, members: NDArray[np.bool_], partial: NDArray[np.bool_], front: tuple[str, int] | None
+) -> tuple[list[str], NDArray[np.bool_], NDArray[np.float64] | None]:
+    """Texts whose scores add up to those of the partial coalitions, their members and how often each counts."""
+    parts, members = part_members(split, members)
+    filled = np.array([bool(part) for part in parts], dtype=np.bool_)
+    used = filled & (members & partial).any(axis=1)
+    segments = [part for part, is_used in zip(parts, used.tolist(), strict=True) if is_used]
+    members = members if used.all() else members[used]
+    if front is None or not partial.any():
+        return segments, members, None
+    query, weight = front
+    members = np.concatenate([members, np.ones((1, members.shape[1]), dtype=np.bool_)])
+    return [*segments, query], members, np.array([1.0] * len(segments) + [float(weight)])
 
 
 def plan_sums(game: Game, rows: Mapping[str, NDArray[np.float64]]) -> Sums:
@@ -92,6 +124,8 @@ def plan_sums(game: Game, rows: Mapping[str, NDArray[np.float64]]) -> Sums:
     """
     members = game.members
     parts = np.concatenate([rows[segment] for segment in game.segments]).reshape(len(members), -1)
+    if game.times is not None:
+        parts *= game.times[:, None]
     matched = parts > -np.inf
     if matched.all():
         return Sums(members, _narrowed(parts), -np.inf, None)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from ospo_env.metrics import Metric
 from ospo_env.scoring.base import Measured, Scorer, split_values
 from ospo_env.scoring.calls import ranked_documents
-from ospo_env.scoring.coalition_plans import plan_game
+from ospo_env.scoring.coalition_plans import drop_null_players, plan_game
 from ospo_env.scoring.text_cache import Key
 
 __all__ = ["DEPTH", "CorpusScorer"]
@@ -28,7 +28,7 @@ class CorpusScorer(Scorer):
     def measured(self, queries: NDArray[np.int64], texts: Sequence[str], metrics: Sequence[Metric]) -> Measured:
         """As :meth:`Scorer.measured`; a ranking has at most :data:`DEPTH` document rows."""
         self._cache.ask(len(texts))
-        rankings = self._rank(zip(queries.tolist(), texts, strict=True))
+        rankings = self._rank(self._sent(zip(queries.tolist(), texts, strict=True)))
         return Measured(self._measure(queries, rankings, metrics), rankings)
 
     def rewards(self, queries: NDArray[np.int64], texts: Sequence[str]) -> NDArray[np.float64]:
@@ -46,10 +46,10 @@ class CorpusScorer(Scorer):
         """As :meth:`Scorer.worths`."""
         self._cache.ask(sum(map(len, coalitions)))
         games = [
-            plan_game(query, text, segments, matrix, linear=False)
+            plan_game(query, text, *drop_null_players(segments, matrix), front=self._composer.front(query))
             for query, text, segments, matrix in zip(queries.tolist(), texts, spans, coalitions, strict=True)
         ]
-        keys = [(game.query, text) for game in games for text in game.texts]
+        keys = self._sent((game.query, text) for game in games for text in game.texts)
         (values,) = self._measure(np.array([query for query, _ in keys], np.int64), self._rank(keys), [self._metric])
         worths = [np.zeros(len(matrix)) for matrix in coalitions]
         split = split_values(values, [len(game.texts) for game in games])

@@ -1,6 +1,7 @@
 """Scores of texts on their queries' pools, and worths of coalitions: batched, without duplicates, cached."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import TypeAlias
 
 import numpy as np
@@ -10,7 +11,8 @@ from ospo_env.errors import RetrieverError
 from ospo_env.metrics import Metric, ranked_gains, ranking
 from ospo_env.scoring.base import Measured, Scorer, split_values
 from ospo_env.scoring.calls import pool_scores, retriever_errors
-from ospo_env.scoring.coalition_plans import Game, Sums, added_scores, plan_game, plan_sums
+from ospo_env.scoring.coalition_plans import Game, Sums, added_scores, drop_null_players, plan_game, plan_sums
+from ospo_env.scoring.split_words import SplitText, split_repeats, whole_segments
 from ospo_env.scoring.text_cache import Key
 
 __all__ = ["PoolScorer"]
@@ -28,9 +30,9 @@ class PoolScorer(Scorer):
     """
 
     def scores(self, queries: NDArray[np.int64], texts: Sequence[str]) -> _Scores:
-        """Scores of B texts on their queries' pools: float64 (B, P), -inf where not matched or padded."""
+        """Scores of B rewrites on their queries' pools: float64 (B, P), -inf where not matched or padded."""
         self._cache.ask(len(texts))
-        keys = list(zip(queries.tolist(), texts, strict=True))
+        keys = self._sent(zip(queries.tolist(), texts, strict=True))
         rows = self._score(keys)
         return _stack([rows[key] for key in keys])
 
@@ -74,23 +76,32 @@ class PoolScorer(Scorer):
         """
         self._cache.ask(sum(map(len, coalitions)))
         games = [
-            plan_game(query, text, segments, matrix, linear=self._adds_up(text, segments))
+            self._plan(query, text, *drop_null_players(segments, matrix))
             for query, text, segments, matrix in zip(queries.tolist(), texts, spans, coalitions, strict=True)
         ]
-        rows = self._score((game.query, text) for game in games for text in (*game.texts, *game.segments))
+        keys = self._sent((game.query, text) for game in games for text in game.texts)
+        rows = self._score(chain(keys, ((game.query, segment) for game in games for segment in game.segments)))
         worths = [np.zeros(len(matrix)) for matrix in coalitions]
         self._settle_sums(games, rows, worths)
-        self._settle_texts(games, rows, worths)
+        self._settle_texts(games, keys, rows, worths)
         return worths
 
-    def _adds_up(self, text: str, spans: NDArray[np.int64]) -> bool:
-        """Whether the scores of the text's coalitions are sums over its segments."""
+    def _plan(self, query: int, text: str, spans: NDArray[np.int64], coalitions: NDArray[np.bool_]) -> Game:
+        return plan_game(query, text, spans, coalitions, self._split(query, text, spans), self._composer.front(query))
+
+    def _split(self, query: int, text: str, spans: NDArray[np.int64]) -> SplitText | None:
+        """The parts of a text whose scores add up to those of its coalitions; ``None`` if there are none."""
         name = self._retriever.name
         with retriever_errors(name, "on the cuts of a text"):
-            linear: object = self._retriever.linear and self._retriever.cuts_cleanly(text, spans[:, 0].tolist())
-        if not isinstance(linear, bool | np.bool_):
-            raise RetrieverError(f"retriever {name!r}: expected a bool from cuts_cleanly; got {type(linear).__name__}")
-        return bool(linear)
+            if not self._retriever.linear:
+                return None
+        known = self._composer.known_words(query)
+        split = whole_segments(text, spans) if known is None else split_repeats(text, spans, known)
+        with retriever_errors(name, "on the cuts of a text"):
+            clean: object = self._retriever.cuts_cleanly(text, split.cuts)
+        if not isinstance(clean, bool | np.bool_):
+            raise RetrieverError(f"retriever {name!r}: expected a bool from cuts_cleanly; got {type(clean).__name__}")
+        return split if clean and split.exact else None
 
     def _settle_sums(self, games: Sequence[Game], rows: Mapping[Key, _Scores], worths: Sequence[_Scores]) -> None:
         """Fill in the worths of the games whose scores are sums; equal pools are measured together."""
@@ -108,9 +119,10 @@ class PoolScorer(Scorer):
             for (_, worth), mine in zip(members, split, strict=True):
                 worth[:] = mine
 
-    def _settle_texts(self, games: Sequence[Game], rows: Mapping[Key, _Scores], worths: Sequence[_Scores]) -> None:
-        """Fill in the worths of the coalitions whose texts were scored."""
-        keys = [(game.query, text) for game in games for text in game.texts]
+    def _settle_texts(
+        self, games: Sequence[Game], keys: Sequence[Key], rows: Mapping[Key, _Scores], worths: Sequence[_Scores]
+    ) -> None:
+        """Fill in the worths of the coalitions whose texts were scored, under these keys."""
         queries = np.array([query for query, _ in keys], dtype=np.int64)
         (values,) = self.measure(queries, _stack([rows[key] for key in keys]))
         split = split_values(values, [len(game.texts) for game in games])

@@ -24,7 +24,7 @@ from ospo_env.spaces import FreeText
 from ospo_env.task import RetrievalTask
 from ospo_env.text import clean_text
 from ospo_env.wrappers.choices import KeywordChoice, TemplateChoice
-from ospo_env.wrappers.phrases import catalogue_phrases, phrase_templates
+from ospo_env.wrappers.phrases import catalogue_phrases, phrase_templates, phrases_template
 
 __all__ = ["GainReward", "KeywordActions", "TemplateActions", "VectorObservation", "encode_prompts", "open_encoder"]
 
@@ -102,8 +102,9 @@ class KeywordActions(_ChosenText, RecordConstructorArgs):
         phrases: The V phrases, or how many to take of :func:`~ospo_env.wrappers.phrases.catalogue_phrases`.
         most: Phrases in a rewrite. Words beyond the environment's cap are not scored, wherever they come from.
         space: ``"multidiscrete"`` or ``"multibinary"``.
-        template: Template of the rewrite. ``"{phrases}"`` leaves the raw query out, ``"{phrases}, {query}"`` lets the
-            cap cut the query instead of the phrases.
+        template: Template of the rewrite; ``None`` for ``"{query}, {phrases}"``, or ``"{phrases}"`` where the query is
+            sent anyway (``compose="append"``). ``"{phrases}, {query}"`` lets the cap cut the query instead of the
+            phrases.
 
     Raises:
         TaskError: The environment is not of that kind, or an argument is wrong.
@@ -116,12 +117,14 @@ class KeywordActions(_ChosenText, RecordConstructorArgs):
         *,
         most: int = 3,
         space: str = "multidiscrete",
-        template: str = "{query}, {phrases}",
+        template: str | None = None,
     ) -> None:
         RecordConstructorArgs.__init__(self, phrases=phrases, most=most, space=space, template=template)
         task = _task(env, "action")
         if isinstance(phrases, int):
             phrases = catalogue_phrases(task, phrases)
+        if template is None:
+            template = phrases_template(task.compose)
         super().__init__(env, KeywordChoice(phrases, most=most, space=space, template=template))
 
     def step(self, action: Any) -> _Step:
@@ -138,7 +141,7 @@ class TemplateActions(_ChosenText, RecordConstructorArgs):
         env: An environment of this package whose action is text.
         templates: The templates, with the fields ``{query}`` (the raw query) and ``{history}``; or of how many phrases
             of :func:`~ospo_env.wrappers.phrases.catalogue_phrases` to make ``"{query}, PHRASE"``, beside ``"{query}"``
-            itself.
+            itself; ``"PHRASE"`` and the empty template where the query is sent anyway (``compose="append"``).
 
     Raises:
         TaskError: The environment is not of that kind, or a template cannot be read.
@@ -148,7 +151,7 @@ class TemplateActions(_ChosenText, RecordConstructorArgs):
         RecordConstructorArgs.__init__(self, templates=templates)
         task = _task(env, "action")
         if isinstance(templates, int):
-            templates = phrase_templates(catalogue_phrases(task, templates))
+            templates = phrase_templates(catalogue_phrases(task, templates), task.compose)
         super().__init__(env, TemplateChoice(templates))
 
 
@@ -177,7 +180,7 @@ class GainReward(gym.RewardWrapper[Any, Any], RecordConstructorArgs):
         env: Any = self.unwrapped
         prompt_id = env.prompt_id
         if prompt_id not in self._raw:
-            self._raw[prompt_id] = float(self._task.rewards([prompt_id], [self._task.query(prompt_id).query])[0])
+            self._raw[prompt_id] = float(self._task.rewards([prompt_id], self._task.raw_rewrites([prompt_id]))[0])
         return float(reward) - self._raw[prompt_id]
 
 

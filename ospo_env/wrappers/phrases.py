@@ -12,7 +12,14 @@ from ospo_env.prompts import Query
 from ospo_env.task import RetrievalTask
 from ospo_env.text import clean_text, token_spans
 
-__all__ = ["catalogue_phrases", "check_phrases", "check_template", "fill_template", "phrase_templates"]
+__all__ = [
+    "catalogue_phrases",
+    "check_phrases",
+    "check_template",
+    "fill_template",
+    "phrase_templates",
+    "phrases_template",
+]
 
 _PIECE_ENDS = re.compile("[^\\w\\s'\u2019&/+-]+|\\s-+\\s")  # apostrophes and hyphens stand inside words
 _MOST_WORDS = 3
@@ -119,13 +126,26 @@ def fill_template(template: str, query: Query, values: Mapping[str, str] = Mappi
     return filled.strip(_SEPARATORS) if lacking else filled
 
 
-def phrase_templates(phrases: Sequence[str]) -> tuple[str, ...]:
+def phrases_template(compose: str) -> str:
+    """Where chosen phrases stand by default: behind the query, or alone where the task sends the query itself."""
+    return "{phrases}" if compose == "append" else "{query}, {phrases}"
+
+
+def phrase_templates(phrases: Sequence[str], compose: str = "replace") -> tuple[str, ...]:
     """The raw query, and the raw query with one phrase behind it, for each phrase.
+
+    Args:
+        phrases: The phrases.
+        compose: What the task sends; with ``"append"`` it sends the query itself, and the templates leave it out.
 
     >>> phrase_templates(["red", "size {8}"])
     ('{query}', '{query}, red', '{query}, size {{8}}')
+    >>> phrase_templates(["red"], "append")
+    ('', 'red')
     """
-    escaped = (phrase.replace("{", "{{").replace("}", "}}") for phrase in phrases)
+    escaped = [phrase.replace("{", "{{").replace("}", "}}") for phrase in phrases]
+    if compose == "append":
+        return ("", *escaped)
     return ("{query}", *(f"{{query}}, {phrase}" for phrase in escaped))
 
 

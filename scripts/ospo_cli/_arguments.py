@@ -16,6 +16,7 @@ from ospo_agents.training.run import changed_arguments
 from ospo_agents.training.run_directory import check_out, has_warm_start, read_run
 from ospo_agents.training.settings import KEPT, LOSS_TYPES, VLLM_MODES, TrainingSettings
 from ospo_cli._cli import MAX_WORDS_HELP, Parser, path_text
+from ospo_cli._modes import MODES, add_modes
 from ospo_cli._recorded import recorded_env, recorded_retriever, recorded_trl
 from ospo_cli._task_settings import TaskSettings
 from ospo_cli._yaml import yaml_value
@@ -156,6 +157,7 @@ def _add_task(group: Any) -> None:
     group.add_argument("--retriever", help=f"retriever that ranks during training (default: {defaults.retriever})")
     group.add_argument("--metric", help=f"metric that is the reward (default: {defaults.metric})")
     group.add_argument("--max-words", type=int, help=MAX_WORDS_HELP)
+    add_modes(group)
 
 
 def _add_policy(group: Any) -> None:
@@ -264,7 +266,7 @@ def _check_recorded(command: TrainCommand, options: Mapping[str, Any]) -> None:
 
 
 def _check_unchanged(command: TrainCommand, earlier: Mapping[str, Any]) -> None:
-    changed = changed_arguments(earlier, command.recorded())
+    changed = changed_arguments({**MODES, **earlier}, command.recorded())
     if changed:
         listed = ", ".join(f"{_option(name)} {was} (now {is_now})" for name, (was, is_now) in changed.items())
         raise AgentError(f"--resume: {command.out} was started with {listed}; leave changed arguments out")

@@ -14,6 +14,7 @@ from ospo_agents.progress_bar import progress_bar
 from ospo_cli._evaluation_files import check_file_names, file_name, trec_tag, write_qrels, write_run
 from ospo_cli._evaluation_text import report_lines, trec_lines
 from ospo_cli._matrix import draw_matrix, policy_labels
+from ospo_cli._modes import MODES
 from ospo_cli._outputs import write_file
 from ospo_cli._policies import Request, ResolvedPolicy, open_policy
 from ospo_cli._tasks import open_task
@@ -84,6 +85,7 @@ def evaluate(arguments: Namespace) -> None:
         "metric": task.metric,
         "candidates": task.candidates,
         "max_words": task.max_words,
+        **{name: getattr(task, name) for name in MODES},
         "queries": len(ids),
         "temperature": arguments.temperature,
         "seed": arguments.seed,
@@ -97,13 +99,13 @@ def evaluate(arguments: Namespace) -> None:
 
 
 def _task_settings(arguments: Namespace, policies: Mapping[str, ResolvedPolicy]) -> dict[str, Any]:
-    """Cap, candidates and metric: as the command line asks, else as the policies were made for, else the usual ones.
+    """Settings of the task: as the command line asks, else as the policies were made for, else the usual ones.
 
     Raises:
         AgentError: The command line says nothing, and the policies were made for different ones.
     """
     settings: dict[str, Any] = {}
-    for name, usual in (("max_words", None), ("candidates", "pool"), ("metric", "nDCG@10")):
+    for name, usual in {"max_words": None, "candidates": "pool", "metric": "nDCG@10", **MODES}.items():
         made_for = {policy: one.made_for[name] for policy, one in policies.items() if name in one.made_for}
         settings[name] = getattr(arguments, name)
         if settings[name] is None:
@@ -112,6 +114,8 @@ def _task_settings(arguments: Namespace, policies: Mapping[str, ResolvedPolicy])
                 listed = ", ".join(f"{policy} for {value}" for policy, value in made_for.items())
                 raise AgentError(f"{option}: the policies were made for different ones ({listed}); name one of them")
             settings[name] = next(iter(made_for.values()), usual)
+    if arguments.compose == MODES["compose"] and arguments.query_weight is None:
+        settings["query_weight"] = MODES["query_weight"]  # that of policies made for another mode means nothing here
     return settings
 
 

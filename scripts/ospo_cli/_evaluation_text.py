@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ospo_cli._matrix import policy_labels, table_lines
+from ospo_cli._modes import modes_in_words
 from ospo_env.evaluation.trec import full_level
 
 __all__ = ["other_settings", "report_lines", "trec_lines"]
@@ -24,6 +25,7 @@ def report_lines(report: Mapping[str, Any]) -> list[str]:
         "",
         f"{report['queries']} {report['split']} queries of {report['env']} ({report['dataset']}, {kind})",
         f"Ranked: {_RANKED[report['candidates']]}",
+        *([f"Sent: {sent}"] if (sent := modes_in_words(report)) else []),
         *table_lines(rows, policy_labels(rows), report["metric"]),
     ]
     lines += ["", f"Texts that lost words to the cap of {report['max_words']}, of {report['queries']}:"]
@@ -34,7 +36,8 @@ def report_lines(report: Mapping[str, Any]) -> list[str]:
     for name, row in rows.items():
         if row.get("malformed"):
             completions = f"{row['malformed']} of {report['queries']} completions"
-            lines += ["", f"{name}: {completions} hold no rewrite; each earns 0."]
+            without = "each sends the raw query alone" if report["compose"] == "append" else "each earns 0"
+            lines += ["", f"{name}: {completions} hold no rewrite; {without}."]
     trained_on = sorted({row["trained_on"] for row in rows.values() if row["trained_on"]})
     if trained_on:
         unseen = [name for name in next(iter(rows.values()))["metrics"] if name not in trained_on]
@@ -44,7 +47,7 @@ def report_lines(report: Mapping[str, Any]) -> list[str]:
 
 
 def other_settings(report: Mapping[str, Any]) -> list[str]:
-    """A sentence for each policy that was made for another cap, other candidates or another metric.
+    """A sentence for each policy that was made for another cap, other candidates, another metric or another mode.
 
     Args:
         report: The evaluation; those of earlier versions do not say what policies were made for.

@@ -72,6 +72,8 @@ class Explanation:
         prompt: The text that a policy reads.
         query: The query as the shopper typed it.
         text: The rewrite.
+        sent: The text that the retriever is sent for it: what counts of the rewrite, behind the query or alone.
+        compose: Whether that is the rewrite in place of the query (``replace``) or behind it (``append``).
         metric: Name of the metric that gives worths.
         segmenter: Name of the segmenter.
         solution: Name of the solution of the game.
@@ -79,6 +81,7 @@ class Explanation:
         segments: The segments in order, with their credit.
         worth: Worth of the rewrite, equal to the reward of ``env.step``.
         query_worth: Worth of the raw query.
+        empty_worth: Worth of no segment: that of the raw query where it is sent too, else 0.
         words_beyond_cap: Words of the rewrite beyond the word cap, which do not count.
         relevant: Documents of full gain among all judged ones of the query.
         ranked: Documents that the rewrite matches.
@@ -91,6 +94,8 @@ class Explanation:
     prompt: str
     query: str
     text: str
+    sent: str
+    compose: str
     metric: str
     segmenter: str
     solution: str
@@ -98,6 +103,7 @@ class Explanation:
     segments: tuple[Segment, ...]
     worth: float
     query_worth: float
+    empty_worth: float
     words_beyond_cap: int
     relevant: int
     ranked: int
@@ -112,15 +118,17 @@ class Explanation:
 
     @property
     def efficient(self) -> bool:
-        """Whether credit sums to the worth of the rewrite, up to rounding."""
-        return math.isclose(self.total, self.worth, rel_tol=0.0, abs_tol=1e-9)
+        """Whether credit sums to the worth of the rewrite less that of no segment, up to rounding."""
+        return math.isclose(self.total, self.worth - self.empty_worth, rel_tol=0.0, abs_tol=1e-9)
 
     @property
     def sum_in_words(self) -> str:
-        """A phrase that tells a reader whether the sum is the worth."""
+        """A phrase that tells a reader whether the sum is the worth, or the gain where the query is sent too."""
+        divided = "the gain over the raw query" if self.compose == "append" else "the worth"
         if self.efficient:
-            return "the sum, which is the worth"
-        return f"the sum; the worth is {self.worth:.3f}, which {self.solution} does not divide up"
+            return f"the sum, which is {divided}"
+        value = f"{self.gain:+.3f}" if self.compose == "append" else f"{self.worth:.3f}"
+        return f"the sum; {divided} is {value}, which {self.solution} does not divide up"
 
     @property
     def gain(self) -> float:
@@ -163,13 +171,16 @@ def explain(
     text = clean_text(text)
     about = task.query(prompt_id)
     (credited,) = assign_credit(task, [prompt_id], [text], segmenter=segmenter, solution=solution, seeds=[_SEED])
-    of_query, of_text = task.outcomes([prompt_id, prompt_id], [about.query, text])
+    (raw,), (sent,) = task.raw_rewrites([prompt_id]), task.sent([prompt_id], [text])
+    of_query, of_text = task.outcomes([prompt_id, prompt_id], [raw, text])
     before, after = of_query.ranking, of_text.ranking
     return Explanation(
         prompt_id=prompt_id,
         prompt=dict(zip(*task.prompts(about.split), strict=True))[prompt_id],
         query=about.query,
         text=text,
+        sent=sent,
+        compose=task.compose,
         metric=task.metric,
         segmenter=segmenter,
         solution=credited.solution,
@@ -177,6 +188,7 @@ def explain(
         segments=_segments(credited),
         worth=of_text.reward,
         query_worth=of_query.reward,
+        empty_worth=of_query.reward if task.compose == "append" else 0.0,
         words_beyond_cap=of_text.words_beyond_cap,
         relevant=sum(gain >= FULL_GAIN for *_, gain in task.judgements([prompt_id])),
         ranked=len(after),

@@ -10,6 +10,7 @@ from typing import Any
 
 from ospo_agents import AgentError
 from ospo_cli._explanation import Explanation, Row, credit_colour, explain
+from ospo_cli._modes import MODES
 from ospo_cli._outputs import write_file
 from ospo_cli._tasks import first_split, open_task
 from ospo_cli._terminal import say
@@ -35,6 +36,7 @@ def show_explanation(arguments: Namespace) -> None:
         metric=arguments.metric,
         candidates=arguments.candidates,
         max_words=arguments.max_words,
+        **{name: getattr(arguments, name) for name in MODES},
     )
     if arguments.query_id is None:
         split = first_split(task)
@@ -76,6 +78,7 @@ def _lines(explanation: Explanation, arguments: Namespace, task: RetrievalTask, 
         f"prompt    {terminal_line(explanation.prompt)}",
         f"query     {terminal_line(explanation.query)}",
         f"rewrite   {_painted_text(explanation) if colours else terminal_line(explanation.text)}{beyond}",
+        *([f"sent      {terminal_line(explanation.sent)}"] if explanation.sent != explanation.text else []),
         f"{explanation.metric:<9} {explanation.worth:.3f}, the raw query's {explanation.query_worth:.3f}, "
         f"gain {explanation.gain:+.3f}",
         "",

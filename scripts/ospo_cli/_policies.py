@@ -65,7 +65,7 @@ class ResolvedPolicy:
         check: Called with the task and the ids of all prompts before any policy writes; raises ``AgentError`` if the
             policy does not fit them.
         made_for: The settings of the task that it was trained on, or that its rewrites were written for, among
-            ``max_words``, ``candidates`` and ``metric``; those that nobody recorded are absent.
+            ``max_words``, ``candidates``, ``metric`` and the modes; those that nobody recorded are absent.
     """
 
     write: Write
@@ -232,6 +232,9 @@ def _rewrites(
         max_words=task.max_words,
         candidates=task.candidates,
         metric=task.metric,
+        compose=task.compose,
+        query_weight=task.query_weight,
+        repeats=task.repeats,
     )
 
 

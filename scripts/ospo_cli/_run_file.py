@@ -8,11 +8,15 @@ import gymnasium
 
 from ospo_agents import AgentError
 from ospo_agents.training.run_directory import read_run
+from ospo_cli._modes import MODES, modes_of
 
-__all__ = ["SETTINGS", "check_fields", "policy_notes", "task_settings"]
+__all__ = ["OPTIONAL", "SETTINGS", "check_fields", "policy_notes", "task_settings"]
 
-SETTINGS = ("max_words", "candidates", "metric")
+SETTINGS = ("max_words", "candidates", "metric", *MODES)
 """Settings of a task that travel with runs and stored rewrites, as the environments name them."""
+
+OPTIONAL: Mapping[str, Any] = {"max_words": int | None, "compose": str, "query_weight": int, "repeats": str}
+"""Types of settings of a task that runs of earlier versions do not record."""
 
 _SUPERVISED = ("sft", "dpo")  # learners that are no reinforcement learning
 
@@ -59,13 +63,13 @@ def policy_notes(where: Path | str) -> dict[str, Any]:
 
 
 def task_settings(where: Path | str) -> dict[str, Any]:
-    """Cap, candidates and metric of the task that a policy was trained on, from the run that it lies in.
+    """Cap, candidates, metric and modes of the task that a policy was trained on, from the run that it lies in.
 
     Args:
         where: The policy's directory, or a hub id, which lies in no run.
 
     Returns:
-        Those of :data:`SETTINGS` that the run records.
+        Those of :data:`SETTINGS` that the run records, and the modes that a run without them had.
     """
     arguments = _arguments(where)
     if arguments is None:
@@ -73,7 +77,7 @@ def task_settings(where: Path | str) -> dict[str, Any]:
     settings = {"max_words": arguments.get("max_words"), "metric": arguments.get("metric"), "candidates": "pool"}
     if settings["max_words"] is None and (spec := gymnasium.registry.get(arguments.get("env", ""))) is not None:
         settings["max_words"] = spec.kwargs.get("max_words")  # the environment's own
-    return {name: value for name, value in settings.items() if value is not None}
+    return {name: value for name, value in settings.items() if value is not None} | modes_of(arguments)
 
 
 def _arguments(where: Path | str) -> dict[str, Any] | None:
@@ -83,6 +87,6 @@ def _arguments(where: Path | str) -> dict[str, Any] | None:
         return None
     source = Path(where).parent / "run.json"
     arguments: dict[str, Any] = manifest["arguments"]
-    optional = {"env": str, "retriever": str, "metric": str, "max_words": int | None}
+    optional = {"env": str, "retriever": str, "metric": str, **OPTIONAL}
     check_fields(arguments, {"algo": str}, source, optional)
     return arguments

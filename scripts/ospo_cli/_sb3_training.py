@@ -16,6 +16,7 @@ from ospo_agents.files import sync_directory, sync_entry, write_atomically
 from ospo_agents.training.curves import draw_curves
 from ospo_agents.training.lock import training_lock
 from ospo_agents.training.run_directory import check_out, prepare_out, write_run
+from ospo_cli._modes import MODES
 from ospo_cli._sb3 import MODEL, VIEWS, algorithm, describe_views
 from ospo_cli._sb3_log import RewardLog
 from ospo_cli._sb3_settings import TEMPLATES, AgentSettings
@@ -68,6 +69,7 @@ def train_agent(
             "retriever": about.retriever,
             "metric": about.metric,
             "max_words": task.max_words,
+            **{name: getattr(task, name) for name in MODES},
             "render_mode": None,
         },
     )
@@ -108,7 +110,7 @@ def _save(out: Path, model: Any, views: bytes) -> None:
 def _choice(settings: AgentSettings, task: RetrievalTask) -> KeywordChoice | TemplateChoice:
     phrases = catalogue_phrases(task, int(settings.phrases or 0))
     if settings.actions == TEMPLATES:
-        return TemplateChoice(phrase_templates(phrases))
+        return TemplateChoice(phrase_templates(phrases, task.compose))
     return KeywordChoice(
         phrases, most=int(settings.most or 0), space=str(settings.actions), template=str(settings.template)
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from ospo_agents.errors import AgentError
+from ospo_cli._modes import MODES
 
 if TYPE_CHECKING:
     from ospo_env import RetrievalTask
@@ -26,6 +27,9 @@ class TaskSettings:
         retriever: Retriever that ranks.
         metric: Metric that is the reward.
         max_words: Words of a rewrite that count; None means the environment's own cap.
+        compose: Text that the retriever is sent: ``replace``, the rewrite, or ``append``, the query and the rewrite.
+        query_weight: How often the query counts with ``append``.
+        repeats: Whether repeated words ``count`` or are sent ``once``.
     """
 
     env: str
@@ -34,6 +38,9 @@ class TaskSettings:
     retriever: str = "bm25"
     metric: str = "nDCG@10"
     max_words: int | None = None
+    compose: str = "replace"
+    query_weight: int = 1
+    repeats: str = "count"
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
@@ -42,13 +49,16 @@ class TaskSettings:
 
     def check(self, spell: Callable[[str], str] = str) -> None:
         """Raise :class:`AgentError` for a setting of the wrong type; ``spell`` says how messages write its name."""
-        for name in ("env", "data", "retriever", "metric"):
+        for name in ("env", "data", "retriever", "metric", "compose", "repeats"):
             value = getattr(self, name)
             if not (isinstance(value, str) or (name == "data" and value is None)):
                 raise AgentError(f"{spell(name)}: expected text, got {str(value)[:80]}")
-        words = self.max_words
-        if words is not None and (isinstance(words, bool) or not isinstance(words, int)):
-            raise AgentError(f"{spell('max_words')}: expected a whole number, got {str(words)[:80]!r}")
+        for name in ("max_words", "query_weight"):
+            number = getattr(self, name)
+            if number is None and name == "max_words":
+                continue
+            if isinstance(number, bool) or not isinstance(number, int):
+                raise AgentError(f"{spell(name)}: expected a whole number, got {str(number)[:80]!r}")
 
     def as_json(self) -> dict[str, Any]:
         """The settings as ``run.json`` holds them, without the split, which is the same for all runs."""
@@ -70,7 +80,8 @@ class TaskSettings:
             retriever=self.retriever,
             metric=self.metric,
             max_words=self.max_words,
+            **{name: getattr(self, name) for name in MODES},
         )
 
 
-RECORDED = ("env", "data", "retriever", "metric", "max_words")
+RECORDED = ("env", "data", "retriever", "metric", "max_words", *MODES)

@@ -21,6 +21,7 @@ def open_task(
     metric: str,
     candidates: str = "pool",
     max_words: int | None = None,
+    **modes: Any,
 ) -> RetrievalTask:
     """The task behind an environment id, as ``gym.make`` opens it.
 
@@ -32,6 +33,7 @@ def open_task(
         metric: Metric that is the reward.
         candidates: Documents to rank.
         max_words: Words of a rewrite that count; none means the environment's own cap.
+        modes: Modes by their names in :data:`ospo_cli._modes.MODES`; none means the default.
 
     Raises:
         TaskError: The id is unknown or not one of this project's, or an argument is wrong.
@@ -42,7 +44,7 @@ def open_task(
         "retriever": retriever,
         "metric": metric,
         "candidates": candidates,
-        **({} if max_words is None else {"max_words": max_words}),
+        **{name: value for name, value in {"max_words": max_words, **modes}.items() if value is not None},
     }
     try:
         spec = gym.spec(env_id)

@@ -4,7 +4,8 @@ A policy is a run directory, a policy directory, a hub id (with a slash), a file
 them), openai:MODEL (a chat model at $OPENAI_BASE_URL with the key $OPENAI_API_KEY), or a reference: query (the raw
 query as rewrite), prf (the query expanded by pseudo-relevance feedback), oracle, random. A trained policy or a chat
 model writes each rewrite once; every retriever then ranks the same rewrites. Gains are over the raw query, paired by
-query. Stored rewrites and runs bring the cap, the candidates and the metric that they were made for.
+query. Stored rewrites and runs bring the cap, the candidates, the metric and the text to send (--compose and the two
+options after it) that they were made for.
 """
 
 import math
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from ospo_agents import AgentError
 from ospo_cli._cli import Parser
+from ospo_cli._modes import add_modes
 from ospo_cli._outputs import check_directory, check_file
 
 __all__ = ["main", "parse"]
@@ -46,6 +48,7 @@ def parse(argv: Sequence[str] | None) -> Namespace:
         choices=("pool", "corpus"),
         help="documents to rank, pool or corpus (default: as in the policies' training, else pool)",
     )
+    add_modes(parser, "as in the policies' training, else {}")
     parser.add_argument("--temperature", type=float, default=0.0, help="temperature of sampling; 0 decodes greedily")
     parser.add_argument("--max-new-tokens", type=int, help="most tokens of a completion (default: as in training)")
     parser.add_argument("--seed", type=int, default=0, help="seed of sampling and of the random policy")

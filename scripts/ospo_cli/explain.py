@@ -1,7 +1,8 @@
 """Credit of the segments of a text typed by hand, and the ranking before and after.
 
-Credit is in the metric's unit. Without --solution it is exact (`shapley`) up to 12 segments and estimated
-(`sampled_shapley`, with standard errors) beyond; what was used is printed. Colours only repeat what the numbers say.
+Credit is in the metric's unit; with --compose append it sums to the gain over the raw query. Without --solution it is
+exact (`shapley`) up to 12 segments and estimated (`sampled_shapley`, with standard errors) beyond; what was used is
+printed. Colours only repeat what the numbers say.
 """
 
 from argparse import Namespace
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from ospo_agents import AgentError
 from ospo_cli._cli import MAX_WORDS_HELP, Parser
+from ospo_cli._modes import add_modes
 from ospo_cli._outputs import check_file
 
 __all__ = ["main", "parse"]
@@ -34,6 +36,7 @@ def parse(argv: Sequence[str] | None) -> Namespace:
         help="documents to rank: the query's pool, or the whole corpus",
     )
     parser.add_argument("--max-words", type=int, help=MAX_WORDS_HELP)
+    add_modes(parser)
     parser.add_argument("--query-id", help="id of the query, of any split; without it the error names some")
     parser.add_argument("--text", required=True, help="rewrite to explain")
     parser.add_argument(

@@ -20,6 +20,7 @@ from typing import Any
 
 from ospo_agents import AgentError
 from ospo_cli._cli import Parser
+from ospo_cli._modes import add_modes
 from ospo_cli._outputs import check_directory
 from ospo_cli._study.plan import ABLATIONS, METHODS, TASKS, TRAINED_ON
 
@@ -84,6 +85,7 @@ def parse(argv: Sequence[str] | None) -> Namespace:
     parser.add_argument(
         "--unseen", nargs="+", default=["lsa", "chargram"], help="retrievers that training does not see"
     )
+    add_modes(parser)
     parser.add_argument("--processes", type=int, default=2, help="number of training runs at once, one thread each")
     parser.add_argument("--cell", help="one training run as JSON; the program itself uses this option")
     arguments = parser.parse_args(argv)

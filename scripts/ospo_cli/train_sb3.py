@@ -14,6 +14,7 @@ from typing import Any
 
 from ospo_agents.training.run_directory import check_out
 from ospo_cli._cli import MAX_WORDS_HELP, Parser, command_line, path_text
+from ospo_cli._modes import add_modes
 from ospo_cli._outputs import check_directory
 from ospo_cli._sb3_settings import ACTIONS, ALGOS, PHRASES, STEPS, AgentSettings
 from ospo_cli._task_settings import TaskSettings
@@ -45,6 +46,8 @@ class TrainAgentCommand:
 def parse(argv: Sequence[str] | None) -> TrainAgentCommand:
     """The settings, checked and filled in."""
     options = vars(_parser().parse_args(argv))
+    if options.get("compose") == "append" and AgentSettings.of(options).template is not None:
+        options.setdefault("template", "{phrases}")  # the query is sent anyway
     command = TrainAgentCommand(
         AgentSettings.of(options),
         TaskSettings.of(options),
@@ -80,6 +83,7 @@ def _parser() -> Parser:
     parser.add_argument("--retriever", help=f"retriever that ranks during training (default: {task.retriever})")
     parser.add_argument("--metric", help=f"metric that is the reward (default: {task.metric})")
     parser.add_argument("--max-words", type=int, help=MAX_WORDS_HELP)
+    add_modes(parser)
     named = "; ".join(f"{name}: {what}" for name, what in ALGOS.items())
     parser.add_argument("--algo", choices=ALGOS, help=f"algorithm: {named} (default: {agent.algo})")
     parser.add_argument(
@@ -99,7 +103,11 @@ def _parser() -> Parser:
         "--phrases", type=int, help=f"phrases of the catalogue to choose from (default: {_listed(PHRASES)})"
     )
     parser.add_argument("--most", type=int, help=f"phrases in a rewrite, not with templates (default: {agent.most})")
-    parser.add_argument("--template", help=f"place of the phrases, not with templates (default: '{agent.template}')")
+    parser.add_argument(
+        "--template",
+        help=f"place of the phrases, not with templates (default: '{agent.template}'; '{{phrases}}' with --compose "
+        "append)",
+    )
     parser.add_argument(
         "--settings", type=yaml_value, metavar="YAML", help="settings of the algorithm, such as '{n_steps: 64}'"
     )

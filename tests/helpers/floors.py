@@ -46,8 +46,8 @@ FLOORS = {
     "ospo_env": [
         "errors outcomes registration text",
         "forks",
-        "data_access metrics prompts spaces",
-        "rendering retrievers",
+        "data_access metrics prompts repeats spaces",
+        "composition rendering retrievers",
         "scoring",
         "task",
         "env",
@@ -64,8 +64,9 @@ FLOORS = {
         "__init__",
     ],
     "ospo_env.scoring": [
-        "calls candidate_pools coalitions text_cache",
-        "base coalition_plans",
+        "calls candidate_pools coalitions split_words text_cache",
+        "coalition_plans composer",
+        "base",
         "corpus_scorer pool_scorer",
         "__init__",
     ],
@@ -110,6 +111,7 @@ FLOORS = {
         "__init__",
     ],
     "ospo_cli": [
+        "_modes",
         "_matrix _official_size _outputs _preparation _recorded _run_file _sb3_log _sb3_settings",
         "_tasks _terminal _yaml",
         "_cli _evaluation_files _evaluation_text _explanation _sb3 _task_settings",

@@ -74,6 +74,53 @@ class BlankText(Right):
         return super().step(self._queries[self._row] if action in ("", " ") else action)
 
 
+class Appended(RetrievalTask):
+    """The query is sent too."""
+
+    def __init__(self, data):
+        super().__init__(data, compose="append", query_weight=2, repeats="once")
+
+
+class RightAppended(Right):
+    task_kind = Appended
+
+
+class _ForgetsTheQuery(Appended):
+    def coalition_values(self, prompt_ids, texts, spans, coalitions):
+        values = super().coalition_values(prompt_ids, texts, spans, coalitions)
+        return [np.where(rows.any(1), value, 0.0) for value, rows in zip(values, coalitions, strict=True)]
+
+
+class EmptyAppended(Right):
+    """The empty coalition is worth 0, though the query is in it."""
+
+    task_kind = _ForgetsTheQuery
+
+
+class BlankAppended(RightAppended):
+    """A blank text earns nothing, though the query is sent."""
+
+    def step(self, action):
+        observation, reward, *rest = super().step(action)
+        return observation, reward if action != " " else 0.0, *rest
+
+
+class OtherQuery(RewriteEnv):
+    """In front of a rewrite stands another query than the shopper's."""
+
+    def __init__(self, compose="append", **arguments):
+        super().__init__(data=shop(), compose=compose, **arguments)
+        if compose == "append":
+            self.task._composer._queries = [f"{query} red wool" for query in self.task._composer._queries]
+
+
+gym.register("Wrong/OtherQuery-v0", entry_point=OtherQuery, kwargs={"compose": "append"})
+
+
+def other_query():
+    return gym.make("Wrong/OtherQuery-v0")
+
+
 class _Batches(RetrievalTask):
     def rewards(self, prompt_ids, texts):
         return super().rewards(prompt_ids, texts) * (0.5 if len(texts) > 1 else 1.0)
@@ -291,6 +338,9 @@ WRONG = {
     OwnCoalitions: "reward",
     EmptyCoalition: "empty",
     BlankText: "empty",
+    EmptyAppended: "empty",
+    BlankAppended: "empty",
+    other_query: "empty",
     Batch: "batch",
     BatchedWorths: "batch",
     shifted_vector: "batch",

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from ospo_env.metrics import parse_metric, ranked_gains
 from ospo_env.scoring import coalition_plans as games
-from ospo_env.scoring.coalition_plans import Game, added_scores, plan_game, plan_sums
+from ospo_env.scoring.coalition_plans import Game, added_scores, drop_null_players, plan_game, plan_sums
+from ospo_env.scoring.split_words import whole_segments
 from plain_worths import metric_of_row, scores_of_coalition
 from shop import SETTINGS, all_coalitions
 
@@ -126,15 +127,38 @@ def test_one_pool_and_many_are_measured_alike():
 
 
 def test_a_plan_sorts_coalitions():
+    text = "red,wool coat"
     spans = np.array([(0, 4), (4, 4), (4, 9), (9, 13)])  # the second one is a null player
     coalitions = np.array([[1, 1, 1, 1], [0, 1, 0, 0], [1, 0, 0, 0], [1, 0, 1, 1], [1, 1, 0, 0]], dtype=bool)
-    game = plan_game(0, "red,wool coat", spans, coalitions, linear=True)
-    assert (game.texts, game.places.tolist(), game.text_of.tolist()) == (["red,wool coat"], [0, 3], [0, 0])
-    assert (game.segments, game.members.tolist()) == (["red,"], [[True, False, True, True, True]])
-    game = plan_game(0, "red,wool coat", spans, coalitions, linear=False)
-    assert game.texts == ["red,wool coat", "red,"]
+    spans, coalitions = drop_null_players(spans, coalitions)
+    assert spans.tolist() == [[0, 4], [4, 9], [9, 13]]
+    game = plan_game(0, text, spans, coalitions, whole_segments(text, spans))
+    assert (game.texts, game.places.tolist(), game.text_of.tolist()) == ([text], [0, 3], [0, 0])
+    assert (game.segments, game.members.tolist(), game.times) == (["red,"], [[True, False, True, True, True]], None)
+    game = plan_game(0, text, spans, coalitions)
+    assert game.texts == [text, "red,"]
     assert (game.places.tolist(), game.text_of.tolist()) == ([0, 3, 2, 4], [0, 0, 1, 1])
     assert game.segments == []
-    for linear in (True, False):
-        game = plan_game(0, "", np.empty((0, 2), dtype=np.int64), np.zeros((2, 0), dtype=bool), linear)
-        assert (game.texts, game.segments) == ([], [])
+
+
+def test_the_query_in_front_is_in_every_coalition():
+    text, spans = "red,wool", np.array([(0, 4), (4, 8)])
+    coalitions = np.array([[1, 1], [0, 0], [0, 1]], dtype=bool)
+    game = plan_game(0, text, spans, coalitions, whole_segments(text, spans), ("coat", 3))
+    assert (game.texts, game.places.tolist()) == ([text], [0])
+    assert (game.segments, game.times.tolist()) == (["wool", "coat"], [1.0, 3.0])
+    assert game.members.tolist() == [[True, False, True], [True, True, True]]
+    game = plan_game(0, text, spans, coalitions, front=("coat", 3))
+    assert game.texts == [text, "", "wool"]
+    assert (game.places.tolist(), game.text_of.tolist(), game.segments) == ([0, 1, 2], [0, 1, 2], [])
+
+
+@pytest.mark.parametrize("linear", [True, False])
+def test_a_text_without_segments(linear):
+    """It is worth 0, or what the query in front is."""
+    spans, coalitions = np.empty((0, 2), dtype=np.int64), np.zeros((2, 0), dtype=bool)
+    split = whole_segments("", spans) if linear else None
+    game = plan_game(0, "", spans, coalitions, split)
+    assert (game.texts, game.segments) == ([], [])
+    game = plan_game(0, "", spans, coalitions, split, ("coat", 1))
+    assert (game.texts, game.places.tolist(), game.segments) == ([""], [0, 1], [])

@@ -12,7 +12,7 @@ from ospo_env import RewriteEnv, TaskError, make_retriever
 from ospo_env.conformance import ENV_CLAUSES, ConformanceError, check_env, make_env_case
 from ospo_env.registration import ENVIRONMENTS
 from shop import documents, shop
-from wrong_environments import WRONG, Right
+from wrong_environments import WRONG, Right, RightAppended
 
 OWN = [registration.env_id for registration in ENVIRONMENTS if registration.sample is not None]
 NEED_A_PROCESS = ("processes",)
@@ -36,7 +36,19 @@ def test_the_environments_of_this_package_conform(env_id):
     check_env(env_id)
 
 
-@pytest.mark.parametrize("arguments", [{"candidates": "corpus"}, {"retriever": "lsa", "metric": "RR", "split": "test"}])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"candidates": "corpus"},
+        {"retriever": "lsa", "metric": "RR", "split": "test"},
+        {"compose": "append"},
+        {"compose": "append", "query_weight": 3, "candidates": "corpus"},
+        {"compose": "append", "query_weight": 6, "repeats": "once", "retriever": "chargram"},
+        {"compose": "append", "repeats": "once", "retriever": "fusion:bm25+lsa"},
+        {"repeats": "once"},
+    ],
+    ids=str,
+)
 def test_they_conform_whatever_their_arguments(arguments):
     made = partial(gym.make, OWN[0], render_mode="ansi", **arguments)
     assert broken(make_env_case(made), *NEED_A_PROCESS) == []
@@ -44,7 +56,7 @@ def test_they_conform_whatever_their_arguments(arguments):
 
 def test_a_right_one_conforms_however_it_comes():
     check_env(Right)
-    for env in (Right(), lambda: Right(), gym.make(OWN[0])):
+    for env in (Right(), lambda: Right(), gym.make(OWN[0]), RightAppended()):
         assert broken(make_env_case(env), *NEED_A_PROCESS) == []
 
 
@@ -99,7 +111,7 @@ def test_texts_and_seed_of_your_own():
 
 def test_the_texts_earn_something():
     """The negative control of all comparisons of rewards: they are not all 0, nor all alike."""
-    for env in (Right, *OWN):
+    for env in (Right, RightAppended, *OWN):
         case = make_env_case(env)
         rewards = [case.play(seed, text).reward for seed in case.seeds for text in case.texts]
         assert np.unique(rewards).size > 3

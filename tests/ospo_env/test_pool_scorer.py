@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
+from ospo_env.composition import Composition
 from ospo_env.errors import RetrieverError
 from ospo_env.metrics import parse_metric
 from ospo_env.scoring.candidate_pools import CandidatePools
+from ospo_env.scoring.composer import Composer
 from ospo_env.scoring.pool_scorer import PoolScorer
 from shop import EachWordOnce, Wrapped, all_coalitions, shop, task
 
@@ -14,8 +16,9 @@ SPANS = np.array([(0, 4), (4, 10), (10, 16), (16, 20)])
 POOLS = CandidatePools(shop())
 
 
-def scorer(retriever, **arguments):
-    return PoolScorer(retriever, POOLS, parse_metric("nDCG@10"), **arguments)
+def scorer(retriever, metric="nDCG@10", **arguments):
+    composer = Composer(Composition(), shop().queries["query"].to_list(), retriever)
+    return PoolScorer(retriever, POOLS, parse_metric(metric), composer, **arguments)
 
 
 @pytest.fixture
@@ -145,7 +148,7 @@ def test_a_false_linear_claim_is_caught():
     lying = EachWordOnce(task("bm25").retriever, linear=True)
     honest = EachWordOnce(task("bm25").retriever, linear=False)
     games = [
-        PoolScorer(retriever, POOLS, parse_metric("nDCG@50")).worths(np.array([3]), [text], [spans], [coalitions])[0]
+        scorer(retriever, "nDCG@50").worths(np.array([3]), [text], [spans], [coalitions])[0]
         for retriever in (lying, honest)
     ]
     scores = [

@@ -48,17 +48,42 @@ def check_reward(case: EnvCase) -> str | None:
 
 @clause("empty")
 def check_empty(case: EnvCase) -> str | None:
-    """The empty coalition is worth 0, and a blank text earns 0."""
+    """The empty coalition is worth 0, and a blank text earns 0; where the query is sent too, what it earns alone."""
+    alone = {}
+    for seed in case.seeds:
+        played = case.play(seed, "")
+        alone[played.query_id] = played.reward if _appends(case) else 0.0
     for seed, text in case.episodes:
         played = case.play(seed, text)
         spans, everyone = _segments(text)
         (values,) = case.task.coalition_values([played.query_id], [text], [spans], [~everyone])
-        if values[0] != 0:
-            return f"the empty coalition of {where(played, text)} is worth {values[0]}, not 0"
+        if values[0] != alone[played.query_id]:
+            expected = alone[played.query_id]
+            return f"the empty coalition of {where(played, text)} is worth {values[0]}, not {expected}"
     for seed, text in itertools.product(case.seeds, _BLANK_TEXTS):
         played = case.play(seed, text)
-        if played.reward != 0:
-            return f"the blank text {where(played, text)} earns {played.reward}, not 0"
+        if played.reward != alone[played.query_id]:
+            return f"the blank text {where(played, text)} earns {played.reward}, not {alone[played.query_id]}"
+    return _unlike_raw_query(case, alone) if _appends(case) else None
+
+
+def _appends(case: EnvCase) -> bool:
+    """Whether the retriever is sent the query too."""
+    return getattr(case.task, "compose", "replace") == "append"
+
+
+def _unlike_raw_query(case: EnvCase, alone: dict[str, float]) -> str | None:
+    """A query that earns something else as a rewrite of its own, where the environment can be made to replace it."""
+    spec = copy.deepcopy(case.env.spec)
+    if spec is None or spec.kwargs.get("compose") != "append":
+        return None
+    spec.kwargs |= {"compose": "replace", "query_weight": 1}
+    with closing(gym.make(spec)) as env:
+        for query_id, worth in alone.items():
+            _, opening = env.reset(options={"query_id": query_id})
+            earned = env.step(opening["query"])[1]
+            if earned != worth:
+                return f"the empty rewrite earns {worth} for query {query_id!r}; the raw query earns {earned}"
     return None
 
 

@@ -12,6 +12,7 @@ from envs_data.files import file_sha256
 from ospo_cli._evaluation_text import other_settings
 from ospo_cli._explanation import Explanation, credit_colour
 from ospo_cli._matrix import draw_matrix, policy_labels
+from ospo_cli._modes import modes_in_words, modes_of
 from ospo_cli._report.curves import Curve, draw_rewards
 from ospo_cli._report.runs import Run
 from ospo_env.evaluation.intervals import Interval
@@ -61,6 +62,8 @@ def render_page(
         logged_image=_png(path.read_bytes()) if (path := run.path / "curves.png").is_file() else None,
         matrix=None if evaluation is None else _matrix(evaluation),
         evaluation=evaluation,
+        evaluation_modes="" if evaluation is None else modes_in_words(modes_of(evaluation)),
+        run_modes=modes_in_words(run.settings),
         explanations=explanations,
         largest=max((explanation.largest for explanation in explanations), default=0.0),
         background=_background,

@@ -8,6 +8,7 @@ import numpy as np
 
 from ospo_agents import AgentError
 from ospo_cli._explanation import Explanation, explain
+from ospo_cli._modes import modes_of
 from ospo_cli._outputs import write_file
 from ospo_cli._recorded import recorded_env, recorded_retriever
 from ospo_cli._report.curves import learning_curves
@@ -70,6 +71,7 @@ def _open_task(arguments: Namespace, first: Run) -> RetrievalTask:
         retriever=arguments.retriever or recorded_retriever(recorded["retriever"], source=first.path),
         metric=recorded["metric"],
         max_words=recorded.get("max_words"),
+        **modes_of(recorded),
     )
     if task.data.fingerprint != first.manifest["data_fingerprint"]:
         raise AgentError(

@@ -10,7 +10,8 @@ from typing import Any
 
 from ospo_agents import AgentError
 from ospo_agents.training.run_directory import read_log, read_run
-from ospo_cli._run_file import check_fields
+from ospo_cli._modes import MODES
+from ospo_cli._run_file import OPTIONAL, check_fields
 
 __all__ = ["Run", "read_evaluation", "read_runs", "same_settings"]
 
@@ -57,7 +58,7 @@ class Run:
     def settings(self) -> dict[str, Any]:
         """The arguments without the seed and the names of files, and with the data's fingerprint."""
         kept = {name: value for name, value in self.arguments.items() if name not in _NO_SETTING}
-        return {**kept, "data_fingerprint": self.manifest["data_fingerprint"]}
+        return {**MODES, **kept, "data_fingerprint": self.manifest["data_fingerprint"]}
 
 
 def read_runs(paths: Sequence[Path]) -> list[Run]:
@@ -76,7 +77,7 @@ def read_runs(paths: Sequence[Path]) -> list[Run]:
         if any(path.resolve() == run.path.resolve() for run in runs):
             raise AgentError(f"--run: {path} is given twice")
         runs.append(_checked(Run(path, manifest, [row for row in read_log(path) if "loss" in row])))
-        for name in ("env", "metric", "data_fingerprint"):
+        for name in ("env", "metric", *MODES, "data_fingerprint"):
             here, first = (run.settings[name] for run in (runs[-1], runs[0]))
             if here != first:
                 raise AgentError(f"--run: expected runs of one {name}, but {path} has {here} and {paths[0]} {first}")
@@ -86,7 +87,7 @@ def read_runs(paths: Sequence[Path]) -> list[Run]:
 def _checked(run: Run) -> Run:
     """The run, if its files hold what a page shows."""
     check_fields(run.manifest, _MANIFEST, run.path / "run.json")
-    check_fields(run.arguments, _ARGUMENTS, run.path / "run.json", {"max_words": int | None})
+    check_fields(run.arguments, _ARGUMENTS, run.path / "run.json", OPTIONAL)
     for row in run.rows:
         check_fields(row, {}, run.path / "log.jsonl", {"reward": float, "reward_std": float})
     return run

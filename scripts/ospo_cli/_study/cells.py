@@ -102,7 +102,8 @@ def run_cell(cell: Cell, warm: Path, path: Path) -> None:
 
 def open_cell(cell: Cell, retriever: str = TRAINED_ON) -> RetrievalTask:
     """The task of a cell under a retriever."""
-    return TaskSettings(env=TASKS[cell.task].env, data=cell.data, retriever=retriever, metric=METRIC).open()
+    env = TASKS[cell.task].env
+    return TaskSettings(env=env, data=cell.data, retriever=retriever, metric=METRIC, **cell.modes).open()
 
 
 def cell_settings(cell: Cell, settings: Mapping[str, Any]) -> TrainingSettings:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ospo_cli._modes import modes_of
 from ospo_cli._study import tables
 from ospo_cli._study.plan import ABLATIONS, METHODS, SELECTION_SEED, TASKS, TRAINED_ON, Cell
 from ospo_cli._study.plots import draw_curves
@@ -47,6 +48,7 @@ def _cells(arguments: Namespace, rates: Any) -> list[Cell]:
             every=arguments.every,
             split="test",
             data=data if TASKS[task].needs_data else None,
+            **modes_of(vars(arguments)),
         )
         for seed in range(arguments.seeds)
         for task in arguments.tasks
@@ -85,7 +87,16 @@ def _learning(arguments: Namespace) -> None:
 
 def _accuracy(arguments: Namespace) -> None:
     cells = [
-        Cell(task=task, method="accuracy", settings={}, seed=seed, steps=1, every=1, split="test")
+        Cell(
+            task=task,
+            method="accuracy",
+            settings={},
+            seed=seed,
+            steps=1,
+            every=1,
+            split="test",
+            **modes_of(vars(arguments)),
+        )
         for seed in range(arguments.seeds)
         for task in arguments.tasks
     ]
@@ -110,7 +121,7 @@ def _real(arguments: Namespace) -> None:
     for task in arguments.tasks:
         runs = _runs(arguments, cells, task)
         say()
-        say(tables.references(task, "test", [TRAINED_ON, *arguments.unseen], data))
+        say(tables.references(task, "test", [TRAINED_ON, *arguments.unseen], data, modes_of(vars(arguments))))
         say(tables.curves(task, runs))
         if "grpo" in runs:
             say(tables.differences(task, runs, dict.fromkeys(runs, arguments.learning_rate)))
@@ -139,6 +150,7 @@ def choose_rates(arguments: Namespace) -> dict[tuple[str, str], float]:
             steps=arguments.selection_steps,
             every=arguments.selection_steps,
             split="validation",
+            **modes_of(vars(arguments)),
         )
         for number in range(arguments.selection_seeds)
         for task, method in pairs

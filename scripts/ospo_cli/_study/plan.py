@@ -7,6 +7,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from ospo_cli._modes import mode_options, modes_of
+
 __all__ = ["ABLATIONS", "METHODS", "METRIC", "SELECTION_SEED", "TASKS", "TRAINED_ON", "Ablation", "Cell", "StudyTask"]
 
 METRIC = "nDCG@10"
@@ -101,6 +103,9 @@ class Cell:
         every: Steps between evaluations; divides ``steps``.
         split: Split whose queries are evaluated.
         data: Prepared directory; none means the embedded sample.
+        compose: Text that the retriever is sent: ``replace``, the rewrite, or ``append``, the query and the rewrite.
+        query_weight: How often the query counts with ``append``.
+        repeats: Whether repeated words ``count`` or are sent ``once``.
     """
 
     task: str
@@ -111,11 +116,19 @@ class Cell:
     every: int
     split: str
     data: str | None = None
+    compose: str = "replace"
+    query_weight: int = 1
+    repeats: str = "count"
+
+    @property
+    def modes(self) -> dict[str, Any]:
+        """What the retriever is sent."""
+        return modes_of(vars(self))
 
     def path(self, out: Path) -> Path:
         """The file that holds the finished cell."""
         rate = self.settings.get("learning_rate")
-        parts = [self.method, f"seed{self.seed}", f"steps{self.steps}", self.split]
+        parts = [self.method, *mode_options(self.modes), f"seed{self.seed}", f"steps{self.steps}", self.split]
         if rate is not None:
             parts.insert(1, f"lr{rate:g}")
         return out / "cells" / self.task / ("-".join(parts) + ".json")

@@ -12,6 +12,7 @@ from typing import Any
 
 from ospo_agents import AgentError
 from ospo_agents.progress_bar import progress_bar
+from ospo_cli._modes import MODES
 from ospo_cli._study.plan import Cell
 
 __all__ = ["ALONE", "read_cell", "train", "work"]
@@ -80,7 +81,7 @@ def read_cell(out: Path, cell: Cell) -> dict[str, Any]:
         AgentError: The file is that of a cell with other settings.
     """
     path = cell.path(out)
-    report: dict[str, Any] = json.loads(path.read_bytes())
+    report: dict[str, Any] = {**MODES, **json.loads(path.read_bytes())}
     for name, value in dataclasses.asdict(cell).items():
         if report.get(name) != value:
             raise AgentError(f"{path}: expected {name} {value!r}, got {report.get(name)!r}; remove it or change --out")

@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ospo_agents.segments import phrases
+from ospo_cli._modes import MODES, modes_in_words, modes_of
 from ospo_cli._study.numbers import share_of_rollouts, transfer
 from ospo_cli._study.plan import ABLATIONS, METRIC, TASKS, TRAINED_ON
 from ospo_cli._tasks import open_task
+from ospo_env import RetrievalTask
 from ospo_env.evaluation.intervals import Interval, seed_interval
 
 __all__ = [
@@ -105,12 +107,18 @@ def measure_transfer(
 ) -> dict[str, dict[str, NDArray[np.float64]]]:
     """Measure the rewrites that the runs kept, before and after training, under another retriever.
 
+    Args:
+        task: Name of the task.
+        runs: Runs of one task and mode.
+        retriever: Retriever that ranks.
+        data: Prepared directory; none means the embedded sample.
+        kind: Kind of rewrites: ``sampled`` or ``greedy``.
+
     Returns:
         For each method ``before`` and ``after``, the mean over queries (and draws) of each seed (S,).
     """
-    opened = open_task(
-        TASKS[task].env, None if data is None else Path(data), split="train", retriever=retriever, metric=METRIC
-    )
+    modes = modes_of(next(iter(runs.values()))[0])
+    opened = _open(task, data, retriever, modes)
     return {
         method: {
             when: np.array(
@@ -123,6 +131,11 @@ def measure_transfer(
         }
         for method, reports in runs.items()
     }
+
+
+def _open(task: str, data: str | None, retriever: str, modes: Mapping[str, Any]) -> RetrievalTask:
+    where = None if data is None else Path(data)
+    return open_task(TASKS[task].env, where, split="train", retriever=retriever, metric=METRIC, **modes)
 
 
 def kinds_kept(runs: Runs) -> list[str]:
@@ -191,7 +204,9 @@ def _phrase_counts(draws: Sequence[Sequence[str]]) -> tuple[float, float]:
     return float(np.mean([len(one) for one in windows])), float(np.mean([len(set(one)) for one in windows]))
 
 
-def references(task: str, split: str, retrievers: Sequence[str], data: str | None) -> str:
+def references(
+    task: str, split: str, retrievers: Sequence[str], data: str | None, modes: Mapping[str, Any] = MODES
+) -> str:
     """Values of the raw query and of the oracle, which need no training."""
     from ospo_env import make_reference_policy
 
@@ -199,14 +214,12 @@ def references(task: str, split: str, retrievers: Sequence[str], data: str | Non
     for policy in ("query", "oracle"):
         row: list[object] = [{"query": "raw query"}.get(policy, policy)]
         for name in retrievers:
-            opened = open_task(
-                TASKS[task].env, None if data is None else Path(data), split=split, retriever=name, metric=METRIC
-            )
+            opened = _open(task, data, name, modes)
             ids, prompts = opened.prompts(split)
             texts = make_reference_policy(policy, opened, 0)(ids, prompts)
             row.append(f"{opened.rewards(ids, texts).mean():.3f}")
         rows.append(row)
-    return markdown(f"{METRIC} without training, {task}, {split} queries", ["policy", *retrievers], rows)
+    return markdown(f"{METRIC} without training, {task}{_sent(modes)}, {split} queries", ["policy", *retrievers], rows)
 
 
 def ablations(task: str, runs: Runs) -> str:
@@ -257,6 +270,11 @@ def _curve(reports: Sequence[Mapping[str, Any]], kind: str) -> NDArray[np.float6
 def _described(task: str, runs: Runs) -> str:
     reports = next(iter(runs.values()))
     return (
-        f"{task}, {len(reports)} seeds, trained on {TRAINED_ON}, {len(reports[0]['ids'])} {reports[0]['split']} "
-        "queries: mean [95 % interval over seeds]"
+        f"{task}{_sent(modes_of(reports[0]))}, {len(reports)} seeds, trained on {TRAINED_ON}, {len(reports[0]['ids'])} "
+        f"{reports[0]['split']} queries: mean [95 % interval over seeds]"
     )
+
+
+def _sent(modes: Mapping[str, Any]) -> str:
+    """Words behind a task's name for what the retriever is sent; none at the defaults."""
+    return f" ({words})" if (words := modes_in_words(modes)) else ""
