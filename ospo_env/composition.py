@@ -1,4 +1,4 @@
-"""What the retriever is sent: a rewrite instead of the query or behind it, with repeated words or without."""
+"""The text that the retriever is sent: a rewrite instead of the query or behind it, with repeated words or without."""
 
 from dataclasses import dataclass
 
@@ -10,24 +10,24 @@ from ospo_env.text import cap_rewrite, starts_with
 __all__ = ["COMPOSE", "REPEATS", "Composition"]
 
 COMPOSE = ("replace", "append")
-"""What a rewrite does to the query."""
+"""Places of a rewrite: instead of the query, or behind it."""
 
 REPEATS = ("count", "once")
-"""What becomes of later copies of a word."""
+"""Weights of a repeated word: as often as it stands, or once."""
 
 _MOST_WEIGHT = 100  # sums of integer term weights are exact far beyond
 
 
 @dataclass(frozen=True)
 class Composition:
-    """How a query and a rewrite become the text that the retriever is sent.
+    """Rule that makes the text that the retriever is sent from a query and a rewrite.
 
     With ``append`` the query stands in front, ``query_weight`` times, and a blank rewrite sends the query alone, once.
     With ``once`` a later copy of a word is not sent, nor is a copy of a word of a query in front.
 
     Attributes:
         compose: One of :data:`COMPOSE`.
-        query_weight: How often the query counts, in 1 .. 100; above 1 with ``append`` only.
+        query_weight: Times that the query counts, in 1 .. 100; above 1 with ``append`` only.
         repeats: One of :data:`REPEATS`.
 
     Raises:
@@ -104,7 +104,7 @@ class Composition:
         """The text that is sent.
 
         Args:
-            rewrite: What :meth:`rewrite` gives.
+            rewrite: The words to send, from :meth:`rewrite`.
             query: The raw query.
 
         >>> Composition("append", 2).text("wool", "red coat"), Composition("append", 2).text(" ", "red coat")

@@ -58,9 +58,9 @@ class RewriteEnv(gym.Env[str, str]):
             rewrite is never cut.
         candidates: Documents to rank: ``"pool"``, the query's candidate pool, or ``"corpus"``, all documents, of which
             the best 1,000 count.
-        compose: What the retriever is sent: ``"replace"``, the rewrite, or ``"append"``, the query and then the
+        compose: Text that the retriever is sent: ``"replace"``, the rewrite, or ``"append"``, the query and then the
             rewrite. The empty rewrite, and one without a known token, then earns what the raw query earns.
-        query_weight: How often the query counts with ``"append"``, in 1 .. 100.
+        query_weight: Times that the query counts with ``"append"``, in 1 .. 100.
         repeats: Whether a repeated word weighs as often as it stands (``"count"``) or later copies are not sent
             (``"once"``), nor with ``"append"`` copies of the query's words.
         render_mode: ``"ansi"`` lets :meth:`render` return the episode as text.

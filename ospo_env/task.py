@@ -52,7 +52,7 @@ class RetrievalTask(Prompts):
         max_words: Words of a rewrite that count.
         candidates: ``"pool"`` or ``"corpus"``.
         compose: ``"replace"`` or ``"append"``.
-        query_weight: How often the query counts in front of a rewrite.
+        query_weight: Times that the query counts in front of a rewrite.
         repeats: ``"count"`` or ``"once"``.
 
     Args:
@@ -63,7 +63,7 @@ class RetrievalTask(Prompts):
         candidates: ``"pool"``, each query's own candidates, or ``"corpus"``, all documents, of which the best 1,000
             count. The corpus is ranked a text at a time, and no coalition is a sum there.
         compose: ``"replace"``, the retriever is sent the rewrite, or ``"append"``, the query and then the rewrite.
-        query_weight: How often the query counts with ``"append"``, in 1 .. 100: its text is written that many times,
+        query_weight: Times that the query counts with ``"append"``, in 1 .. 100: its text is written that many times,
             and linear retrievers multiply its scores instead.
         repeats: ``"count"``, a word weighs as often as it stands, or ``"once"``, later copies of a word are not sent,
             nor with ``"append"`` copies of the query's words. Words are compared as tokens, without case.

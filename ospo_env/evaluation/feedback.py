@@ -86,7 +86,7 @@ def feedback_policy(
 
 
 def _shares(task: RetrievalTask, size: int, interpolation: float) -> tuple[int, int]:
-    """How often a query of some words is written, and the most words that are added to it."""
+    """Number of copies of a query of some words, and the most words that are added to it."""
     if task.compose == "append":
         others = task.query_weight * size * (1.0 - interpolation) / interpolation if interpolation else task.max_words
         return 0, max(1, round(min(others, task.max_words)))

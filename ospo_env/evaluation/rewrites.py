@@ -55,8 +55,8 @@ class Rewrites:
         max_words: Word cap that they were written for; none means the environment's own.
         candidates: Documents that are ranked, ``"pool"`` or ``"corpus"``; none means the environment's own setting.
         metric: Printed name of the metric that they were written for; none means the environment's own.
-        compose: What the retriever was sent: ``"replace"``, the rewrite, or ``"append"``, the query and the rewrite.
-        query_weight: How often the query counted with ``"append"``.
+        compose: Text that the retriever was sent: the rewrite (``"replace"``), or the query and it (``"append"``).
+        query_weight: Times that the query counted with ``"append"``.
         repeats: Whether repeated words counted: ``"count"`` or ``"once"``.
     """
 

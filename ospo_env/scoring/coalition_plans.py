@@ -28,7 +28,7 @@ class Game(NamedTuple):
         segments: Texts whose scores add up to those of the other coalitions: of segments, of words that several
             segments share, and of the query in front; empty if there is no other coalition.
         members: Membership of each of these texts in each coalition: bool (len(segments), C).
-        times: How often each of these texts counts (len(segments),); ``None`` for once.
+        times: Times that each of these texts counts (len(segments),); ``None`` for once.
     """
 
     query: int

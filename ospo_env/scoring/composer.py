@@ -17,7 +17,7 @@ class Composer:
     """Makes the texts that a retriever is sent.
 
     Args:
-        composition: How a text is made of a query and a rewrite.
+        composition: Rule that makes a text of a query and a rewrite.
         queries: Raw queries by row, without lone surrogates.
         retriever: The retriever; asked for known tokens if it can tell them.
     """

@@ -127,7 +127,7 @@ def fill_template(template: str, query: Query, values: Mapping[str, str] = Mappi
 
 
 def phrases_template(compose: str) -> str:
-    """Where chosen phrases stand by default: behind the query, or alone where the task sends the query itself."""
+    """The default template of chosen phrases: behind the query, or alone where the task sends the query itself."""
     return "{phrases}" if compose == "append" else "{query}, {phrases}"
 
 
@@ -136,7 +136,7 @@ def phrase_templates(phrases: Sequence[str], compose: str = "replace") -> tuple[
 
     Args:
         phrases: The phrases.
-        compose: What the task sends; with ``"append"`` it sends the query itself, and the templates leave it out.
+        compose: Mode of the task; with ``"append"`` it sends the query itself, and the templates leave it out.
 
     >>> phrase_templates(["red", "size {8}"])
     ('{query}', '{query}, red', '{query}, size {{8}}')

@@ -1,4 +1,4 @@
-"""What the retriever is sent, as settings of programs and files: options, defaults, and a sentence for a reader.
+"""Modes of a task, which say what the retriever is sent: options of programs, defaults, and words for a reader.
 
 The names are those of ``ospo_env``'s arguments. Nothing that is slow to import is imported here.
 """

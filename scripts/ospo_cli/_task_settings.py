@@ -28,7 +28,7 @@ class TaskSettings:
         metric: Metric that is the reward.
         max_words: Words of a rewrite that count; None means the environment's own cap.
         compose: Text that the retriever is sent: ``replace``, the rewrite, or ``append``, the query and the rewrite.
-        query_weight: How often the query counts with ``append``.
+        query_weight: Times that the query counts with ``append``.
         repeats: Whether repeated words ``count`` or are sent ``once``.
     """
 

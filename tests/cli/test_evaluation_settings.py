@@ -59,7 +59,7 @@ def of_version_1(path):
     """The same file as it was written before it kept the settings."""
     header, *rows = path.read_text().splitlines()
     fields = json.loads(header) | {"version": 1}
-    for name in ("max_words", "candidates", "metric"):
+    for name in ("max_words", "candidates", "metric", "compose", "query_weight", "repeats"):
         del fields[name]
     path.write_text("\n".join([json.dumps(fields), *rows]) + "\n")
     return path
@@ -89,7 +89,8 @@ def test_files_without_the_fields_keep_their_meaning(data, tmp_path):
     path = of_version_1(stored(data, tmp_path / "r.jsonl", 4 * [LATE]))
     report = evaluated(data, tmp_path, "--policy", path)
     assert (report["max_words"], report["candidates"], report["metric"]) == (16, "pool", "nDCG@10")
-    assert report["policies"][str(path)]["made_for"] == {}
+    modes = {"compose": "replace", "query_weight": 1, "repeats": "count"}  # which nobody could choose then
+    assert report["policies"][str(path)]["made_for"] == modes
     assert mean(report, path) == 0.0
     assert rescore(read_rewrites(path), "bm25")["nDCG@10"].tolist() == [0.0] * 4
 

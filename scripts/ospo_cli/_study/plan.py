@@ -104,7 +104,7 @@ class Cell:
         split: Split whose queries are evaluated.
         data: Prepared directory; none means the embedded sample.
         compose: Text that the retriever is sent: ``replace``, the rewrite, or ``append``, the query and the rewrite.
-        query_weight: How often the query counts with ``append``.
+        query_weight: Times that the query counts with ``append``.
         repeats: Whether repeated words ``count`` or are sent ``once``.
     """
 
@@ -122,7 +122,7 @@ class Cell:
 
     @property
     def modes(self) -> dict[str, Any]:
-        """What the retriever is sent."""
+        """Modes of the task by name."""
         return modes_of(vars(self))
 
     def path(self, out: Path) -> Path:
