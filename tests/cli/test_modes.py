@@ -109,9 +109,8 @@ def test_another_mode_is_said(tmp_path, plain, capsys):
     shown = capsys.readouterr().out
     assert f"{path} was made for compose append, not replace; query_weight 3, not 1; repeats once, not count." in shown
     assert "Sent:" not in shown
-    with pytest.warns(UserWarning) as warned:
+    with pytest.warns(UserWarning, match="are for compose append; the task has replace"):
         rescore(read_rewrites(path), "bm25", task=plain)
-    assert any("are for compose append; the task has replace" in str(warning.message) for warning in warned)
 
 
 @pytest.mark.parametrize("version", [1, 2])
@@ -140,7 +139,7 @@ def test_wrong_modes_in_a_file_are_an_error(tmp_path):
 
 
 def test_a_weight_needs_a_query(tmp_path):
-    with pytest.raises(TaskError, match="query_weight 3 .* use compose='append'"):
+    with pytest.raises(TaskError, match=r"query_weight 3 .* use compose='append'"):
         evaluated(tmp_path, "--policy", "query", "--query-weight", "3")
 
 
@@ -235,7 +234,7 @@ def test_a_report_shows_the_mode(appended, replaced, tmp_path):
     page = (tmp_path / "r.html").read_text()
     assert "then the rewrite" not in page
     assert "the sum, which is the worth" in page
-    with pytest.raises(AgentError, match="expected runs of one compose, but .* has replace and .* append"):
+    with pytest.raises(AgentError, match=r"expected runs of one compose, but .* has replace and .* append"):
         report.main(["--run", str(appended), str(replaced), "--out", str(tmp_path / "r.html")])
 
 
@@ -263,7 +262,7 @@ def test_explain_divides_the_gain(plain, tmp_path, capsys, solution, words):
     credit = sum(segment["credit"] for segment in found["segments"])
     assert found["empty_worth"] == raw
     assert found["efficient"] == (solution == "shapley") == bool(np.isclose(credit, worth - raw, rtol=0, atol=1e-9))
-    assert abs(credit - worth) > 0.01  # negative control: the gain is not the worth
+    assert abs(credit - worth) > 1e-3  # negative control: the gain is not the worth
 
 
 def test_explain_divides_the_worth_without_a_query(capsys, tmp_path):
@@ -297,16 +296,12 @@ def test_the_study_measures_in_the_mode_of_its_runs(plain):
     ids = plain.prompts("test")[0][:20]
     reports = [{"ids": ids, "rewrites": {"before": [""] * 20, "after": [TEXT] * 20}, "split": "test"}]
     query = [plain.query(prompt_id).query for prompt_id in ids]
-    values = tables.measure if hasattr(tables, "measure") else tables.judge
-    replacing = values("shopping", {"grpo": reports}, "bm25", None)["grpo"]
-    appending = values("shopping", {"grpo": [reports[0] | APPEND]}, "bm25", None)["grpo"]
+    replacing = tables.measure_transfer("shopping", {"grpo": reports}, "bm25", None)["grpo"]
+    appending = tables.measure_transfer("shopping", {"grpo": [reports[0] | APPEND]}, "bm25", None)["grpo"]
     assert replacing["before"].tolist() == [0.0]
     assert appending["before"].tolist() == [plain.rewards(ids, query).mean()]
-    line = tables.references("shopping", "test", ["bm25"], None, APPEND).splitlines()
-    assert (
-        line[0]
-        == "**nDCG@10 without training, shopping (the query 3 times, then the rewrite; each word once), test queries**"
-    )
+    table = tables.references("shopping", "test", ["bm25"], None, APPEND)
+    assert "shopping (the query 3 times, then the rewrite; each word once), test queries**" in table.splitlines()[0]
 
 
 def test_an_agent_of_numbers_appends(tmp_path):
