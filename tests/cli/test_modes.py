@@ -109,7 +109,11 @@ def test_another_mode_is_said(tmp_path, plain, capsys):
     shown = capsys.readouterr().out
     assert f"{path} was made for compose append, not replace; query_weight 3, not 1; repeats once, not count." in shown
     assert "Sent:" not in shown
-    with pytest.warns(UserWarning, match="are for compose append; the task has replace"):
+    with (
+        pytest.warns(UserWarning, match="are for compose append; the task has replace"),
+        pytest.warns(UserWarning, match="are for query_weight 3; the task has 1"),
+        pytest.warns(UserWarning, match="are for repeats once; the task has count"),
+    ):
         rescore(read_rewrites(path), "bm25", task=plain)
 
 
