@@ -95,6 +95,24 @@ def test_opening_a_policy_runs_no_code(copy, ran, attack):
     assert not ran.exists()
 
 
+@pytest.mark.parametrize("key", ["attn_implementation", "_attn_implementation"])
+@pytest.mark.parametrize("value", ["kernels-community/flash-attn2", {"": "sdpa", "text": "somebody/kernel@main:f"}])
+def test_a_configuration_fetches_no_kernel(copy, key, value):
+    change(copy / "config.json", **{key: value})
+    with pytest.raises(AgentError, match=f"asks for {key} .*which is code of the hub"):
+        load_policy(copy)
+    change(copy / "config.json", **{key: "eager"})
+    assert load_policy(copy)[0].config._attn_implementation == "eager"
+
+
+@pytest.mark.parametrize("values", [{"quantization_config": "x"}, {"layer_types": 3}, {"hidden_size": None}], ids=str)
+def test_an_odd_configuration_ends_in_one_line(copy, values):
+    change(copy / "config.json", **values)
+    with pytest.raises(AgentError) as caught:
+        load_policy(copy)
+    assert "\n" not in str(caught.value)
+
+
 def test_the_attacks_would_work(copy, ran, monkeypatch):
     """The negative control: the same files where they are trusted."""
     pickled_weights(copy, ran)

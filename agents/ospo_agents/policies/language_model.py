@@ -19,7 +19,7 @@ from ospo_agents.errors import AgentError
 from ospo_agents.files import sync_directory, sync_entry
 from ospo_agents.policies.digests import FORMAT_FILE, write_digests
 from ospo_agents.policies.generation import evaluating, generate, generation_settings
-from ospo_agents.policies.loading import UNREADABLE, is_hub_id, lora_config, open_weights
+from ospo_agents.policies.loading import is_hub_id, lora_config, open_weights
 from ospo_agents.policies.prompt_format import INSTRUCTION, PromptFormat
 
 __all__ = ["LanguageModelPolicy", "find_policy", "load_policy", "lora_config", "save_policy"]
@@ -88,7 +88,7 @@ def load_policy(
             prompt_format = dataclasses.replace(prompt_format, system_role=False)
     except AgentError:
         raise
-    except UNREADABLE as error:
+    except Exception as error:  # anybody may have written the files, and transformers raises what it meets
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
         if isinstance(source, Path):
             raise AgentError(f"{source} cannot be opened as a policy: {reason}") from error

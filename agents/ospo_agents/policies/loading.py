@@ -1,14 +1,13 @@
 """Opening of weights and tokenizer: a causal LM or an adapter on one, from a directory or the hub."""
 
 import importlib.util
+import json
 import os
-import pickle
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import LoraConfig, PeftConfig, PeftModel, TaskType
-from safetensors import SafetensorError
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -22,19 +21,7 @@ from transformers.utils.peft_utils import find_adapter_config_file
 from ospo_agents.errors import AgentError
 from ospo_agents.policies.digests import check_digests
 
-__all__ = ["UNREADABLE", "is_hub_id", "lora_config", "open_weights"]
-
-UNREADABLE = (
-    OSError,
-    ValueError,
-    KeyError,
-    TypeError,
-    RuntimeError,
-    ImportError,
-    SafetensorError,
-    pickle.UnpicklingError,
-)
-"""Errors of transformers and its readers for a model that is missing, broken, of an unknown kind or no tensors."""
+__all__ = ["is_hub_id", "lora_config", "open_weights"]
 
 
 def is_hub_id(name: str | Path) -> bool:
@@ -64,21 +51,22 @@ def open_weights(source: Path | str, *, bf16: bool, load_4bit: bool) -> tuple[Pr
 
     Raises:
         AgentError: 4 bits are asked for without a GPU or bitsandbytes, an adapter's base model is nowhere, or a file is
-            not as it was written.
-        Exception: One of :data:`UNREADABLE`, as it comes.
+            not as it was written, or a configuration asks for code of the hub.
+        Exception: Whatever transformers and its readers raise for a model that is missing, broken or of an unknown
+            kind.
     """
     settings: dict[str, Any] = {"dtype": torch.bfloat16 if bf16 else torch.float32, "trust_remote_code": False}
     if load_4bit:
         settings |= _four_bits(settings["dtype"])
     if isinstance(source, Path):
-        check_digests(source)
+        _check_directory(source)
     tokenizer_source = source
     if find_adapter_config_file(str(source)) is None:
         model = AutoModelForCausalLM.from_pretrained(source, **settings)
     else:
         base = _base_of(source)
         if isinstance(base, Path):
-            check_digests(base)
+            _check_directory(base)
         model = PeftModel.from_pretrained(
             AutoModelForCausalLM.from_pretrained(base, **settings), str(source), is_trainable=True
         )
@@ -106,6 +94,21 @@ def lora_config(rank: int = 32, alpha: float = 16) -> LoraConfig:
     return LoraConfig(
         r=rank, lora_alpha=alpha, target_modules="all-linear", task_type=TaskType.CAUSAL_LM, inference_mode=False
     )
+
+
+def _check_directory(directory: Path) -> None:
+    """Check digests, and that the configuration names no kernel of the hub, which transformers would fetch and run."""
+    check_digests(directory)
+    path = directory / "config.json"
+    if path.is_file():
+        json.loads(path.read_bytes(), object_pairs_hook=lambda pairs: _refuse_kernels(path, pairs))
+
+
+def _refuse_kernels(path: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    for key, value in pairs:
+        if key.endswith("_implementation") and "/" in str(value):
+            raise AgentError(f"{path} asks for {key} {str(value)[:80]!r}, which is code of the hub; remove {key}")
+    return dict(pairs)
 
 
 def _four_bits(compute: torch.dtype) -> dict[str, Any]:
