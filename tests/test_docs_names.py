@@ -3,6 +3,7 @@
 import ast
 import contextlib
 import importlib
+import inspect
 import io
 import re
 import tomllib
@@ -14,7 +15,7 @@ from ospo_agents.advantages import REDISTRIBUTIONS
 from ospo_agents.credit import SOLUTIONS
 from ospo_agents.segments import SEGMENTERS
 from ospo_cli.main import PROGRAMS
-from ospo_env import wrappers
+from ospo_env import RewriteEnv, wrappers
 from ospo_env.registration import ENVIRONMENTS
 from ospo_env.retrievers import registry
 from pages import PAGES, code_spans
@@ -27,6 +28,10 @@ TEST = re.compile(r"(?P<file>tests/[\w/]+\.py)::(?P<name>[\w:]+)")
 OPTION = re.compile(r"(?<![\w-])--[a-z][\w-]+")
 OTHERS_OPTIONS = {"--config_file", "--index-url", "--num_processes", "--strict"}
 """Options of pip, accelerate and mypy that pages name."""
+
+
+ARGUMENTS = [name for name in inspect.signature(RewriteEnv).parameters if name not in ("sample", "unknown")]
+"""Arguments of an environment that a user gives."""
 
 
 def wrong_names(page, options):
@@ -138,7 +143,10 @@ def test_the_citation_is_of_this_version():
     ("page", "names"),
     [
         ("concepts.md", [*SOLUTIONS, *REDISTRIBUTIONS, *SEGMENTERS]),
-        ("environments.md", [*(registration.env_id for registration in ENVIRONMENTS), *wrappers.__all__[:4]]),
+        (
+            "environments.md",
+            [*(registration.env_id for registration in ENVIRONMENTS), *wrappers.__all__[:4], *ARGUMENTS],
+        ),
         ("retrievers.md", list(registry._KINDS)),
     ],
     ids=["concepts", "environments", "retrievers"],

@@ -97,7 +97,7 @@ _OF_GENERATION: dict[str, str] = {
     "num_return_sequences": "group_size",
     "temperature": "temperature",
 }
-"""What settings of this project decide inside TRL's ``generation_kwargs``, under transformers' names and vLLM's."""
+"""Names of ``generation_kwargs``, transformers' and vLLM's, that settings of this project decide."""
 
 _RENAMED = {"warmup_ratio": "warmup_steps"}  # which takes a share of all steps too
 _REPORTERS_FOR_ALL = ("none", "all")
