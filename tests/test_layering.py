@@ -134,7 +134,7 @@ def test_a_module_without_a_floor_is_found(tmp_path):
         ("ospo_agents.trainer", "import ospo_env"),
         ("ospo_agents.training.stages", "from envs_data.prepared import PreparedData"),
         ("ospo_agents.policies.tiny", "def late():\n    from ospo_env.env import RewriteEnv"),
-        ("ospo_agents.credit.sampled", "from scipy import stats"),
+        ("ospo_agents.credit.permutations", "from scipy import stats"),
         ("ospo_agents.alignment", "def late():\n    import torch"),
         ("ospo_env.task", "import torch.nn as nn"),
         ("ospo_env.text", "from ospo_agents import protocols"),

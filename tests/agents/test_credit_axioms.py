@@ -12,9 +12,9 @@ from ospo_agents.credit import (
     leave_one_out,
     myerson_values,
     owen_values,
+    permutation_owen_values,
+    permutation_shapley_values,
     prefix_potential,
-    sampled_owen_values,
-    sampled_shapley_values,
     shapley_values,
 )
 
@@ -32,8 +32,8 @@ VALUES = {
     "contiguous, budget 9": lambda game: contiguous_credit(game, N, budget=9, seed=3),
     "leave_one_out": lambda game: leave_one_out(game, N),
     "prefix_potential": lambda game: prefix_potential(game, N),
-    "sampled_shapley": lambda game: sampled_shapley_values(game, N, budget=40, seed=1)[0],
-    "sampled_owen": lambda game: sampled_owen_values(game, UNIONS, budget=40, seed=1)[0],
+    "sampled_shapley": lambda game: permutation_shapley_values(game, N, budget=40, seed=1)[0],
+    "sampled_owen": lambda game: permutation_owen_values(game, UNIONS, budget=40, seed=1)[0],
     "only gains": lambda game: np.maximum(shapley_values(game, N), 0),  # a wrong solution
 }
 

@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from credit_games import TableGame, random_game
+from credit_games import TableGame, brute_force_shapley, random_game
 from ospo_agents.credit import (
     SOLUTIONS,
     contiguous_credit,
@@ -13,14 +13,15 @@ from ospo_agents.credit import (
     make_solution,
     myerson_values,
     owen_values,
+    permutation_owen_values,
+    permutation_shapley_values,
     prefix_potential,
-    sampled_owen_values,
-    sampled_shapley_values,
     shapley_values,
 )
 from ospo_agents.errors import AgentError
 
-EXACT = sorted(set(SOLUTIONS) - {"sampled_shapley", "sampled_owen"})
+SAMPLED = {"sampled_shapley", "permutation_shapley", "sampled_owen", "state_shapley"}
+EXACT = sorted(set(SOLUTIONS) - SAMPLED)
 PAIRS = [[0, 1], [2, 3], [4]]
 
 
@@ -37,7 +38,9 @@ def test_the_table_holds_the_names_of_the_method():
         "leave_one_out",
         "prefix_potential",
         "sampled_shapley",
+        "permutation_shapley",
         "sampled_owen",
+        "state_shapley",
     ]
     assert all(name == solution.name for name, solution in SOLUTIONS.items())
     assert {name for name, solution in SOLUTIONS.items() if solution.solve_with_error} == set(SOLUTIONS) - set(EXACT)
@@ -86,9 +89,9 @@ def test_a_missing_coalition_is_reported(name):
             solution.solve(rest, game(rest), PAIRS)
 
 
-@pytest.mark.parametrize("name", ["sampled_shapley", "sampled_owen"])
-def test_sampled_plans_keep_their_order(name):
-    game, solution = random_game(5, 8), make_solution(name, budget=42)
+@pytest.mark.parametrize(("name", "budget"), [("permutation_shapley", 30), ("sampled_owen", 21)])
+def test_plans_of_orders_keep_their_order(name, budget):
+    game, solution = random_game(5, 8), make_solution(name, budget=budget)
     plan = solution.plan(5, unions=PAIRS)
     across_pairs = np.vstack([plan[:6], plan[10:14], plan[6:10], plan[14:]])
     for wrong in (plan[::-1], plan[:-1], plan[:-4], plan[1:], across_pairs):
@@ -97,9 +100,43 @@ def test_sampled_plans_keep_their_order(name):
 
 
 def test_sampled_owen_refuses_orders_that_split_a_union():
-    plan = SOLUTIONS["sampled_shapley"].plan(5)
+    plan = make_solution("permutation_shapley", budget=20).plan(5)
     with pytest.raises(AgentError, match="keep each union together"):
-        SOLUTIONS["sampled_owen"].solve(plan, plan.sum(axis=1).astype(float), PAIRS)
+        make_solution("sampled_owen", budget=20).solve(plan, plan.sum(axis=1).astype(float), PAIRS)
+
+
+WITHIN = {
+    "sampled_shapley": ("shapley", 2**5),
+    "permutation_shapley": ("shapley", 2**5),
+    "sampled_owen": ("owen", 2**3 + 2**2 * 2 + 2**2 * 2),
+}
+"""Solutions with a budget: their exact forms, and the evaluations that those need of 5 players in PAIRS."""
+
+
+@pytest.mark.parametrize("name", WITHIN)
+def test_exact_whenever_the_coalitions_fit_the_budget(name):
+    exact, evaluations = WITHIN[name]
+    game = random_game(5, 8)
+    for budget in (evaluations, 4 * evaluations):
+        solution = make_solution(name, budget=budget)
+        plan = solution.plan(5, PAIRS, seed=3)
+        assert len(plan) == evaluations
+        credit, error = solution.solve_with_error(plan, game(plan), PAIRS)
+        every = SOLUTIONS[exact].plan(5, PAIRS)
+        assert credit.tobytes() == SOLUTIONS[exact].solve(every, game(every), PAIRS).tobytes()
+        assert not error.any()
+    short = make_solution(name, budget=evaluations - 1)
+    plan = short.plan(5, PAIRS, seed=3)
+    assert len(plan) < evaluations
+    credit, error = short.solve_with_error(plan, game(plan), PAIRS)
+    assert error.any(), "the negative control: below that budget credit is an estimate, and says so"
+
+
+@pytest.mark.parametrize("n", range(1, 9))
+def test_the_default_is_exact_by_brute_force(n):
+    game, solution = random_game(n, n), SOLUTIONS["sampled_shapley"]
+    plan = solution.plan(n)
+    np.testing.assert_allclose(solution.solve(plan, game(plan)), brute_force_shapley(game, n), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", EXACT)
@@ -130,8 +167,8 @@ def test_one_coalition_has_one_worth():
         (lambda game: contiguous_credit(game, 5, budget=7), 7 + 1),
         (lambda game: leave_one_out(game, 5), 5 + 1),
         (lambda game: prefix_potential(game, 5), 5 + 1),
-        (lambda game: sampled_shapley_values(game, 5, budget=4000), 2**5),
-        (lambda game: sampled_owen_values(game, PAIRS, budget=4000), 2**3 + 2**2 * 2 + 2**2 * 2),
+        (lambda game: permutation_shapley_values(game, 5, budget=4000), 2**5),
+        (lambda game: permutation_owen_values(game, PAIRS, budget=4000), 2**3 + 2**2 * 2 + 2**2 * 2),
     ],
 )
 def test_each_distinct_coalition_is_evaluated_once_in_one_call(value, distinct):
@@ -198,7 +235,8 @@ def test_a_seed_decides_a_plan(name):
         (lambda: SOLUTIONS["owen"].plan(3, [[0, 1], [1, 2]]), "hold each of 3 players once"),
         (lambda: SOLUTIONS["owen"].plan(2, [[0, 1], []]), "hold each of 2 players once"),
         (lambda: SOLUTIONS["shapley"].plan(-1), "at least 0, but got -1"),
-        (lambda: make_solution("sampled_shapley", budget=9).plan(5), "at least 10 evaluations"),
+        (lambda: make_solution("permutation_shapley", budget=9).plan(5), "at least 10 evaluations"),
+        (lambda: make_solution("state_shapley", share=1.5), "expected a share in .0, 1., but got 1.5"),
         (lambda: myerson_values(random_game(3, 0), 3, width=0), "width of at least 1"),
         (lambda: contiguous_credit(random_game(3, 0), 3, budget=0), "budget of at least 1"),
         (lambda: shapley_values(lambda coalitions: 1.0, 3), r"gives \(8,\) worths, but got the shape \(\)"),

@@ -87,9 +87,8 @@ FLOORS = {
     ],
     "ospo_agents.credit": [
         "coalitions",
-        "game_model marginals sampled shapley_value windows",
-        "interpolated state_value",
-        "owen_value",
+        "game_model marginals permutations shapley_value windows",
+        "interpolated owen_value state_value",
         "table",
         "__init__",
     ],

@@ -6,10 +6,12 @@ kind solve a game at once; :data:`SOLUTIONS` and :func:`make_solution` give the 
 """
 
 from ospo_agents.credit.coalitions import EXACT_BUDGET, Game, Unions
+from ospo_agents.credit.interpolated import interpolated_shapley_values
 from ospo_agents.credit.marginals import leave_one_out, prefix_potential
 from ospo_agents.credit.owen_value import owen_values
-from ospo_agents.credit.sampled import sampled_owen_values, sampled_shapley_values
+from ospo_agents.credit.permutations import permutation_owen_values, permutation_shapley_values
 from ospo_agents.credit.shapley_value import shapley_values
+from ospo_agents.credit.state_value import state_shapley_values
 from ospo_agents.credit.table import (
     SOLUTIONS,
     Solution,
@@ -17,9 +19,11 @@ from ospo_agents.credit.table import (
     make_solution,
     myerson,
     owen,
+    permutation_shapley,
     sampled_owen,
     sampled_shapley,
     shapley,
+    state_shapley,
 )
 from ospo_agents.credit.windows import contiguous_credit, myerson_values
 
@@ -31,17 +35,21 @@ __all__ = [
     "Unions",
     "contiguous",
     "contiguous_credit",
+    "interpolated_shapley_values",
     "leave_one_out",
     "make_solution",
     "myerson",
     "myerson_values",
     "owen",
     "owen_values",
+    "permutation_owen_values",
+    "permutation_shapley",
+    "permutation_shapley_values",
     "prefix_potential",
     "sampled_owen",
-    "sampled_owen_values",
     "sampled_shapley",
-    "sampled_shapley_values",
     "shapley",
     "shapley_values",
+    "state_shapley",
+    "state_shapley_values",
 ]

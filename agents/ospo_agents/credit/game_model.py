@@ -13,7 +13,15 @@ solution that is linear in the game has a posterior mean in closed form, known a
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["condition", "distances", "krawtchouk", "shares"]
+__all__ = [
+    "condition",
+    "distances",
+    "krawtchouk",
+    "shapley_covariance",
+    "shapley_profile",
+    "shapley_variance",
+    "shares",
+]
 
 _CONSTANT, _LINEAR, _SECOND, _DECAY = 3.0, 0.8, 0.3, 0.55
 """Share of degrees 0, 1 and 2, and the ratio of shares of neighbouring degrees from there on."""
@@ -55,6 +63,28 @@ def distances(coalitions: NDArray[np.bool_]) -> NDArray[np.intp]:
     signs = 1.0 - 2.0 * coalitions
     counts: NDArray[np.intp] = np.rint((coalitions.shape[1] - signs @ signs.T) / 2).astype(np.intp)
     return counts
+
+
+def shapley_profile(n: int) -> NDArray[np.float64]:
+    """Covariance of a player's Shapley value with the worth of a coalition that holds it, by its other players: (n,).
+
+    It is the negative for a coalition that lacks the player. 2 / n * sum over odd d of w_d kappa_{d-1}(others; n - 1).
+    """
+    odd = [(degree, share) for degree, share in shares(n).items() if degree % 2]
+    total: NDArray[np.float64] = np.sum([share * krawtchouk(n - 1, degree - 1) for degree, share in odd], axis=0)
+    return 2 / n * total
+
+
+def shapley_covariance(coalitions: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Covariance of C worths with the Shapley values of N players, float64 (C, N)."""
+    others = coalitions.sum(axis=1)[:, None] - coalitions
+    covariance: NDArray[np.float64] = (2.0 * coalitions - 1.0) * shapley_profile(coalitions.shape[1])[others]
+    return covariance
+
+
+def shapley_variance(n: int) -> float:
+    """Prior variance of a Shapley value: 4 / n * sum over odd d of w_d / d."""
+    return 4 / n * sum(share / degree for degree, share in shares(n).items() if degree % 2)
 
 
 def condition(

@@ -1,11 +1,10 @@
 """Shapley values estimated by interpolating the game with the Gaussian process of ``credit.game_model``.
 
 The Shapley value depends on odd Walsh degrees only, so coalitions are valued in pairs, each with its complement, and
-the model is of half their difference g. With x_j = -1 for a player j in the coalition T and 1 for others:
+the model is of half their difference g:
 
 cov(g(S), g(T)) = sum over odd d of w_d kappa_d(|S xor T|; n)
-cov(phi_i, g(T)) = -2 / n * x_i * sum over odd d of w_d kappa_{d-1}(|T without i|; n - 1)
-var(phi_i) = 4 / n * sum over odd d of w_d / d
+cov(phi_i, g(T)) = +-2 / n * sum over odd d of w_d kappa_{d-1}(|T without i|; n - 1), + where T holds i
 """
 
 from itertools import combinations
@@ -15,7 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ospo_agents.credit.coalitions import Credit, Game, Worths, WorthTable, check_players, evaluate
-from ospo_agents.credit.game_model import condition, distances, krawtchouk, shares
+from ospo_agents.credit.game_model import (
+    condition,
+    distances,
+    krawtchouk,
+    shapley_covariance,
+    shapley_variance,
+    shares,
+)
 from ospo_agents.errors import AgentError
 from ospo_agents.protocols import Coalitions
 
@@ -85,13 +91,10 @@ def solve_pairs(coalitions: Coalitions, worths: Worths) -> tuple[Credit, Credit]
     # Of each pair the one with the first player, whichever of them was given.
     half = np.unique(np.vstack([grand, np.where(coalitions[:, :1], coalitions, ~coalitions)]), axis=0)
     differences = (table(half) - table(~half)) / 2
-    odd = {degree: share for degree, share in shares(n).items() if degree % 2}
-    by_distance = np.sum([share * krawtchouk(n, degree) for degree, share in odd.items()], axis=0)
-    profile = np.sum([share * krawtchouk(n - 1, degree - 1) for degree, share in odd.items()], axis=0)
-    others = half.sum(axis=1)[:, None] - half  # players besides i: (H, N)
-    cross = -2 / n * (1.0 - 2.0 * half) * profile[others]
-    prior = np.full(n, 4 / n * sum(share / degree for degree, share in odd.items()))
-    return condition(by_distance[distances(half)], cross, prior, differences)
+    odd = [(degree, share) for degree, share in shares(n).items() if degree % 2]
+    by_distance = np.sum([share * krawtchouk(n, degree) for degree, share in odd], axis=0)
+    prior = np.full(n, shapley_variance(n))
+    return condition(by_distance[distances(half)], shapley_covariance(half), prior, differences)
 
 
 def _allocate(n: int, pairs: int) -> dict[int, int]:

@@ -29,7 +29,7 @@ from ospo_agents.credit.coalitions import (
 from ospo_agents.credit.shapley_value import shapley_of_table
 from ospo_agents.protocols import Coalitions
 
-__all__ = ["owen_values", "plan_owen", "solve_owen"]
+__all__ = ["owen_evaluations", "owen_values", "plan_owen", "solve_owen"]
 
 
 def owen_values(game: Game, unions: Unions, budget: int = EXACT_BUDGET) -> Credit:
@@ -62,10 +62,16 @@ def plan_owen(n: int, unions: Unions, budget: int = EXACT_BUDGET) -> Coalitions:
     blocks = partition(unions, n)
     if n == 0:
         return np.zeros((0, 0), dtype=bool)
-    evaluations = 2 ** len(blocks) + sum(2 ** (len(blocks) - 1) * (2 ** len(block) - 2) for block in blocks)
-    check_budget("owen", n, evaluations, budget, "the solution 'sampled_owen'")
+    check_budget("owen", n, owen_evaluations(unions), budget, "the solution 'sampled_owen'")
     parts = [_with_part(blocks, k, n)[:, 1:-1].reshape(-1, n) for k in range(len(blocks))]
     return np.vstack([_whole(blocks, n), *parts])
+
+
+def owen_evaluations(unions: Unions) -> int:
+    """Coalitions of :func:`plan_owen`: 2^M + sum over k of 2^(M-1) (2^m_k - 2)."""
+    m = len(unions)
+    inner: int = sum(2 ** (m - 1) * (2 ** len(block) - 2) for block in unions)
+    return int(2**m + inner)
 
 
 def solve_owen(coalitions: Coalitions, worths: Worths, unions: Unions) -> Credit:

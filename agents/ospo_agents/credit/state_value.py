@@ -25,7 +25,15 @@ from ospo_agents.credit.coalitions import (
     check_worths,
     evaluate,
 )
-from ospo_agents.credit.game_model import condition, distances, krawtchouk, shares
+from ospo_agents.credit.game_model import (
+    condition,
+    distances,
+    krawtchouk,
+    shapley_covariance,
+    shapley_profile,
+    shapley_variance,
+    shares,
+)
 from ospo_agents.credit.shapley_value import shapley_of_table
 from ospo_agents.errors import AgentError
 from ospo_agents.protocols import Coalitions
@@ -33,7 +41,9 @@ from ospo_agents.protocols import Coalitions
 __all__ = ["plan_state", "solve_state", "state_shapley_values"]
 
 
-def state_shapley_values(game: Game, n: int, budget: int = 512, seed: int = 0) -> tuple[Credit, Credit]:
+def state_shapley_values(
+    game: Game, n: int, budget: int = 512, seed: int = 0, share: float = 1.0
+) -> tuple[Credit, Credit]:
     """State-conditional Shapley values and their standard errors, two float64 (n,).
 
     Exact, with standard error 0, where the budget allows all 2^n coalitions. Beyond, posterior means and standard
@@ -45,6 +55,7 @@ def state_shapley_values(game: Game, n: int, budget: int = 512, seed: int = 0) -
         n: Number of players.
         budget: Game evaluations allowed, at least 2.
         seed: Seed of the choice of coalitions.
+        share: Weight of the state-conditional value, in [0, 1]; the rest is that of the Shapley value.
 
     Raises:
         AgentError: The budget is below 2.
@@ -53,7 +64,7 @@ def state_shapley_values(game: Game, n: int, budget: int = 512, seed: int = 0) -
     array([0.5, 0. ])
     """
     coalitions = plan_state(n, budget, seed)
-    return solve_state(coalitions, evaluate(game, coalitions))
+    return solve_state(coalitions, evaluate(game, coalitions), share)
 
 
 def plan_state(n: int, budget: int, seed: int) -> Coalitions:
@@ -91,10 +102,15 @@ def plan_state(n: int, budget: int, seed: int) -> Coalitions:
     return np.stack(list(rows.values())[:budget])
 
 
-def solve_state(coalitions: Coalitions, worths: Worths) -> tuple[Credit, Credit]:
+def solve_state(coalitions: Coalitions, worths: Worths, share: float = 1.0) -> tuple[Credit, Credit]:
     """Values and standard errors, two float64 (N,), from the worths of some coalitions in any order.
 
     Exact where all 2^N have a worth.
+
+    Args:
+        coalitions: bool (C, N).
+        worths: float64 (C,).
+        share: Weight of the state-conditional value, in [0, 1]; the rest is that of the Shapley value.
     """
     coalitions, values = check_worths(coalitions, worths)
     n = coalitions.shape[1]
@@ -103,16 +119,22 @@ def solve_state(coalitions: Coalitions, worths: Worths) -> tuple[Credit, Credit]
     table = WorthTable(coalitions, values)
     distinct = np.unique(coalitions, axis=0)
     if n < 63 and len(distinct) == 2**n:
-        return state_of_table(table(all_coalitions(n))), np.zeros(n)
-    by_distance = np.sum([share * krawtchouk(n, degree) for degree, share in shares(n).items()], axis=0)
+        every = table(all_coalitions(n))
+        mixed: Credit = share * state_of_table(every) + (1 - share) * shapley_of_table(every)
+        return mixed, np.zeros(n)
+    by_distance = np.sum([weight * krawtchouk(n, degree) for degree, weight in shares(n).items()], axis=0)
     effects = [_effects(by_distance, n, player) for player in range(n)]
     before: NDArray[np.int64] = np.cumsum(~distinct, axis=1) - ~distinct  # players before each that a coalition lacks
     after = distinct.sum(axis=1)[:, None] - np.cumsum(distinct, axis=1)  # players after each that it holds
-    cross = np.stack(
+    state = np.stack(
         [effects[player][distinct[:, player].astype(int), before[:, player], after[:, player]] for player in range(n)],
         axis=1,
     )
-    prior = np.array([(effect[1, 0] - effect[0, 0]).mean() for effect in effects])
+    cross = share * state + (1 - share) * shapley_covariance(distinct)
+    variance = np.array([(effect[1, 0] - effect[0, 0]).mean() for effect in effects])
+    profile = shapley_profile(n)
+    common = np.array([2 * profile[player:].mean() for player in range(n)])  # the covariance of both values
+    prior = share**2 * variance + 2 * share * (1 - share) * common + (1 - share) ** 2 * shapley_variance(n)
     return condition(by_distance[distances(distinct)], cross, prior, table(distinct))
 
 

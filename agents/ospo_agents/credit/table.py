@@ -6,16 +6,20 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Protocol
 
+import numpy as np
+
 from ospo_agents.credit.coalitions import EXACT_BUDGET, Credit, Unions, Worths, require_unions
+from ospo_agents.credit.interpolated import plan_pairs, solve_pairs
 from ospo_agents.credit.marginals import (
     plan_leave_one_out,
     plan_prefix_potential,
     solve_leave_one_out,
     solve_prefix_potential,
 )
-from ospo_agents.credit.owen_value import plan_owen, solve_owen
-from ospo_agents.credit.sampled import plan_sampled, solve_sampled
+from ospo_agents.credit.owen_value import owen_evaluations, plan_owen, solve_owen
+from ospo_agents.credit.permutations import plan_permutations, solve_permutations
 from ospo_agents.credit.shapley_value import plan_shapley, solve_shapley
+from ospo_agents.credit.state_value import plan_state, solve_state
 from ospo_agents.credit.windows import plan_contiguous, plan_myerson, solve_contiguous, solve_myerson
 from ospo_agents.errors import AgentError, unknown
 from ospo_agents.protocols import Coalitions
@@ -27,9 +31,11 @@ __all__ = [
     "make_solution",
     "myerson",
     "owen",
+    "permutation_shapley",
     "sampled_owen",
     "sampled_shapley",
     "shapley",
+    "state_shapley",
 ]
 
 
@@ -123,25 +129,107 @@ def contiguous(width: int = 32, budget: int = 64) -> Solution:
 
 
 def sampled_shapley(budget: int = 512) -> Solution:
-    """Sampled Shapley values (:func:`ospo_agents.credit.sampled_shapley_values`)."""
+    """Shapley values within a budget: exact where 2^N fits, else interpolated.
+
+    The interpolation is :func:`ospo_agents.credit.interpolated_shapley_values`.
+    """
     _check_settings(budget)
-    return Solution(
-        "sampled_shapley",
-        lambda n, unions=None, seed=0: plan_sampled(n, budget, seed),
-        lambda coalitions, worths, unions=None: solve_sampled(coalitions, worths)[0],
-        lambda coalitions, worths, unions=None: solve_sampled(coalitions, worths),
+    return _exact_within(
+        budget,
+        shapley(budget),
+        lambda n, unions: _power(n),
+        Solution(
+            "sampled_shapley",
+            lambda n, unions=None, seed=0: plan_pairs(n, budget, seed),
+            lambda coalitions, worths, unions=None: solve_pairs(coalitions, worths)[0],
+            lambda coalitions, worths, unions=None: solve_pairs(coalitions, worths),
+        ),
+    )
+
+
+def permutation_shapley(budget: int = 512) -> Solution:
+    """Shapley values within a budget: exact where 2^N fits, else the mean over antithetic pairs of orders.
+
+    The mean is :func:`ospo_agents.credit.permutation_shapley_values`.
+    """
+    _check_settings(budget)
+    return _exact_within(
+        budget,
+        shapley(budget),
+        lambda n, unions: _power(n),
+        Solution(
+            "permutation_shapley",
+            lambda n, unions=None, seed=0: plan_permutations(n, budget, seed),
+            lambda coalitions, worths, unions=None: solve_permutations(coalitions, worths)[0],
+            lambda coalitions, worths, unions=None: solve_permutations(coalitions, worths),
+        ),
     )
 
 
 def sampled_owen(budget: int = 512) -> Solution:
-    """Sampled Owen values (:func:`ospo_agents.credit.sampled_owen_values`); plan and solve need unions."""
+    """Owen values within a budget: exact where they fit, else the mean over orders that keep unions together.
+
+    The mean is :func:`ospo_agents.credit.permutation_owen_values`; plan and solve need unions.
+    """
     _check_settings(budget)
-    return Solution(
-        "sampled_owen",
-        lambda n, unions=None, seed=0: plan_sampled(n, budget, seed, require_unions(unions)),
-        lambda coalitions, worths, unions=None: solve_sampled(coalitions, worths, require_unions(unions))[0],
-        lambda coalitions, worths, unions=None: solve_sampled(coalitions, worths, require_unions(unions)),
+    return _exact_within(
+        budget,
+        owen(budget),
+        lambda n, unions: owen_evaluations(require_unions(unions)),
+        Solution(
+            "sampled_owen",
+            lambda n, unions=None, seed=0: plan_permutations(n, budget, seed, require_unions(unions)),
+            lambda coalitions, worths, unions=None: solve_permutations(coalitions, worths, require_unions(unions))[0],
+            lambda coalitions, worths, unions=None: solve_permutations(coalitions, worths, require_unions(unions)),
+        ),
     )
+
+
+def state_shapley(budget: int = 512, share: float = 1.0) -> Solution:
+    """State-conditional Shapley values within a budget (:func:`ospo_agents.credit.state_shapley_values`).
+
+    Args:
+        budget: Game evaluations allowed.
+        share: Weight of the state-conditional value, in [0, 1]; the rest is that of the Shapley value.
+    """
+    _check_settings(budget)
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
+        raise AgentError(f"expected a share in [0, 1], but got {share!r}")
+    return Solution(
+        "state_shapley",
+        lambda n, unions=None, seed=0: plan_state(n, budget, seed),
+        lambda coalitions, worths, unions=None: solve_state(coalitions, worths, share)[0],
+        lambda coalitions, worths, unions=None: solve_state(coalitions, worths, share),
+    )
+
+
+def _exact_within(
+    budget: int, exact: Solution, evaluations: Callable[[int, Unions | None], int], estimate: Solution
+) -> Solution:
+    """A solution that is exact, with standard error 0, where its evaluations fit the budget, and estimated elsewhere.
+
+    Whether they fit is known from the number of players and the unions, so ``solve`` decides as ``plan`` did.
+    """
+
+    def plan(n: int, unions: Unions | None = None, seed: int = 0) -> Coalitions:
+        return (exact if evaluations(n, unions) <= budget else estimate).plan(n, unions, seed)
+
+    def solve_with_error(coalitions: Coalitions, worths: Worths, unions: Unions | None = None) -> tuple[Credit, Credit]:
+        n = coalitions.shape[1]
+        if evaluations(n, unions) <= budget:
+            return exact.solve(coalitions, worths, unions), np.zeros(n)
+        assert estimate.solve_with_error is not None
+        return estimate.solve_with_error(coalitions, worths, unions)
+
+    def solve(coalitions: Coalitions, worths: Worths, unions: Unions | None = None) -> Credit:
+        return solve_with_error(coalitions, worths, unions)[0]
+
+    return Solution(estimate.name, plan, solve, solve_with_error)
+
+
+def _power(n: int) -> int:
+    """Coalitions of n players."""
+    return int(2**n)
 
 
 def _leave_one_out() -> Solution:
@@ -169,7 +257,9 @@ _FACTORIES: Mapping[str, Callable[..., Solution]] = MappingProxyType(
         "leave_one_out": _leave_one_out,
         "prefix_potential": _prefix_potential,
         "sampled_shapley": sampled_shapley,
+        "permutation_shapley": permutation_shapley,
         "sampled_owen": sampled_owen,
+        "state_shapley": state_shapley,
     }
 )
 
@@ -182,8 +272,8 @@ def make_solution(name: str, **settings: Any) -> Solution:
 
     Args:
         name: A name in :data:`SOLUTIONS`.
-        **settings: ``budget`` (all but ``leave_one_out`` and ``prefix_potential``) and ``width`` (``myerson``,
-            ``contiguous``).
+        **settings: ``budget`` (all but ``leave_one_out`` and ``prefix_potential``), ``width`` (``myerson``,
+            ``contiguous``) and ``share`` (``state_shapley``).
 
     Raises:
         AgentError: The name or a setting is unknown, or a setting is out of range.

@@ -22,10 +22,10 @@ from ospo_agents.credit.coalitions import (
 from ospo_agents.errors import AgentError
 from ospo_agents.protocols import Coalitions
 
-__all__ = ["plan_sampled", "sampled_owen_values", "sampled_shapley_values", "solve_sampled"]
+__all__ = ["permutation_owen_values", "permutation_shapley_values", "plan_permutations", "solve_permutations"]
 
 
-def sampled_shapley_values(game: Game, n: int, budget: int = 512, seed: int = 0) -> tuple[Credit, Credit]:
+def permutation_shapley_values(game: Game, n: int, budget: int = 512, seed: int = 0) -> tuple[Credit, Credit]:
     """Unbiased estimates of Shapley values and their standard errors, two float64 (n,).
 
     Efficiency, null player and linearity hold in every draw; symmetry in expectation only.
@@ -39,17 +39,17 @@ def sampled_shapley_values(game: Game, n: int, budget: int = 512, seed: int = 0)
     Raises:
         AgentError: The budget does not pay for one antithetic pair.
     """
-    coalitions = plan_sampled(n, budget, seed)
-    return solve_sampled(coalitions, evaluate(game, coalitions))
+    coalitions = plan_permutations(n, budget, seed)
+    return solve_permutations(coalitions, evaluate(game, coalitions))
 
 
-def sampled_owen_values(game: Game, unions: Unions, budget: int = 512, seed: int = 0) -> tuple[Credit, Credit]:
+def permutation_owen_values(game: Game, unions: Unions, budget: int = 512, seed: int = 0) -> tuple[Credit, Credit]:
     """Unbiased estimates of Owen values and their standard errors, two float64 (N,); as the Shapley form."""
-    coalitions = plan_sampled(sum(len(block) for block in unions), budget, seed, unions)
-    return solve_sampled(coalitions, evaluate(game, coalitions), unions)
+    coalitions = plan_permutations(sum(len(block) for block in unions), budget, seed, unions)
+    return solve_permutations(coalitions, evaluate(game, coalitions), unions)
 
 
-def plan_sampled(n: int, budget: int, seed: int, unions: Unions | None = None) -> Coalitions:
+def plan_permutations(n: int, budget: int, seed: int, unions: Unions | None = None) -> Coalitions:
     """The empty and the grand coalition, then the inner prefixes of each order: bool (2 + 2 P (n - 1), n).
 
     P pairs of orders are drawn, as many as the budget pays for when no coalition comes twice; the rows of an order
@@ -84,14 +84,14 @@ def plan_sampled(n: int, budget: int, seed: int, unions: Unions | None = None) -
     return np.vstack([np.zeros((1, n), dtype=bool), np.ones((1, n), dtype=bool), inner.reshape(-1, n)])
 
 
-def solve_sampled(coalitions: Coalitions, worths: Worths, unions: Unions | None = None) -> tuple[Credit, Credit]:
+def solve_permutations(coalitions: Coalitions, worths: Worths, unions: Unions | None = None) -> tuple[Credit, Credit]:
     """Mean marginals and their standard errors, two float64 (N,).
 
     The standard error is that of the mean over antithetic pairs, which are independent; it is nan for a single pair,
     and 0 for a single player.
 
     Args:
-        coalitions: bool (C, N), rows of :func:`plan_sampled` in their order, which tells the orders apart.
+        coalitions: bool (C, N), rows of :func:`plan_permutations` in their order, which tells the orders apart.
         worths: float (C,).
         unions: The unions of the plan.
 

@@ -9,17 +9,18 @@ from credit_games import random_game
 from ospo_agents.credit import (
     make_solution,
     owen_values,
-    sampled_owen_values,
-    sampled_shapley_values,
+    permutation_owen_values,
+    permutation_shapley_values,
     shapley_values,
 )
+from ospo_agents.credit.permutations import plan_permutations
 
 N, DRAWS, BUDGET = 6, 400, 82  # eight pairs of orders a draw
 UNIONS = [[0, 5], [1, 2, 3], [4]]
 GAME = random_game(N, 21)
 FORMS = {
-    "shapley": (lambda seed: sampled_shapley_values(GAME, N, BUDGET, seed), shapley_values(GAME, N)),
-    "owen": (lambda seed: sampled_owen_values(GAME, UNIONS, BUDGET, seed), owen_values(GAME, UNIONS)),
+    "shapley": (lambda seed: permutation_shapley_values(GAME, N, BUDGET, seed), shapley_values(GAME, N)),
+    "owen": (lambda seed: permutation_owen_values(GAME, UNIONS, BUDGET, seed), owen_values(GAME, UNIONS)),
 }
 
 
@@ -56,14 +57,14 @@ def test_efficient_in_every_draw(form):
 
 
 def test_more_budget_gives_less_error():
-    errors = [np.mean(sampled_shapley_values(GAME, N, budget, 0)[1]) for budget in (100, 400, 6400)]
+    errors = [np.mean(permutation_shapley_values(GAME, N, budget, 0)[1]) for budget in (100, 400, 6400)]
     np.testing.assert_allclose(errors[1] / errors[2], 4, rtol=0.3)
     assert errors[0] > errors[1] > errors[2]
 
 
 def test_orders_keep_unions_together_and_reach_all_of_them():
     """Every order of unions and of players in them is drawn about equally often."""
-    plan = make_solution("sampled_owen", budget=20_000).plan(4, unions=[[0, 2], [1, 3]], seed=0)
+    plan = plan_permutations(4, budget=20_000, seed=0, unions=[[0, 2], [1, 3]])
     places = 3 - plan[2:].reshape(-1, 3, 4).sum(axis=1)
     orders, counts = np.unique(places, axis=0, return_counts=True)
     kept = [order for order in permutations(range(4)) if abs(order[0] - order[2]) == abs(order[1] - order[3]) == 1]
@@ -73,7 +74,7 @@ def test_orders_keep_unions_together_and_reach_all_of_them():
 
 
 def test_a_single_pair_has_no_standard_error():
-    credit, error = sampled_shapley_values(GAME, N, 2 * N, 0)
+    credit, error = permutation_shapley_values(GAME, N, 2 * N, 0)
     assert np.isfinite(credit).all()
     assert np.isnan(error).all()
 
@@ -87,15 +88,15 @@ def test_antithetic_pairs_are_exact_for_pairwise_games():
         inside = coalitions.astype(float)
         return inside @ single + np.einsum("ci,ij,cj->c", inside, pairwise, inside)
 
-    credit, _ = sampled_shapley_values(game, N, 2 * N, 3)
+    credit, _ = permutation_shapley_values(game, N, 2 * N, 3)
     np.testing.assert_allclose(credit, shapley_values(game, N), rtol=0, atol=1e-12)
-    assert np.abs(sampled_shapley_values(GAME, N, 2 * N, 3)[0] - shapley_values(GAME, N)).max() > 1e-2
+    assert np.abs(permutation_shapley_values(GAME, N, 2 * N, 3)[0] - shapley_values(GAME, N)).max() > 1e-2
 
 
 def test_a_solution_gives_its_error():
-    solution = make_solution("sampled_shapley", budget=BUDGET)
+    solution = make_solution("permutation_shapley", budget=2**N - 1)
     plan = solution.plan(N, seed=7)
     credit, error = solution.solve_with_error(plan, GAME(plan))
-    expected, expected_error = sampled_shapley_values(GAME, N, BUDGET, 7)
+    expected, expected_error = permutation_shapley_values(GAME, N, 2**N - 1, 7)
     assert credit.tobytes() == expected.tobytes() == solution.solve(plan, GAME(plan)).tobytes()
     assert error.tobytes() == expected_error.tobytes()
