@@ -9,6 +9,7 @@ from ospo_agents import AgentError
 from ospo_cli import benchmark
 from ospo_cli._benchmark.curves import _exponent, _with_documents, _with_pools
 from ospo_cli._benchmark.engine import Recorded, reference_seconds, time_rollouts
+from ospo_cli._benchmark.estimators import TableGame, accuracy, estimators, worth_tables
 from ospo_cli._benchmark.reference import reference_worth
 from ospo_cli._benchmark.report import markdown, terminal_row
 from ospo_cli._benchmark.rows import Row, interleaved
@@ -117,3 +118,18 @@ def test_real_size_needs_an_empty_directory(tmp_path):
     (tmp_path / "mine.txt").write_text("keep")
     with pytest.raises(AgentError, match="expected a new or empty directory"):
         benchmark.main(["--only", "real-size", "--quick", "--scratch", str(tmp_path)])
+
+
+class TestEstimators:
+    def test_accuracy_by_hand(self):
+        games = [TableGame(np.array([0.0, 1.0, 0.0, 1.0])), TableGame(np.array([0.0, 0.0, 2.0, 2.0]))]  # (1, 0), (0, 2)
+        found = accuracy(lambda game, budget, seed: np.array([1.0, 1.0]), games, 4)
+        assert found[:2] == (np.median([1.0, (1 + 1) / 4]), 0.5)
+        assert accuracy(lambda game, budget, seed: game.worths[[1, 2]], games, 4)[:2] == (0.0, 1.0)
+
+    def test_every_estimator_is_exact_or_better_with_more_evaluations(self):
+        tables = worth_tables(shop(), "bm25", [5], 3)
+        for name, estimator in estimators().items():
+            few, all_of_them = (accuracy(estimator, tables[5], budget).error for budget in (12, 32))
+            assert all_of_them < 1e-8, name
+            assert few > all_of_them, name

@@ -123,7 +123,7 @@ FLOORS = {
     ],
     "ospo_cli._benchmark": [
         "open_and_step plan reference rows work",
-        "curves engine environments real_size report",
+        "curves engine environments estimators real_size report",
         "training",
         "measure",
         "__init__",

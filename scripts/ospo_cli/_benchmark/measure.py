@@ -13,6 +13,7 @@ from envs_data.files import write_atomically
 from ospo_cli._benchmark.curves import Curves, curve_rows, draw_costs
 from ospo_cli._benchmark.engine import dense_rows, game_rows, lexical_rows
 from ospo_cli._benchmark.environments import environment_rows
+from ospo_cli._benchmark.estimators import estimator_rows
 from ospo_cli._benchmark.plan import CURVES, REAL_SIZE
 from ospo_cli._benchmark.real_size import real_size_rows
 from ospo_cli._benchmark.report import markdown, terminal_row
@@ -24,6 +25,7 @@ __all__ = ["measure"]
 
 _MEASURES: dict[str, Callable[[Namespace], list[Row]]] = {
     "games": game_rows,
+    "estimators": estimator_rows,
     "environments": environment_rows,
     "lexical": lexical_rows,
     "dense": dense_rows,

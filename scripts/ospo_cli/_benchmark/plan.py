@@ -10,7 +10,7 @@ REAL_SIZE = "real-size"
 NEED_MODEL = ("dense", "warm")
 """Rows of an embedding model."""
 
-ROWS = ("games", "environments", "lexical", "dense", "warm", "price", REAL_SIZE, CURVES)
+ROWS = ("games", "estimators", "environments", "lexical", "dense", "warm", "price", REAL_SIZE, CURVES)
 """All rows, in the order in which they are measured."""
 
 SETTLING_STEPS = 3

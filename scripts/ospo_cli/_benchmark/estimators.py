@@ -1,0 +1,172 @@
+"""Rows of the estimators of credit: error against evaluations, on games whose exact values are known.
+
+A game is a text made of phrases of its query's own pool; its 2^N worths are computed once. The prior of
+``ospo_agents.credit.game_model`` was chosen on bm25 games of the prepared directory and of the embedded shops; games
+under lsa are held out: they were looked at only here.
+"""
+
+import importlib.util
+import time
+from argparse import Namespace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envs_data.sample import sample_data
+from ospo_agents.credit import make_solution
+from ospo_agents.credit.shapley_value import shapley_of_table
+from ospo_cli._benchmark.rows import Row
+from ospo_cli._benchmark.work import fresh_task, make_rollouts, open_data
+
+__all__ = ["Accuracy", "TableGame", "accuracy", "estimator_rows", "estimators", "worth_tables"]
+
+_SIZES = (6, 8, 9, 10, 12, 14, 16, 20)
+_BUDGETS = (64, 128, 256, 512)
+_DEFAULT_BUDGET = 512
+_EXACT_TO = 9
+_MOST_ERROR = {10: 0.01, 12: 0.01, 14: 0.01, 16: 0.015}
+_LEAST_TOP = 0.85
+_MOST_MILLISECONDS = 3.0
+_TIMED_PLAYERS = 12
+_SHAPIQ: Mapping[str, Mapping[str, Any]] = {"KernelSHAP": {"pairing_trick": True}, "SVARM": {}, "OddSHAP": {}}
+_LEAST_SPREAD = 0.01  # a game of nearly equal worths has no credit to estimate
+
+
+class TableGame(NamedTuple):
+    """A game given by its worths in the order of ``all_coalitions``: float64 (2^n,)."""
+
+    worths: NDArray[np.float64]
+
+    @property
+    def n(self) -> int:
+        """Number of players."""
+        return len(self.worths).bit_length() - 1
+
+    def __call__(self, coalitions: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Worths of coalitions, bool (C, n): float64 (C,)."""
+        values: NDArray[np.float64] = self.worths[np.asarray(coalitions, dtype=np.int64) @ (1 << np.arange(self.n))]
+        return values
+
+
+Estimator = Callable[[TableGame, int, int], NDArray[np.float64]]
+"""Function from a game, a budget and a seed to credit, float64 (n,)."""
+
+
+class Accuracy(NamedTuple):
+    """Accuracy of an estimator on some games of one size, at one budget.
+
+    Attributes:
+        error: Median of |estimate - exact|^2 / |exact|^2.
+        top: Share of games in which the largest estimate is that of a player of the largest exact value.
+        milliseconds: Mean CPU time of a game, its worths left out.
+    """
+
+    error: float
+    top: float
+    milliseconds: float
+
+
+def estimator_rows(arguments: Namespace) -> list[Row]:
+    """Targets of the default estimator, then its rivals without a target."""
+    sizes = _SIZES[:4] if arguments.quick else _SIZES
+    number = 4 if arguments.quick else 24
+    rows = []
+    for kind, tables in _kinds(arguments, sizes, number):
+        for n, games in tables.items():
+            for name, estimator in estimators().items():
+                for budget in _BUDGETS:
+                    rows += list(_rows(kind, n, name, budget, accuracy(estimator, games, budget)))
+    return rows
+
+
+def worth_tables(data: Any, retriever: str, sizes: Sequence[int], number: int) -> dict[int, list[TableGame]]:
+    """Games of each size, of as many queries as asked, with worths that differ.
+
+    Args:
+        data: Prepared data.
+        retriever: Retriever that ranks; a linear one values 2^20 coalitions in half a second.
+        sizes: Numbers of players.
+        number: Games of each size, at most one a query.
+    """
+    task = fresh_task(data, retriever)
+    tables: dict[int, list[TableGame]] = {}
+    for n in sizes:
+        rollouts = make_rollouts(task, 2 * number, 1, [n], "leave_one_out")
+        games = []
+        for prompt_id, text, spans in zip(*rollouts[:3], strict=True):
+            every = make_solution("shapley", budget=2**n).plan(n)
+            game = TableGame(task.coalition_values([prompt_id], [text], [spans], [every])[0])
+            if game.worths.std() > _LEAST_SPREAD:
+                games.append(game)
+        tables[n] = games[: min(number, 4) if n > 16 else number]
+    return tables
+
+
+def estimators() -> dict[str, Estimator]:
+    """Estimators of the Shapley value by name; those of shapiq where it is installed."""
+    found: dict[str, Estimator] = {name: partial(_solve, name) for name in ("sampled_shapley", "permutation_shapley")}
+    if importlib.util.find_spec("shapiq") is not None:
+        import shapiq  # slow to import
+
+        for name, settings in _SHAPIQ.items():
+            approximator = getattr(shapiq, name)
+            if approximator is not None:  # some of them need further packages
+                found[f"shapiq {name}"] = partial(_approximate, approximator, settings)
+    return found
+
+
+def accuracy(estimator: Estimator, games: Sequence[TableGame], budget: int) -> Accuracy:
+    """Accuracy of an estimator on games, seed 0, 1, ... in turn."""
+    errors, tops, seconds = [], [], 0.0
+    for seed, game in enumerate(games):
+        exact = shapley_of_table(game.worths)
+        start = time.process_time()
+        estimate = estimator(game, budget, seed)
+        seconds += time.process_time() - start
+        errors.append(((estimate - exact) ** 2).sum() / (exact**2).sum())
+        tops.append(exact[estimate.argmax()] >= exact.max() - 1e-9)
+    return Accuracy(float(np.median(errors)), float(np.mean(tops)), 1000 * seconds / len(games))
+
+
+def _kinds(
+    arguments: Namespace, sizes: Sequence[int], number: int
+) -> Iterator[tuple[str, Mapping[int, list[TableGame]]]]:
+    """Kinds of games by name; lsa's are held out from the choice of the estimator."""
+    small = [n for n in sizes if n <= 16]
+    for shop in ("shopping", "fashion"):
+        for retriever in ("bm25", "lsa"):
+            yield f"{shop}, {retriever}", worth_tables(sample_data(shop), retriever, small, number)
+    if arguments.data is not None:
+        for retriever in ("bm25", "lsa"):
+            yield f"--data, {retriever}", worth_tables(open_data(arguments.data), retriever, sizes, number)
+
+
+def _rows(kind: str, n: int, name: str, budget: int, found: Accuracy) -> Iterator[Row]:
+    """Rows of one estimator on one kind of games."""
+    ours = name == "sampled_shapley" and budget == _DEFAULT_BUDGET
+    most = (0.0 if n <= _EXACT_TO else _MOST_ERROR.get(n)) if ours else None
+    work = f"{name}, {kind}, N = {n}, {budget} evaluations"
+    target = "" if most is None else f"<= {most:g}"
+    yield Row(f"relative squared error of {work}", target, found.error, "", most=most, details=found._asdict())
+    if ours and n >= 10:
+        yield Row(f"top phrase right by {work}", f">= {_LEAST_TOP}", found.top, "", least=_LEAST_TOP)
+    if ours and n == _TIMED_PLAYERS:
+        target = f"<= {_MOST_MILLISECONDS:g} ms"
+        yield Row(f"arithmetic of {work}", target, found.milliseconds, "ms", most=_MOST_MILLISECONDS)
+
+
+def _solve(name: str, game: TableGame, budget: int, seed: int) -> NDArray[np.float64]:
+    solution = make_solution(name, budget=budget)
+    plan = solution.plan(game.n, seed=seed)
+    return solution.solve(plan, game(plan))
+
+
+def _approximate(
+    approximator: Callable[..., Any], settings: Mapping[str, Any], game: TableGame, budget: int, seed: int
+) -> NDArray[np.float64]:
+    estimate = approximator(n=game.n, random_state=seed, **settings).approximate(min(budget, 2**game.n), game)
+    values: NDArray[np.float64] = estimate.get_n_order_values(1)
+    return values
