@@ -71,7 +71,7 @@ class TestClosedForms:
         game, _ = smooth_game(5, 0)
         coalitions = plan_pairs(5, 14, seed=3)
         before = solve_pairs(coalitions, game(coalitions))[0]
-        monkeypatch.setattr(game_model, "_LINEAR", 0.1)
+        monkeypatch.setattr(module, "odd_covariance", lambda n: 0.2 ** np.arange(n + 1))
         assert np.abs(solve_pairs(coalitions, game(coalitions))[0] - before).max() > 1e-4
 
 

@@ -95,6 +95,10 @@ def require_unions(unions: Unions | None) -> Unions:
 class WorthTable:
     """Table of worths, looked up by the members of a coalition, whatever the order of rows.
 
+    Attributes:
+        n: Number of players.
+        distinct: The coalitions without repetition, in an order of their own: bool (D, N).
+
     Args:
         coalitions: bool (C, N); a row may stand twice.
         worths: float (C,), finite, equal for equal rows.
@@ -107,6 +111,7 @@ class WorthTable:
         coalitions, values = check_worths(coalitions, worths)
         self.n = coalitions.shape[1]
         self._keys, first, inverse = np.unique(_keys(coalitions), return_index=True, return_inverse=True)
+        self.distinct = coalitions[first]
         self._worths = values[first]
         if not np.array_equal(self._worths[inverse], values):
             raise AgentError("expected one worth for each coalition, but equal coalitions came with different worths")

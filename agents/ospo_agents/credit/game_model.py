@@ -10,6 +10,9 @@ solution that is linear in the game has a posterior mean in closed form, known a
 "Bayes-Hermite quadrature", 1991; C. E. Rasmussen, Z. Ghahramani, "Bayesian Monte Carlo", 2003).
 """
 
+from collections.abc import Iterable
+from functools import cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,10 +20,12 @@ __all__ = [
     "condition",
     "distances",
     "krawtchouk",
+    "odd_covariance",
     "shapley_covariance",
     "shapley_profile",
     "shapley_variance",
     "shares",
+    "worth_covariance",
 ]
 
 _CONSTANT, _LINEAR, _SECOND, _DECAY = 3.0, 0.8, 0.3, 0.55
@@ -58,6 +63,18 @@ def krawtchouk(n: int, degree: int) -> NDArray[np.float64]:
     return value
 
 
+@cache
+def worth_covariance(n: int) -> NDArray[np.float64]:
+    """Covariance of two worths by the distance 0, ..., n of the coalitions: float64 (n + 1,), not to be written."""
+    return _sum(share * krawtchouk(n, degree) for degree, share in shares(n).items())
+
+
+@cache
+def odd_covariance(n: int) -> NDArray[np.float64]:
+    """Covariance of half the differences of worths and of the complements' worths, by distance: float64 (n + 1,)."""
+    return _sum(share * krawtchouk(n, degree) for degree, share in shares(n).items() if degree % 2)
+
+
 def distances(coalitions: NDArray[np.bool_]) -> NDArray[np.intp]:
     """Hamming distances of C coalitions of N players, (C, C)."""
     signs = 1.0 - 2.0 * coalitions
@@ -65,14 +82,14 @@ def distances(coalitions: NDArray[np.bool_]) -> NDArray[np.intp]:
     return counts
 
 
+@cache
 def shapley_profile(n: int) -> NDArray[np.float64]:
     """Covariance of a player's Shapley value with the worth of a coalition that holds it, by its other players: (n,).
 
     It is the negative for a coalition that lacks the player. 2 / n * sum over odd d of w_d kappa_{d-1}(others; n - 1).
     """
     odd = [(degree, share) for degree, share in shares(n).items() if degree % 2]
-    total: NDArray[np.float64] = np.sum([share * krawtchouk(n - 1, degree - 1) for degree, share in odd], axis=0)
-    return 2 / n * total
+    return _sum(2 / n * share * krawtchouk(n - 1, degree - 1) for degree, share in odd)
 
 
 def shapley_covariance(coalitions: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -103,8 +120,16 @@ def condition(
         prior: Prior variance of each quantity, (N,).
         values: The values, (C,).
     """
-    covariance = covariance + _JITTER * covariance[0, 0] * np.eye(len(covariance))
+    covariance = covariance.copy()
+    covariance[np.diag_indices(len(covariance))] *= 1 + _JITTER
     solved = np.linalg.solve(covariance, np.column_stack([values, cross]))
     scale = values @ solved[:, 0] / len(values)
     variance = scale * (prior - (cross * solved[:, 1:]).sum(axis=0))
     return cross.T @ solved[:, 0], np.sqrt(np.maximum(variance, 0.0))
+
+
+def _sum(arrays: Iterable[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Sum of arrays of one shape, read-only since it is kept."""
+    total: NDArray[np.float64] = np.sum(list(arrays), axis=0)
+    total.flags.writeable = False
+    return total

@@ -17,10 +17,9 @@ from ospo_agents.credit.coalitions import Credit, Game, Worths, WorthTable, chec
 from ospo_agents.credit.game_model import (
     condition,
     distances,
-    krawtchouk,
+    odd_covariance,
     shapley_covariance,
     shapley_variance,
-    shares,
 )
 from ospo_agents.errors import AgentError
 from ospo_agents.protocols import Coalitions
@@ -87,14 +86,12 @@ def solve_pairs(coalitions: Coalitions, worths: Worths) -> tuple[Credit, Credit]
     if n == 0:
         return np.zeros(0), np.zeros(0)
     table = WorthTable(coalitions, worths)
-    grand = np.ones((1, n), dtype=bool)
-    # Of each pair the one with the first player, whichever of them was given.
-    half = np.unique(np.vstack([grand, np.where(coalitions[:, :1], coalitions, ~coalitions)]), axis=0)
+    table(np.stack([np.ones(n, dtype=bool), np.zeros(n, dtype=bool)]))  # raises where one of them is missing
+    table(~table.distinct)
+    half = table.distinct[table.distinct[:, 0]]  # of each pair the one with the first player
     differences = (table(half) - table(~half)) / 2
-    odd = [(degree, share) for degree, share in shares(n).items() if degree % 2]
-    by_distance = np.sum([share * krawtchouk(n, degree) for degree, share in odd], axis=0)
     prior = np.full(n, shapley_variance(n))
-    return condition(by_distance[distances(half)], shapley_covariance(half), prior, differences)
+    return condition(odd_covariance(n)[distances(half)], shapley_covariance(half), prior, differences)
 
 
 def _allocate(n: int, pairs: int) -> dict[int, int]:

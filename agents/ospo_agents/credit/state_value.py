@@ -28,11 +28,10 @@ from ospo_agents.credit.coalitions import (
 from ospo_agents.credit.game_model import (
     condition,
     distances,
-    krawtchouk,
     shapley_covariance,
     shapley_profile,
     shapley_variance,
-    shares,
+    worth_covariance,
 )
 from ospo_agents.credit.shapley_value import shapley_of_table
 from ospo_agents.errors import AgentError
@@ -117,12 +116,12 @@ def solve_state(coalitions: Coalitions, worths: Worths, share: float = 1.0) -> t
     if n == 0:
         return np.zeros(0), np.zeros(0)
     table = WorthTable(coalitions, values)
-    distinct = np.unique(coalitions, axis=0)
+    distinct = table.distinct
     if n < 63 and len(distinct) == 2**n:
         every = table(all_coalitions(n))
         mixed: Credit = share * state_of_table(every) + (1 - share) * shapley_of_table(every)
         return mixed, np.zeros(n)
-    by_distance = np.sum([weight * krawtchouk(n, degree) for degree, weight in shares(n).items()], axis=0)
+    by_distance = worth_covariance(n)
     effects = [_effects(by_distance, n, player) for player in range(n)]
     before: NDArray[np.int64] = np.cumsum(~distinct, axis=1) - ~distinct  # players before each that a coalition lacks
     after = distinct.sum(axis=1)[:, None] - np.cumsum(distinct, axis=1)  # players after each that it holds
