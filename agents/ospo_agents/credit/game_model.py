@@ -28,7 +28,7 @@ __all__ = [
     "worth_covariance",
 ]
 
-_CONSTANT, _LINEAR, _SECOND, _DECAY = 3.0, 0.8, 0.3, 0.55
+_CONSTANT, _LINEAR, _SECOND, _DECAY = 3.0, 0.8, 0.3, 0.6
 """Share of degrees 0, 1 and 2, and the ratio of shares of neighbouring degrees from there on."""
 _HIGHEST_DEGREE = 15  # the share of those beyond is below 1e-4
 _JITTER = 1e-10  # relative to the variance of a worth: keeps a nearly complete table solvable
