@@ -157,6 +157,18 @@ class RetrievalTask(Prompts):
         cut = [cut_spans(tile, len(text)) for tile, text in zip(tiles, capped, strict=True)]
         return self._scorer.worths(rows, capped, cut, checked)
 
+    def scored(self, prompt_ids: Sequence[str], texts: Sequence[str]) -> NDArray[np.int64]:
+        """How many characters at the start of each text count: int64 (B,); what lies beyond adds nothing.
+
+        Args:
+            prompt_ids: B ids.
+            texts: B texts.
+
+        Raises:
+            TaskError: An id is unknown, or lengths differ.
+        """
+        return np.array([len(capped) for capped in self._admit(prompt_ids, texts)[1]], dtype=np.int64)
+
     @property
     def counters(self) -> Mapping[str, int]:
         """Work since the task was made, by whichever method: ``asked``, ``distinct``, ``cached``.

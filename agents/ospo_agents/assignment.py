@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ospo_agents.credit import Solution, make_solution
-from ospo_agents.errors import AgentError
-from ospo_agents.protocols import Coalitions, CoalitionTask
+from ospo_agents.errors import AgentError, BudgetError, unknown
+from ospo_agents.protocols import CappedTask, Coalitions, CoalitionTask, Spans
 from ospo_agents.segments import Segmenter, make_segmenter, sentences, unions
 
 __all__ = ["EXACT_SEGMENTS", "CreditedText", "assign_credit", "content_seed"]
@@ -65,8 +65,12 @@ def assign_credit(
     segmenter: str | Segmenter = "phrases",
     solution: str | Solution | None = None,
     seeds: Sequence[int] | None = None,
+    over_budget: str = "raise",
 ) -> list[CreditedText]:
     """Divide the reward of each text among its segments; the task is called once for the whole batch.
+
+    Segments that do not count, such as those beyond a task's word cap, take no part in the game: they get no credit and
+    cost no evaluation.
 
     Texts may be of any prompts, in any order; each is credited by itself. With the default seeds its credit does not
     depend on its neighbours, so that a batch may be split among processes.
@@ -83,13 +87,16 @@ def assign_credit(
             :func:`ospo_agents.credit.make_solution`. None takes ``shapley`` up to :data:`EXACT_SEGMENTS`
             segments and ``sampled_shapley`` beyond; the result says which.
         seeds: Seed of each text's coalitions where they are sampled, length B; None for :func:`content_seed`.
+        over_budget: What becomes of a text with more segments than the solution's budget allows: ``"raise"`` an error,
+            or ``"sample"`` its credit by ``sampled_shapley``, which the result says.
 
     Returns:
         One result for each text, in order.
 
     Raises:
-        AgentError: Lengths differ, a name is unknown, spans do not tile their text, an exact solution needs more
-            coalitions than its budget, or the task's worths are not finite or not one for each coalition.
+        BudgetError: A solution needs more coalitions than its budget, and ``over_budget`` is ``"raise"``.
+        AgentError: Lengths differ, a name is unknown, spans do not tile their text, or the task's worths are not
+            finite or not one for each coalition.
 
     >>> class Halves:  # each of two words is worth a half
     ...     def coalition_values(self, prompt_ids, texts, spans, coalitions):
@@ -108,21 +115,27 @@ def assign_credit(
         )
     if not rewrites:
         return []
+    if over_budget not in ("raise", "sample"):
+        raise unknown("over_budget", over_budget, ("raise", "sample"))
     cut = make_segmenter(segmenter) if isinstance(segmenter, str) else segmenter
     spans = [list(cut(text)) for text in rewrites]
     structures = [unions(tiles, sentences(text)) for tiles, text in zip(spans, rewrites, strict=True)]
-    solutions = [_solution_for(len(tiles), solution) for tiles in spans]
-    plans = [
-        chosen.plan(len(tiles), structure, seed)
-        for chosen, tiles, structure, seed in zip(solutions, spans, structures, seeds, strict=True)
+    counts = _scored_segments(task, prompt_ids, rewrites, spans)
+    solutions = [_solution_for(count, solution) for count in counts]
+    games = [
+        _plan(chosen, count, _first(structure, count), seed, over_budget)
+        for chosen, count, structure, seed in zip(solutions, counts, structures, seeds, strict=True)
     ]
     # The grand coalition comes last, whatever the plan asks: its worth is the reward.
-    coalitions = [np.vstack([plan, np.ones((1, plan.shape[1]), dtype=bool)]) for plan in plans]
+    coalitions = [
+        np.vstack([_widened(plan, len(tiles)), np.ones((1, len(tiles)), dtype=bool)])
+        for (_, plan), tiles in zip(games, spans, strict=True)
+    ]
     values = task.coalition_values(prompt_ids, rewrites, spans, coalitions)
     _check_values(values, coalitions)
     return [
-        _credited_text(text, *game)
-        for text, *game in zip(texts, spans, structures, solutions, plans, values, strict=True)
+        _credited_text(text, tiles, structure, *game, worths)
+        for text, tiles, structure, game, worths in zip(texts, spans, structures, games, values, strict=True)
     ]
 
 
@@ -140,6 +153,40 @@ def _solution_for(n: int, solution: str | Solution | None) -> Solution:
     if isinstance(solution, Solution):
         return solution
     return make_solution(solution or ("shapley" if n <= EXACT_SEGMENTS else "sampled_shapley"))
+
+
+def _scored_segments(
+    task: CoalitionTask, prompt_ids: Sequence[str], texts: Sequence[str], spans: Sequence[Spans]
+) -> list[int]:
+    """How many segments of each text count: all, unless the task says that it cuts texts."""
+    if not isinstance(task, CappedTask):
+        return [len(tiles) for tiles in spans]
+    lengths = task.scored(prompt_ids, texts).tolist()
+    return [sum(start < length for start, _ in tiles) for tiles, length in zip(spans, lengths, strict=True)]
+
+
+def _plan(
+    solution: Solution, count: int, structure: list[list[int]], seed: int, over_budget: str
+) -> tuple[Solution, Coalitions]:
+    """The solution that a text gets, and its coalitions."""
+    try:
+        return solution, solution.plan(count, structure, seed)
+    except BudgetError:
+        if over_budget == "raise":
+            raise
+    sampled = make_solution("sampled_shapley")
+    return sampled, sampled.plan(count, structure, seed)
+
+
+def _first(structure: list[list[int]], count: int) -> list[list[int]]:
+    """Unions of the first segments alone."""
+    kept = [[segment for segment in block if segment < count] for block in structure]
+    return [block for block in kept if block]
+
+
+def _widened(plan: Coalitions, count: int) -> Coalitions:
+    """Coalitions of the first segments as those of all, without the others."""
+    return np.pad(plan, ((0, 0), (0, count - plan.shape[1])))
 
 
 def _check_values(values: Sequence[NDArray[np.float64]], coalitions: Sequence[Coalitions]) -> None:
@@ -161,18 +208,22 @@ def _credited_text(
     worths, worth = values[:-1], float(values[-1])
     if not np.isfinite(worth):
         raise AgentError(f"expected finite worths, but the task gave {worth} for the whole text")
+    blocks = _first(structure, plan.shape[1])
+    rest = (0, len(spans) - plan.shape[1])  # segments that do not count have no credit
+    standard_error = None
     if solution.solve_with_error is None:
-        credit, standard_error = solution.solve(plan, worths, structure), None
+        credit = solution.solve(plan, worths, blocks)
     else:
-        credit, standard_error = solution.solve_with_error(plan, worths, structure)
+        credit, error = solution.solve_with_error(plan, worths, blocks)
+        standard_error = np.pad(error, rest)
     return CreditedText(
         text=text or "",
         spans=spans,
         unions=structure,
         worth=0.0 if text is None else worth,
-        credit=credit,
+        credit=np.pad(credit, rest),
         standard_error=standard_error,
         solution=solution.name,
-        coalitions=plan,
+        coalitions=_widened(plan, len(spans)),
         worths=worths,
     )

@@ -1,13 +1,17 @@
-"""The error of this package."""
+"""The errors of this package."""
 
 import difflib
 from collections.abc import Iterable, Sequence
 
-__all__ = ["AgentError", "unknown"]
+__all__ = ["AgentError", "BudgetError", "unknown"]
 
 
 class AgentError(ValueError):
     """Raised for a wrong setting, name, policy directory or worth; the message is one line that says what to do."""
+
+
+class BudgetError(AgentError):
+    """Raised where a solution of the game needs more evaluations than its budget."""
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> AgentError:

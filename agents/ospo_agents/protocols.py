@@ -10,7 +10,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CoalitionTask", "Coalitions", "Policy", "Spans", "Task"]
+__all__ = ["CappedTask", "CoalitionTask", "Coalitions", "Policy", "Spans", "Task"]
 
 Spans: TypeAlias = Sequence[tuple[int, int]]
 """Segments of one text as character spans ``[start, end)`` that tile it, in order; length N."""
@@ -44,7 +44,16 @@ class CoalitionTask(Protocol):
 
 
 @runtime_checkable
-class Task(CoalitionTask, Protocol):
+class CappedTask(Protocol):
+    """The part of a task that says how much of a text counts, so that credit spends nothing on the rest."""
+
+    def scored(self, prompt_ids: Sequence[str], texts: Sequence[str]) -> NDArray[np.int64]:
+        """Number of characters at the start of each text that count, int64 (B,); the others change no worth."""
+        ...
+
+
+@runtime_checkable
+class Task(CoalitionTask, CappedTask, Protocol):
     """A task as a learner sees it: it gives prompts, rewards and coalition values. All calls are batched."""
 
     def prompts(self, split: str) -> tuple[list[str], list[str]]:

@@ -38,7 +38,7 @@ from ospo_agents.assignment import assign_credit
 from ospo_agents.credit import make_solution
 from ospo_agents.errors import AgentError
 from ospo_agents.policies.prompt_format import PromptFormat
-from ospo_agents.protocols import CoalitionTask, Task
+from ospo_agents.protocols import Task
 from ospo_agents.segments import make_segmenter
 from ospo_agents.stopwatch import Stopwatch
 from ospo_agents.trl_task import TaskReward, prompt_dataset
@@ -89,8 +89,12 @@ class _Rollout:
 class _TimedTask:
     """Coalition values of a task; the time that they take counts as scoring."""
 
-    task: CoalitionTask
+    task: Task
     timed: Callable[[str], contextlib.AbstractContextManager[None]]
+
+    def scored(self, *arguments: Any) -> NDArray[np.int64]:
+        """The task's own lengths."""
+        return self.task.scored(*arguments)
 
     def coalition_values(self, *arguments: Any) -> list[NDArray[np.float64]]:
         """The task's own values."""
@@ -101,8 +105,9 @@ class _TimedTask:
 class OSPOTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL ships no types
     """GRPO with advantages that follow the credit of each segment of the rewrite.
 
-    Each step logs, beside TRL's metrics: ``segments`` a rollout, ``credit_spread``, ``evaluations/*`` since the
-    start in all processes, and this process's seconds: ``time/generation``, ``time/scoring`` (rewards and coalitions),
+    Each step logs, beside TRL's metrics: ``segments`` a rollout, ``credit_spread``, ``over_budget`` (rollouts with
+    more segments than the solution's budget allows, credited by ``sampled_shapley``), ``evaluations/*`` since the start
+    in all processes, and this process's seconds: ``time/generation``, ``time/scoring`` (rewards and coalitions),
     ``time/credit`` (segments, solution, advantages) and ``time/update`` (the rest of TRL's ``step_time``: reference and
     old log-probabilities, forward, backward; the optimiser's own step lies outside it).
 
@@ -210,7 +215,10 @@ class OSPOTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL ships no types
             [answer.rewrite for answer in answers],
             segmenter=self._segmenter,
             solution=self._solution,
+            over_budget="sample",  # nothing that a policy writes may end a run
         )
+        over = sum(text.solution != self._solution.name for text in credited)
+        self._metrics["train"]["over_budget"].append(float(over))
         separators = self.args.credit_separators
         return [
             _Rollout(text.worth, text.credit, map_tokens(answer, text.spans, credit_separators=separators))

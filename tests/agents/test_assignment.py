@@ -9,10 +9,12 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from credit_games import brute_force_owen, brute_force_shapley, tabulated
+from credit_games import TableGame, brute_force_owen, brute_force_shapley, tabulated
 from ospo_agents import AgentError, assign_credit
 from ospo_agents.assignment import EXACT_SEGMENTS, content_seed
 from ospo_agents.credit import make_solution
+from ospo_agents.credit.coalitions import all_coalitions
+from ospo_agents.errors import BudgetError
 from ospo_agents.segments import phrases, sentences, unions, words
 from paths import ROOT
 from toy_task import ToyTask
@@ -202,8 +204,63 @@ def test_games_are_planned_in_one_place():
         for path in (ROOT / folder).rglob("*.py")
         if path.parent.name not in ("_benchmark", "credit")  # which compare and combine solutions of one game
     }
-    assert {name: count for name, count in counts.items() if count} == {"assignment.py": 1}
+    assert {name: count for name, count in counts.items() if count} == {"assignment.py": 2}  # one of them where a text is too long
     for name in ("trainer.py", "_explanation.py", "accuracy.py", "credit_any_text.py"):
         (path,) = (path for folder in ("agents", "scripts", "examples") for path in (ROOT / folder).rglob(name))
         assert "assign_credit(" in path.read_text()
     assert plans_made("solution.plan(3)\nplan(4)") == 1  # the negative control
+
+
+class Capped(ArbitraryTask):
+    """A task that reads the first characters of each text only."""
+
+    def __init__(self, length):
+        super().__init__()
+        self.length = length
+
+    def scored(self, prompt_ids, texts):
+        return np.array([min(len(text), self.length) for text in texts])
+
+    def coalition_values(self, prompt_ids, texts, spans, coalitions):
+        counted = [[start < self.length for start, _ in tiles] for tiles in spans]
+        kept = [np.where(mask, rows, True) for mask, rows in zip(counted, coalitions, strict=True)]
+        return super().coalition_values(prompt_ids, texts, spans, kept)
+
+
+def test_segments_that_do_not_count_are_free():
+    text = TEXTS[2]
+    tiles = phrases(text)
+    length = tiles[2][0] + 1  # three of five segments, the third by a character
+    (result,) = assign_credit(task := Capped(length), ["p2"], [text], solution="shapley")
+    assert result.coalitions.shape == (2**3, 5)
+    game = task.game("p2", text, tiles)
+    inner = TableGame([game(np.array([[*row, True, True]]))[0] for row in all_coalitions(3).tolist()])
+    np.testing.assert_allclose(result.credit, [*brute_force_shapley(inner, 3), 0, 0], rtol=0, atol=1e-12)
+    assert result.credit.sum() == pytest.approx(result.worth - inner.worths[0])
+    (whole,) = assign_credit(Capped(len(text)), ["p2"], [text], solution="shapley")  # the negative control
+    assert whole.coalitions.shape == (2**5, 5)
+    assert np.abs(whole.credit[3:]).min() > 1e-3
+
+
+def test_segments_beyond_the_word_cap_cost_no_evaluation():
+    task = gym.make("ospo_env:OSPO-ESCI-v0", retriever="bm25", max_words=4).unwrapped.task
+    ids = task.prompts("train")[0][:1]
+    text = ", ".join(["slide sandal", "womens", "suede", *["wool coat"] * 12])
+    (result,) = assign_credit(task, ids, [text], solution="shapley")
+    assert len(result.spans) == 15
+    assert result.coalitions.shape == (2**3, 15)
+    assert result.worth == task.rewards(ids, [text])[0]
+    assert not result.credit[3:].any()
+
+
+@pytest.mark.parametrize("solution", ["shapley", "sampled_owen", "permutation_shapley"])
+def test_no_text_is_too_long_to_credit(solution):
+    text = " ".join(["red", "coat"] * 2_500)
+    with pytest.raises(BudgetError, match="5000 segments"):
+        assign_credit(ToyTask(), ["p0"], [text], segmenter="words", solution=solution)
+    (result,) = assign_credit(ToyTask(), ["p0"], [text], segmenter="words", solution=solution, over_budget="sample")
+    assert (result.solution, result.credit.shape) == ("sampled_shapley", (5_000,))
+    assert len(result.coalitions) <= 512
+    assert result.credit.sum() == pytest.approx(result.worth, abs=1e-9)
+    with pytest.raises(AgentError, match="unknown over_budget 'sampel'; did you mean 'sample'"):
+        assign_credit(ToyTask(), ["p0"], ["red"], over_budget="sampel")

@@ -36,6 +36,9 @@ class ToyTask:
     def rewards(self, prompt_ids, texts):
         return np.array([self.worth(key, text) for key, text in zip(prompt_ids, texts, strict=True)])
 
+    def scored(self, prompt_ids, texts):
+        return np.array([len(text) for text in texts])
+
     def coalition_values(self, prompt_ids, texts, spans, coalitions):
         self.calls += 1
         self.counters["asked"] += sum(len(rows) for rows in coalitions)

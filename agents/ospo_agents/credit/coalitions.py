@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ospo_agents.errors import AgentError
+from ospo_agents.errors import AgentError, BudgetError
 from ospo_agents.protocols import Coalitions
 
 __all__ = [
@@ -48,10 +48,11 @@ def check_players(n: int) -> None:
 
 
 def check_budget(name: str, n: int, evaluations: int, budget: int, instead: str) -> None:
-    """Raise :class:`AgentError` where an exact plan asks more evaluations than its budget."""
+    """Raise :class:`BudgetError` where an exact plan asks more evaluations than its budget."""
     if evaluations > budget:
-        raise AgentError(
-            f"exact {name} credit of {n} segments needs {evaluations:,} evaluations, more than the budget of "
+        shown = f"{evaluations:,}" if evaluations < 10**15 else "over 10^15"  # Python prints no number of any length
+        raise BudgetError(
+            f"exact {name} credit of {n} segments needs {shown} evaluations, more than the budget of "
             f"{budget:,}; use {instead}, longer segments or a larger budget"
         )
 

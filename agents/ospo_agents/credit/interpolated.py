@@ -91,12 +91,14 @@ def solve_pairs(coalitions: Coalitions, worths: Worths) -> tuple[Credit, Credit]
     half = table.distinct[table.distinct[:, 0]]  # of each pair the one with the first player
     differences = (table(half) - table(~half)) / 2
     prior = np.full(n, shapley_variance(n))
-    return condition(odd_covariance(n)[distances(half)], shapley_covariance(half), prior, differences)
+    credit, errors = condition(odd_covariance(n)[distances(half)], shapley_covariance(half), prior, differences)
+    total = 2 * differences[half.all(axis=1)]
+    return credit + (total - credit.sum()) / n, errors  # efficient to rounding, however near to singular the system is
 
 
 def _allocate(n: int, pairs: int) -> dict[int, int]:
     """Pairs of each size 1, ..., n // 2 (of the smaller coalition): as said in :func:`plan_pairs`."""
-    available = {size: comb(n, size) // (2 if 2 * size == n else 1) for size in range(1, n // 2 + 1)}
+    available = {size: _pairs_of_size(n, size, pairs) for size in range(1, n // 2 + 1)}
     if n == 1 or pairs >= sum(available.values()):
         return available
     counts = {size: 0 for size in available}
@@ -120,6 +122,16 @@ def _allocate(n: int, pairs: int) -> dict[int, int]:
             counts[size] = available[size]
             del weights[size]
     return counts
+
+
+def _pairs_of_size(n: int, size: int, most: int) -> int:
+    """Pairs of subsets of one size and their complements, or a larger number than ``most`` if there are more."""
+    ways = 1
+    for step in range(size):  # stops long before numbers of thousands of digits
+        ways = ways * (n - step) // (step + 1)
+        if ways > 2 * most and step < n // 2:
+            return most + 1
+    return ways // (2 if 2 * size == n else 1)
 
 
 def _subsets(n: int, size: int, count: int, rng: np.random.Generator) -> Coalitions:

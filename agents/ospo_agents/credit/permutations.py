@@ -19,7 +19,7 @@ from ospo_agents.credit.coalitions import (
     evaluate,
     partition,
 )
-from ospo_agents.errors import AgentError
+from ospo_agents.errors import AgentError, BudgetError
 from ospo_agents.protocols import Coalitions
 
 __all__ = ["permutation_owen_values", "permutation_shapley_values", "plan_permutations", "solve_permutations"]
@@ -37,7 +37,7 @@ def permutation_shapley_values(game: Game, n: int, budget: int = 512, seed: int 
         seed: Seed of the orders.
 
     Raises:
-        AgentError: The budget does not pay for one antithetic pair.
+        BudgetError: The budget does not pay for one antithetic pair.
     """
     coalitions = plan_permutations(n, budget, seed)
     return solve_permutations(coalitions, evaluate(game, coalitions))
@@ -62,7 +62,8 @@ def plan_permutations(n: int, budget: int, seed: int, unions: Unions | None = No
         unions: A partition of the players; orders then keep each union together. None for any order.
 
     Raises:
-        AgentError: The budget does not pay for one pair, or the unions are no partition.
+        BudgetError: The budget does not pay for one pair.
+        AgentError: The unions are no partition.
     """
     check_players(n)
     blocks = None if unions is None else partition(unions, n)
@@ -70,7 +71,7 @@ def plan_permutations(n: int, budget: int, seed: int, unions: Unions | None = No
         return np.zeros((0, 0), dtype=bool)
     pairs = (budget - 2) // (2 * (n - 1)) if n > 1 else min(budget - 1, 1)
     if pairs < 1:
-        raise AgentError(
+        raise BudgetError(
             f"expected a budget of at least {2 * n} evaluations for a pair of orders of {n} segments, but got {budget}"
         )
     rng = np.random.default_rng(seed)
