@@ -204,7 +204,8 @@ def test_games_are_planned_in_one_place():
         for path in (ROOT / folder).rglob("*.py")
         if path.parent.name not in ("_benchmark", "credit")  # which compare and combine solutions of one game
     }
-    assert {name: count for name, count in counts.items() if count} == {"assignment.py": 2}  # one of them where a text is too long
+    # One of both plans texts that are too long for the solution's budget.
+    assert {name: count for name, count in counts.items() if count} == {"assignment.py": 2}
     for name in ("trainer.py", "_explanation.py", "accuracy.py", "credit_any_text.py"):
         (path,) = (path for folder in ("agents", "scripts", "examples") for path in (ROOT / folder).rglob(name))
         assert "assign_credit(" in path.read_text()
