@@ -72,8 +72,9 @@ def test_estimates_are_said_and_come_with_errors():
         [segment.credit for segment in found.segments], [segment.credit for segment in exact.segments], atol=0.1
     )
     assert explain(task(), "q00", many) == found
+    assert explain(task(max_words=16), "q00", " ".join(["red,"] * 17), solution="shapley").coalitions == 2**16
     with pytest.raises(AgentError, match="use the solution 'sampled_shapley'"):
-        explain(task(), "q00", " ".join(["red,"] * 17), solution="shapley")
+        explain(task(max_words=17), "q00", " ".join(["red,"] * 17), solution="shapley")
 
 
 def test_rankings_before_and_after():
