@@ -7,6 +7,7 @@ from typing import Any
 import gymnasium
 
 from ospo_agents import AgentError
+from ospo_agents.training.learners import LEARNERS
 from ospo_agents.training.run_directory import read_run
 from ospo_cli._modes import MODES, modes_of
 
@@ -17,8 +18,6 @@ SETTINGS = ("max_words", "candidates", "metric", *MODES)
 
 OPTIONAL: Mapping[str, Any] = {"max_words": int | None, "compose": str, "query_weight": int, "repeats": str}
 """Types of settings of a task that runs of earlier versions do not record."""
-
-_SUPERVISED = ("sft", "dpo")  # learners that are no reinforcement learning
 
 
 def check_fields(
@@ -57,7 +56,7 @@ def policy_notes(where: Path | str) -> dict[str, Any]:
     if arguments is None:
         return {}
     algo = arguments["algo"]
-    what = algo.upper() if algo in _SUPERVISED else "RL"
+    what = LEARNERS[algo].stage if algo in LEARNERS else "RL"  # agents of Stable-Baselines3 are in another table
     stage = f"{'after' if Path(where).name == 'policy' else 'before'} {what}"
     return {"stage": stage, "trained_on": arguments.get("retriever")}
 

@@ -159,6 +159,17 @@ def test_seeds_become_one_curve(trained, tmp_path):
     assert "mean over the seeds" in (tmp_path / "x.html").read_text()
 
 
+def test_a_run_that_names_no_later_setting_had_its_default(trained, tmp_path):
+    earlier = another(trained, tmp_path / "earlier", seed=1)
+    content = manifest(earlier)
+    for name in ("eval_steps", "eval_prompts", "keep", "trl"):
+        del content["arguments"][name]
+    (earlier / "run.json").write_text(json.dumps(content))
+    assert [len(group) for group in same_settings(read_runs([trained, earlier]))] == [2]
+    other = another(trained, tmp_path / "other", seed=2, trl={"weight_decay": 0.1})
+    assert [len(group) for group in same_settings(read_runs([trained, earlier, other]))] == [2, 1]
+
+
 def test_blocks_of_steps():
     rewards = [(step, step / 100) for step in range(1, 104)]
     points = block_means(rewards)

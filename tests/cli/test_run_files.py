@@ -4,11 +4,15 @@ import io
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from ospo_agents import AgentError
+from ospo_agents.policies.language_model import LanguageModelPolicy
 from ospo_agents.training.curves import draw_curves, panels
+from ospo_agents.training.run_directory import read_log
+from ospo_cli._tasks import open_task
 from paths import ROOT
 from small_run import command, log, manifest, run, write_data
 
@@ -83,6 +87,7 @@ def test_two_processes_write_one_run(tmp_path, runs):
     """As `accelerate launch` starts them; the first one writes, and each draws half of the rollouts."""
     out = tmp_path / "run"
     settings = {"data": manifest(runs["ospo"])["arguments"]["data"], "steps": 3, "save_steps": 2}
+    settings |= {"eval_steps": 2, "keep": "best"}
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
     done = subprocess.run(
         [*launch, str(ROOT / "scripts" / "train.py"), *command(out, **settings)],
@@ -95,11 +100,22 @@ def test_two_processes_write_one_run(tmp_path, runs):
     assert done.stdout.count("Wrote ") == 1
     assert [row["step"] for row in log(out)] == [1, 2, 3]
     assert (manifest(out)["processes"], manifest(out)["rollouts"]) == (2, 24)
-    assert manifest(out)["evaluations"]["asked"] == log(out)[-1]["evaluations/asked"] > 24
+    assert manifest(out)["evaluations"]["asked"] == read_log(out)[-1]["evaluations/asked"] > 24
     assert sorted(path.name for path in out.iterdir()) == sorted(path.name for path in runs["ospo"].iterdir())
+    values = {row["step"]: row["eval_reward"] for row in read_log(out) if "eval_reward" in row}
+    assert list(values) == [0, 2, 3]
+    assert manifest(out)["validation"]["best"] == max(values.values()) == greedy_reward(out)
     (out / "run.json").write_text(json.dumps(manifest(out) | {"status": "unfinished"}))
     with pytest.raises(AgentError, match=r"another number of processes \(2, now 1\)"):
         run(out, "--resume")
+
+
+def greedy_reward(out):
+    """The mean reward of a run's policy on the validation prompts, asked again."""
+    arguments = manifest(out)["arguments"]
+    task = open_task(arguments["env"], Path(arguments["data"]), split="validation", retriever="bm25", metric="nDCG@10")
+    ids, prompts = task.prompts("validation")
+    return float(task.rewards(ids, LanguageModelPolicy.open(out)(ids, prompts)).mean())
 
 
 def test_curves_of_odd_logs(tmp_path):

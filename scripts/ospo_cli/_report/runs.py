@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ospo_agents import AgentError
+from ospo_agents.training import TrainingSettings
 from ospo_agents.training.run_directory import read_log, read_run
 from ospo_cli._modes import MODES
 from ospo_cli._run_file import OPTIONAL, check_fields
@@ -56,9 +57,13 @@ class Run:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The arguments without the seed and the names of files, and with the data's fingerprint."""
-        kept = {name: value for name, value in self.arguments.items() if name not in _NO_SETTING}
-        return {**MODES, **kept, "data_fingerprint": self.manifest["data_fingerprint"]}
+        """The arguments without the seed and the names of files, and with the data's fingerprint.
+
+        A setting that ``run.json`` does not name yet had its default.
+        """
+        arguments = {**MODES, **TrainingSettings.of(self.arguments).as_json(), **self.arguments}
+        kept = {name: value for name, value in sorted(arguments.items()) if name not in _NO_SETTING}
+        return {**kept, "data_fingerprint": self.manifest["data_fingerprint"]}
 
 
 def read_runs(paths: Sequence[Path]) -> list[Run]:
