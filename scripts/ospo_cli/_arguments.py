@@ -71,7 +71,7 @@ def parse(argv: Sequence[str] | None) -> TrainCommand:
     if resume:
         base = earlier = _read_earlier(options)
     elif "preset" in options:
-        base = _read_preset(parser, options["preset"], options.get("algo"))
+        base = _read_preset(options["preset"], options.get("algo"))
     values = {**{name: value for name, value in base.items() if name not in ("out", "overwrite")}, **options}
     if values.get("env") is None:
         parser.error("expected --env, or a --preset that names one")
@@ -118,7 +118,7 @@ def _trl(text: str) -> Any:
 
 def _parser() -> Parser:
     parser = Parser("train", description=_DESCRIPTION, examples=_EXAMPLES, argument_default=argparse.SUPPRESS)
-    parser.add_argument("--preset", help=f"named settings, which other arguments override: {_presets()}")
+    parser.add_argument("--preset", help=f"named settings, which other arguments override: {', '.join(_presets())}")
     _add_task(parser.add_argument_group("task"))
     learners = "; ".join(f"{name}: {learner.about}" for name, learner in LEARNERS.items())
     _add(parser, "algo", f"learner: {learners}", choices=LEARNERS)
@@ -215,15 +215,15 @@ def _add(group: Any, name: str, about: str, **settings: Any) -> None:
     group.add_argument(_option(name), help=about if hidden else f"{about} (default: {shown})", **settings)
 
 
-def _presets() -> str:
-    return ", ".join(sorted(path.stem for path in PRESETS.glob("*.yaml")))
+def _presets() -> list[str]:
+    return sorted(path.stem for path in PRESETS.glob("*.yaml"))
 
 
-def _read_preset(parser: Parser, name: str, algo: str | None) -> dict[str, Any]:
+def _read_preset(name: str, algo: str | None) -> dict[str, Any]:
     """Settings of a preset, without those that the learner of the command line does not have."""
     path = PRESETS / f"{name}.yaml"
-    if not path.is_file():
-        parser.error(f"unknown preset {name!r}; known: {_presets()}")
+    if name not in _presets():
+        raise unknown("preset", name, _presets())
     values: dict[str, Any] = yaml.safe_load(path.read_text())
     known = {field.name for settings in (TrainingSettings, TaskSettings) for field in dataclasses.fields(settings)}
     for setting in values:

@@ -14,10 +14,11 @@ from ospo_agents.policies.prompt_format import PromptFormat
 from ospo_agents.policies.tiny import tiny_model, tiny_tokenizer
 from ospo_agents.trainer import OSPOTrainer
 from ospo_agents.training import TrainingSettings
-from ospo_agents.training.learners import LEARNERS, Start
+from ospo_agents.training.learners import LEARNERS
 from ospo_agents.training.preferences import sample_preferences
 from ospo_agents.training.settings import LOSS_TYPES
 from ospo_agents.training.trainers import make_trainer
+from ospo_agents.training.trl_parts import Start
 from ospo_agents.training.warm_start import warm_start
 from toy_task import ToyTask
 

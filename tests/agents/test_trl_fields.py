@@ -99,14 +99,14 @@ def test_other_settings_of_generation_reach_trl(tmp_path):
 
 def test_a_learner_decides_only_what_it_has(tmp_path):
     assert config(tmp_path, {"loss_type": ["ipo"]}, algo="dpo").loss_type == ["ipo"]
-    with pytest.raises(AgentError, match="unknown field of TRL's settings 'vllm_mode'"):
+    with pytest.raises(AgentError, match="SFTConfig has no field 'vllm_mode'"):
         config(tmp_path, {"vllm_mode": "server"}, algo="sft")
 
 
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"wieght_decay": 0.1}, "unknown field of TRL's settings 'wieght_decay'; did you mean 'weight_decay'"),
+        ({"wieght_decay": 0.1}, "OSPOConfig has no field 'wieght_decay'; did you mean 'weight_decay'"),
         ({"weight_decay": "1e-4"}, r"expected weight_decay as float, got '1e-4' \(YAML reads 1e-4 as text"),
         ({"weight_decay": True}, "expected weight_decay as float"),
         ({"top_k": 0.5}, "expected top_k as int"),

@@ -90,6 +90,12 @@ def test_presets_are_checked(tmp_path, monkeypatch):
         parse(["--preset", "mine", "--out", str(tmp_path / "run")])
 
 
+@pytest.mark.parametrize(("name", "hint"), [("dmeo", "did you mean 'demo'"), ("../presets/demo", "unknown preset")])
+def test_an_unknown_preset_is_told(tmp_path, name, hint):
+    with pytest.raises(AgentError, match=hint):
+        parse(["--preset", name, "--out", str(tmp_path / "run")])
+
+
 def test_data_may_be_named_beside_a_preset(tmp_path):
     data = write_data(tmp_path)
     train.main(["--preset", "demo", "--data", str(data), "--out", str(tmp_path / "run"), *SMALL])

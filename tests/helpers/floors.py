@@ -101,6 +101,7 @@ FLOORS = {
     "ospo_agents.training": [
         "processes run_directory",
         "checkpoints lock curves preferences progress warm_start",
+        "trl_parts",
         "learners",
         "evaluation trl_fields",
         "settings",

@@ -14,9 +14,9 @@ from trl.models import unwrap_model_for_generation
 from ospo_agents.errors import AgentError
 from ospo_agents.policies.language_model import LanguageModelPolicy, save_policy
 from ospo_agents.protocols import Task
-from ospo_agents.training.learners import Start
 from ospo_agents.training.processes import is_first
 from ospo_agents.training.run_directory import EVALUATED
+from ospo_agents.training.trl_parts import Start
 
 __all__ = ["Evaluation", "best_step", "make_evaluation", "save_model", "validation_rows"]
 

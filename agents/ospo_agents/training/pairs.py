@@ -10,11 +10,11 @@ from typing import Any
 from ospo_agents.errors import AgentError
 from ospo_agents.files import write_atomically
 from ospo_agents.progress_bar import progress_bar
-from ospo_agents.training.learners import Start
 from ospo_agents.training.preferences import Preference, sample_preferences
 from ospo_agents.training.processes import is_first, wait
 from ospo_agents.training.run_directory import read_lines
 from ospo_agents.training.settings import TrainingSettings
+from ospo_agents.training.trl_parts import Start
 
 __all__ = ["sample_pairs"]
 

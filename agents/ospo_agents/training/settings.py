@@ -135,7 +135,7 @@ class TrainingSettings:
     @property
     def examples(self) -> int:
         """Examples in one optimiser step, of all processes."""
-        return self.learner.examples(self.as_json())
+        return self.learner.examples_a_step(self.as_json())
 
     def as_json(self) -> dict[str, Any]:
         """All settings by name, as ``run.json`` holds them."""

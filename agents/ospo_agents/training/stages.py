@@ -27,7 +27,6 @@ from ospo_agents.protocols import Task
 from ospo_agents.training.checkpoints import Checkpoints
 from ospo_agents.training.curves import draw_curves
 from ospo_agents.training.evaluation import Evaluation, best_step, make_evaluation, save_model
-from ospo_agents.training.learners import Start
 from ospo_agents.training.pairs import sample_pairs
 from ospo_agents.training.processes import is_first, processes, wait
 from ospo_agents.training.progress import LogFile, ProgressBar, Tally
@@ -35,6 +34,7 @@ from ospo_agents.training.run_directory import BEST, CHECKPOINTS, EVALUATED, SCR
 from ospo_agents.training.settings import TrainingSettings
 from ospo_agents.training.trainers import common_fields, make_trainer
 from ospo_agents.training.trl_fields import adapter_fields
+from ospo_agents.training.trl_parts import Start
 from ospo_agents.training.warm_start import warm_start
 
 __all__ = ["learn", "make_policy", "warm_policy"]
@@ -113,7 +113,7 @@ def learn(
     wait()
     learner = settings.learner
     start = Start(task, *_open(settings, out / "warmstart"))
-    spent: dict[str, Any] = {"rollouts": learner.drawn(settings.as_json())}
+    spent: dict[str, Any] = {"rollouts": learner.rollouts_a_run(settings.as_json())}
     if learner.rollouts == "before":
         preferences, evaluations = sample_pairs(settings, start, out / "pairs.jsonl")
         spent |= {"groups": len(preferences), "groups_without_spread": sum(g.chosen is None for g in preferences)}

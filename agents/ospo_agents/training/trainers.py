@@ -6,9 +6,10 @@ from typing import Any
 import torch
 
 from ospo_agents.errors import AgentError
-from ospo_agents.training.learners import Start
+from ospo_agents.training.processes import processes
 from ospo_agents.training.settings import TrainingSettings
 from ospo_agents.training.trl_fields import check_values, config_fields
+from ospo_agents.training.trl_parts import Start
 
 __all__ = ["common_fields", "make_config", "make_trainer"]
 
@@ -36,6 +37,7 @@ def make_config(settings: TrainingSettings, scratch: Path, *, save_steps: int = 
     fields = {
         "output_dir": str(scratch),
         "max_steps": settings.steps,
+        "per_device_train_batch_size": settings.examples // (settings.gradient_accumulation * processes()),
         "gradient_accumulation_steps": settings.gradient_accumulation,
         "learning_rate": settings.learning_rate,
         "lr_scheduler_type": "constant",

@@ -1,5 +1,6 @@
 """Settings that go to TRL by their own names: checked against TRL's fields, refused where this project decides."""
 
+import difflib
 import enum
 import types
 import typing
@@ -148,7 +149,9 @@ def check_values(values: Mapping[str, Any], learner: Learner, *, adapters: bool)
     hints |= {name: model_hints[name] for name in _ADAPTER} | {"lora_target_modules": str | list[str]}
     for name, value in values.items():
         if name not in hints:
-            raise unknown("field of TRL's settings", name, [key for key in hints if key not in {**_OWN, **_FIXED}])
+            near = difflib.get_close_matches(name, [key for key in hints if key not in {**_OWN, **_FIXED}], n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise AgentError(f"trl (--trl): {learner.config_name} has no field {name!r}{hint}")
         if name in _ADAPTER and not adapters:
             raise AgentError(f"trl (--trl): {name} is of adapters; add lora_rank (--lora-rank), for example 32")
         kinds = _kinds(hints[name])

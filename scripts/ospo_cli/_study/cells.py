@@ -13,11 +13,11 @@ from transformers import PrinterCallback, TrainerCallback
 
 from envs_data.files import write_atomically
 from ospo_agents.policies.language_model import LanguageModelPolicy, load_policy
-from ospo_agents.training.learners import Start
 from ospo_agents.training.progress import quiet
 from ospo_agents.training.settings import TrainingSettings
 from ospo_agents.training.stages import make_policy, warm_policy
 from ospo_agents.training.trainers import make_trainer
+from ospo_agents.training.trl_parts import Start
 from ospo_cli._study.plan import METRIC, TASKS, TRAINED_ON, Cell
 from ospo_cli._task_settings import TaskSettings
 from ospo_env import RetrievalTask
