@@ -74,7 +74,7 @@ FLOORS = {
     "ospo_env.wrappers": ["phrases", "choices", "numeric", "__init__"],
     "ospo_env.conformance": ["other_process", "messages", "environment retriever", "__init__"],
     "ospo_env.conformance.environment": ["case", "episodes rewards", "clauses", "__init__"],
-    "ospo_env.conformance.retriever": ["case", "elsewhere scores sums", "copies", "clauses", "__init__"],
+    "ospo_env.conformance.retriever": ["case", "elsewhere known_tokens scores sums", "copies", "clauses", "__init__"],
     "ospo_agents": [
         "errors files offsets progress_bar protocols",
         "alignment rollouts segments",

@@ -163,6 +163,21 @@ class Fingerprint(RightAndLinear):
         self.fingerprint = "right"
 
 
+class KnowsNothing(RightAndLinear):
+    def has_known_tokens(self, texts):
+        return np.zeros(len(texts), dtype=bool)
+
+
+class KnowsEverything(RightAndLinear):
+    def has_known_tokens(self, texts):
+        return np.ones(len(texts), dtype=bool)
+
+
+class KnowsHalf(RightAndLinear):
+    def has_known_tokens(self, texts):
+        return [0.5] * len(texts)
+
+
 class Raises(RightAndLinear):
     def rank_corpus(self, text, k):
         raise OSError("no such\n index")
@@ -178,6 +193,9 @@ WRONG = {
     Blank: "blank",
     BlankDocuments: "blank_documents",
     Unknown: "unknown",
+    KnowsNothing: "known_tokens",
+    KnowsEverything: "known_tokens",
+    KnowsHalf: "known_tokens",
     Twins: "twins",
     Ties: "ties",
     Corpus: "corpus",

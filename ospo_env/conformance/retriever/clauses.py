@@ -6,7 +6,7 @@ from typing import TypeAlias
 import numpy as np
 
 from ospo_env.conformance.messages import clause_table
-from ospo_env.conformance.retriever import copies, scores, sums
+from ospo_env.conformance.retriever import copies, known_tokens, scores, sums
 from ospo_env.conformance.retriever.case import Case
 
 __all__ = ["CLAUSES", "Clause"]
@@ -23,6 +23,7 @@ CLAUSES: dict[str, Clause] = clause_table(
     scores.check_blank,
     scores.check_blank_documents,
     scores.check_unknown,
+    known_tokens.check_known_tokens,
     scores.check_twins,
     scores.check_ties,
     scores.check_corpus,
