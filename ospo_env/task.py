@@ -158,7 +158,7 @@ class RetrievalTask(Prompts):
         return self._scorer.worths(rows, capped, cut, checked)
 
     def scored(self, prompt_ids: Sequence[str], texts: Sequence[str]) -> NDArray[np.int64]:
-        """How many characters at the start of each text count: int64 (B,); what lies beyond adds nothing.
+        """Number of characters at the start of each text that count, int64 (B,); what lies beyond adds nothing.
 
         Args:
             prompt_ids: B ids.

@@ -12,7 +12,7 @@ _BLANK_TEXTS = ("", " ", "\n\t", "\u3000")
 
 @clause("known_tokens")
 def check_known_tokens(case: Case, rng: np.random.Generator) -> str | None:
-    """``has_known_tokens``, if it exists, gives a bool (B,): True for texts that match, False for blank, unknown ones."""
+    """``has_known_tokens``, if it exists, gives a bool (B,): True for texts that match, False for unknown ones."""
     tell = getattr(case.retriever, "has_known_tokens", None)
     if tell is None:
         return None
