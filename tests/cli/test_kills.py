@@ -50,7 +50,7 @@ CASES = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("case", CASES)
 def test_killed_at_twenty_moments(tmp_path, data, case):
     """At seeded random moments of one run: so many lines after it went on, and up to a fifth of a second later."""

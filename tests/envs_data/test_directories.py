@@ -72,7 +72,7 @@ def test_a_preparation_that_is_killed_leaves_nothing(source, fingerprints, tmp_p
     assert ".data.partial" in kill_at(3, source, fingerprints, tmp_path)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_preparation_that_is_killed_at_twenty_points_leaves_nothing(source, fingerprints, tmp_path):
     assert {".data.partial", ".data.replaced", ".data.lock"} <= kill_at(20, source, fingerprints, tmp_path)
 
