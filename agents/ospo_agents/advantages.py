@@ -9,6 +9,7 @@ docstring). Tokens outside the mask get 0.
 """
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
@@ -18,7 +19,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ospo_agents.errors import AgentError, unknown
-from ospo_agents.rollouts import CreditedRollouts, in_shares, on_tokens, standardised, tie_width
+from ospo_agents.rollouts import (
+    CreditedRollouts,
+    check_group,
+    in_shares,
+    members,
+    on_tokens,
+    standardised,
+    tie_width,
+)
 
 __all__ = [
     "PAPER",
@@ -41,37 +50,39 @@ Redistribution: TypeAlias = Callable[[CreditedRollouts], NDArray[np.float64]]
 
 
 def group_relative(
-    rewards: NDArray[np.float64], group_size: int, scale: bool = True, eps: float = 1e-4
+    rewards: NDArray[np.float64], group: NDArray[np.int64], scale: bool = True, eps: float = 1e-4
 ) -> NDArray[np.float64]:
     """Advantage of each rollout in its group: A = (R - mean R) / (std R + eps).
 
     Source: Z. Shao et al., "DeepSeekMath", 2024 (GRPO), with the sample standard deviation and the constant of TRL.
 
     Args:
-        rewards: float (B,), finite, the rollouts of one group next to each other.
-        group_size: Rollouts of one prompt, at least 1; divides B.
+        rewards: float (B,), finite.
+        group: int (B,), a number for each rollout, equal for the rollouts of one prompt; in any order.
         scale: Whether to divide; without, A = R - mean R.
         eps: Added to the standard deviation.
 
     Returns:
-        float64 (B,); 0, to rounding, throughout a group of equal rewards or of one rollout.
+        float64 (B,); 0, to rounding, throughout a group of equal rewards or of one rollout. The latter is a warning.
 
     Raises:
-        AgentError: Rewards are not finite or do not make whole groups.
+        AgentError: Rewards are not finite, or there is not one group for each.
 
-    >>> group_relative(np.array([0.0, 1.0, 2.0, 5.0]), 2, scale=False)
-    array([-0.5,  0.5, -1.5,  1.5])
+    >>> group_relative(np.array([0.0, 2.0, 1.0, 5.0]), np.array([7, 3, 7, 3]), scale=False)
+    array([-0.5, -1.5,  0.5,  1.5])
     """
     rewards = np.asarray(rewards, dtype=np.float64)
-    if rewards.ndim != 1 or group_size < 1 or len(rewards) % group_size:
-        raise AgentError(f"expected rewards (B,) in groups of {group_size}, but got the shape {rewards.shape}")
+    if rewards.ndim != 1:
+        raise AgentError(f"expected rewards (B,), but got the shape {rewards.shape}")
+    check_group(group, len(rewards))
     if not np.isfinite(rewards).all():
         raise AgentError("expected finite rewards, but got nan or infinity")
-    if not scale:
-        grouped = rewards.reshape(-1, group_size)
-        centred: NDArray[np.float64] = (grouped - grouped.mean(axis=1, keepdims=True)).ravel()
-        return centred
-    return standardised(rewards[:, None], group_size, "group", eps)[:, 0]
+    if scale:
+        return standardised(rewards[:, None], group, "group", eps)[:, 0]
+    centred = rewards.copy()
+    for rows in members(group):
+        centred[rows] -= math.fsum(rewards[rows]) / len(rows)
+    return centred
 
 
 def additive(rollouts: CreditedRollouts, *, beta: float = 1.0, centring: str = "group") -> NDArray[np.float64]:
@@ -99,7 +110,7 @@ def additive(rollouts: CreditedRollouts, *, beta: float = 1.0, centring: str = "
     setting: Any = beta  # settings come from files too
     if not isinstance(setting, (int, float)) or not (np.isfinite(setting) and setting >= 0):
         raise AgentError(f"expected a finite beta of at least 0, but got {beta!r}")
-    z = standardised(rollouts.credit, rollouts.group_size, centring)
+    z = standardised(rollouts.credit, rollouts.group, centring)
     return on_tokens(rollouts, rollouts.advantages[:, None] + beta * z)
 
 
@@ -121,7 +132,7 @@ def signed(rollouts: CreditedRollouts, *, centring: str = "group") -> NDArray[np
     Raises:
         AgentError: The centring is unknown.
     """
-    return on_tokens(rollouts, standardised(rollouts.credit, rollouts.group_size, centring))
+    return on_tokens(rollouts, standardised(rollouts.credit, rollouts.group, centring))
 
 
 def prop(rollouts: CreditedRollouts, *, scaling: str = "shift") -> NDArray[np.float64]:
@@ -204,7 +215,7 @@ def return_to_go(rollouts: CreditedRollouts, *, normalise: bool = True) -> NDArr
         raise AgentError(f"expected normalise to be true or false, but got {normalise!r}")
     filled = np.where(np.isnan(rollouts.credit), 0.0, rollouts.credit)
     to_go = np.where(np.isnan(rollouts.credit), np.nan, filled[:, ::-1].cumsum(axis=1)[:, ::-1])
-    return on_tokens(rollouts, standardised(to_go, rollouts.group_size, "group") if normalise else to_go)
+    return on_tokens(rollouts, standardised(to_go, rollouts.group, "group") if normalise else to_go)
 
 
 def potential(rollouts: CreditedRollouts) -> NDArray[np.float64]:
@@ -278,8 +289,8 @@ def make_redistribution(name: str, **settings: Any) -> Redistribution:
         if setting not in names:
             raise unknown(f"{name} setting", setting, names)
     redistribution = partial(function, **settings)
-    none = np.zeros((0, 0))
+    none, nobody = np.zeros(0), np.zeros((0, 0))
     redistribution(  # no rollouts: a setting out of range is reported before training starts
-        CreditedRollouts(np.zeros(0), np.zeros(0), none, none.astype(np.int64), none.astype(bool), group_size=1)
+        CreditedRollouts(none, none, nobody, nobody.astype(np.int64), nobody.astype(bool), none.astype(np.int64))
     )
     return redistribution

@@ -1,5 +1,7 @@
 """Rollouts with the credit of their segments, and the steps that redistributions share."""
 
+import math
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,14 +9,16 @@ from numpy.typing import NDArray
 
 from ospo_agents.errors import AgentError, unknown
 
-__all__ = ["CreditedRollouts", "in_shares", "on_tokens", "standardised", "tie_width"]
+__all__ = ["CreditedRollouts", "check_group", "in_shares", "members", "on_tokens", "standardised", "tie_width"]
 
 _TIE = 1e-9  # relative to a rollout's largest credit: solutions of the game agree up to rounding only
 
 
 @dataclass(frozen=True)
 class CreditedRollouts:
-    """Input of a redistribution. Rollouts of one group stand next to each other.
+    """Input of a redistribution. Rollouts stand in any order, and groups have any size.
+
+    A group of one rollout is a warning: its advantage is 0, and its credit has no other rollout to be compared with.
 
     Attributes:
         advantages: float (B,), advantage of each rollout in its group.
@@ -22,7 +26,7 @@ class CreditedRollouts:
         credit: float (B, N), credit of each segment; nan after a rollout's last one.
         segment: int (B, T), the segment of each token; -1 outside the scored span.
         mask: bool (B, T), true for the tokens of the completion.
-        group_size: Rollouts of one prompt, at least 1; divides B.
+        group: int (B,), a number for each rollout, equal for the rollouts of one prompt.
         whole: int (B, T), how many segments were whole before each token was chosen
             (:func:`ospo_agents.alignment.whole_segments`); None for the segments before that of the token before, which
             is right where the first token of a segment decides that the last one has ended. ``potential`` reads it.
@@ -36,7 +40,7 @@ class CreditedRollouts:
     credit: NDArray[np.float64]
     segment: NDArray[np.int64]
     mask: NDArray[np.bool_]
-    group_size: int
+    group: NDArray[np.int64]
     whole: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
@@ -52,8 +56,7 @@ class CreditedRollouts:
         for name, fits in shapes.items():
             if not fits:
                 raise AgentError(f"expected {name} for a mask of shape {self.mask.shape}, but its shape differs")
-        if self.group_size < 1 or rollouts % self.group_size:
-            raise AgentError(f"expected a group size that divides {rollouts} rollouts, but got {self.group_size}")
+        check_group(self.group, rollouts, stacklevel=4)
         if (np.diff(np.isnan(self.credit).astype(np.int8), axis=1) < 0).any():
             raise AgentError("expected nan in credit only after a rollout's last segment, but it stands before one")
         highest = self.segment.max(axis=1, initial=-1) + 1
@@ -66,12 +69,48 @@ class CreditedRollouts:
             raise AgentError(f"expected credit for {highest[row]} segments of rollout {row}, but got {counts[row]}")
 
 
-def standardised(values: NDArray[np.float64], group_size: int, centring: str, eps: float = 1e-4) -> NDArray[np.float64]:
+def check_group(group: NDArray[np.int64], rollouts: int, *, stacklevel: int = 3) -> None:
+    """Check the groups of rollouts, and warn of those that have one.
+
+    Args:
+        group: int (B,), a number for each rollout, equal for the rollouts of one prompt.
+        rollouts: B.
+        stacklevel: Which caller the warning names.
+
+    Raises:
+        AgentError: ``group`` is not an array of B whole numbers.
+    """
+    given: object = group  # code of others passes a size or a list
+    if not isinstance(given, np.ndarray) or given.shape != (rollouts,) or given.dtype.kind not in "iu":
+        shown = f"{given.dtype} {given.shape}" if isinstance(given, np.ndarray) else f"{given!r:.40}"
+        raise AgentError(
+            f"expected group as whole numbers ({rollouts},), one for each rollout, but got {shown}; groups of equal "
+            "size that stand next to each other are numpy.arange(B) // size"
+        )
+    alone = int((np.unique(group, return_counts=True)[1] == 1).sum())
+    if alone:
+        warnings.warn(
+            f"{alone} of {rollouts} rollouts are alone in their group: nothing else was tried for their prompt, so "
+            "their advantage is 0",
+            stacklevel=stacklevel,
+        )
+
+
+def members(group: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """The rows of each group: one int64 array a group."""
+    return [np.flatnonzero(group == number) for number in np.unique(group)]
+
+
+def standardised(
+    values: NDArray[np.float64], group: NDArray[np.int64], centring: str, eps: float = 1e-4
+) -> NDArray[np.float64]:
     """Values (B, N) less a mean, over the sample standard deviation of that difference in the group, plus eps: (B, N).
+
+    Sums are rounded once, so that no order of rollouts and no padding changes a bit.
 
     Args:
         values: float (B, N), nan where there is none; nan stays nan.
-        group_size: Rollouts of one group; divides B.
+        group: int (B,), the group of each rollout.
         centring: Whether the mean is that of the ``group``'s values or of the ``rollout``'s own.
         eps: Added to the standard deviation.
 
@@ -80,16 +119,19 @@ def standardised(values: NDArray[np.float64], group_size: int, centring: str, ep
     """
     if centring not in ("group", "rollout"):
         raise unknown("centring", centring, ("group", "rollout"))
-    grouped = values.reshape(len(values) // group_size, group_size, values.shape[1])
-    axes = (1, 2) if centring == "group" else (2,)
-    present = ~np.isnan(grouped)
-    filled = np.where(present, grouped, 0.0)
-    mean = filled.sum(axis=axes, keepdims=True) / np.maximum(present.sum(axis=axes, keepdims=True), 1)
-    centred = np.where(present, grouped - mean, np.nan)
-    squares = np.where(present, centred**2, 0.0).sum(axis=(1, 2), keepdims=True)
-    variance = squares / np.maximum(present.sum(axis=(1, 2), keepdims=True) - 1, 1)
-    scaled: NDArray[np.float64] = (centred / (np.sqrt(variance) + eps)).reshape(values.shape)
+    scaled = np.full(values.shape, np.nan)
+    for rows in members(group):
+        block = values[rows]
+        centred = block - (_mean(block) if centring == "group" else np.array([[_mean(row)] for row in block]))
+        squares = centred[~np.isnan(centred)] ** 2
+        scaled[rows] = centred / (math.sqrt(math.fsum(squares) / max(len(squares) - 1, 1)) + eps)
     return scaled
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    """Mean of the values that are not nan, whatever their order; 0 without any."""
+    present = values[~np.isnan(values)]
+    return math.fsum(present) / max(len(present), 1)
 
 
 def on_tokens(rollouts: CreditedRollouts, values: NDArray[np.float64]) -> NDArray[np.float64]:

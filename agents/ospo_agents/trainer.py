@@ -241,7 +241,7 @@ class OSPOTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL ships no types
                 credit=credit,
                 segment=segment,
                 mask=np.arange(segment.shape[1]) < lengths[:, None],
-                group_size=self.num_generations,
+                group=np.arange(len(everyone)) // self.num_generations,
                 whole=_stack([rollout.tokens.whole for rollout in everyone], padding=0, width=width),
             )
         )

@@ -36,7 +36,7 @@ EXAMPLE = CreditedRollouts(
     credit=np.array([[0.4, 0.2], [0.3, -0.1]]),
     segment=np.array([[-1, 0, 0, 1, -1], [0, 1, 1, 1, -1]]),
     mask=np.array([[1, 1, 1, 1, 1], [1, 1, 1, 1, 0]], dtype=bool),
-    group_size=2,
+    group=np.array([0, 0]),
 )
 SHARED = {
     "additive": np.array(
@@ -81,16 +81,21 @@ def test_group_relative_is_trl():
     grouped = torch.from_numpy(rewards).view(-1, 8)
     deviation = utils.nanstd(grouped, dim=1)[:, None]
     expected = ((grouped - grouped.mean(dim=1, keepdim=True)) / (deviation + 1e-4)).view(-1).numpy()
-    np.testing.assert_allclose(group_relative(rewards, 8), expected, rtol=0, atol=1e-5)  # TRL counts in float32
+    advantages = group_relative(rewards, np.arange(24) // 8)
+    np.testing.assert_allclose(advantages, expected, rtol=0, atol=1e-5)  # TRL counts in float32
     population = rewards.reshape(-1, 8).std(axis=1, ddof=0)[:, None]
     wrong = (rewards.reshape(-1, 8) - rewards.reshape(-1, 8).mean(axis=1, keepdims=True)) / (population + 1e-4)
     assert np.abs(wrong.ravel() - expected).max() > 1e-2
 
 
 def test_group_relative_of_equal_rewards_and_of_one_rollout_is_zero():
-    np.testing.assert_allclose(group_relative(np.full(4, 0.3), 4), 0, atol=1e-11)
-    np.testing.assert_array_equal(group_relative(np.array([0.3, 0.9]), 1), [0, 0])
-    assert group_relative(np.zeros(0), 4).shape == (0,)
+    np.testing.assert_allclose(group_relative(np.full(4, 0.3), np.zeros(4, int)), 0, atol=1e-11)
+    with pytest.warns(UserWarning, match="2 of 2 rollouts are alone in their group") as caught:
+        np.testing.assert_array_equal(group_relative(np.array([0.3, 0.9]), np.array([4, 2])), [0, 0])
+    assert caught[0].filename == __file__
+    with pytest.warns(UserWarning, match="1 of 3 rollouts") as caught:  # a filter left one of two
+        replace(rollouts([[0.1], [0.2], [0.3]]), group=np.array([0, 1, 1]))
+    assert group_relative(np.zeros(0), np.zeros(0, int)).shape == (0,)
 
 
 @pytest.mark.parametrize("name", FORMS)
@@ -135,9 +140,11 @@ def test_the_mathematics_needs_numpy_alone():
         (lambda: replace(EXAMPLE, whole=np.full((2, 5), -1)), "segments from 0, but got -1"),
         (lambda: make_redistribution("additive", rollouts=None), "unknown additive setting 'rollouts'"),
         (lambda: make_redistribution("prop", scaling="min-max"), "did you mean 'minmax'"),
-        (lambda: group_relative(np.zeros(5), 2), r"groups of 2, but got the shape \(5,\)"),
-        (lambda: group_relative(np.array([0.0, NAN]), 2), "finite rewards"),
-        (lambda: replace(EXAMPLE, group_size=3), "divides 2 rollouts, but got 3"),
+        (lambda: group_relative(np.zeros((5, 1)), np.zeros(5, int)), r"rewards \(B,\), but got the shape \(5, 1\)"),
+        (lambda: group_relative(np.zeros(4), 2), r"whole numbers \(4,\), one for each rollout, but got 2; .*// size"),
+        (lambda: group_relative(np.zeros(4), np.zeros(3, int)), r"but got int64 \(3,\)"),
+        (lambda: group_relative(np.array([0.0, NAN]), np.zeros(2, int)), "finite rewards"),
+        (lambda: replace(EXAMPLE, group=np.zeros(2)), r"whole numbers \(2,\), one for each rollout, but got float64"),
         (lambda: replace(EXAMPLE, rewards=np.zeros(3)), r"rewards \(B,\)"),
         (lambda: replace(EXAMPLE, segment=np.full((2, 5), 2)), "3 segments of rollout 0, but got 2"),
         (lambda: replace(EXAMPLE, whole=np.full((2, 5), 3)), "3 segments of rollout 0, but got 2"),

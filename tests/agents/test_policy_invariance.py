@@ -96,7 +96,7 @@ def credited(completions, solution):
         credit=pad([credit for _, credit, _, _ in rows], np.nan, 5),
         segment=pad([segment for _, _, segment, _ in rows], -1, longest).astype(int),
         mask=pad([np.ones(len(segment)) for _, _, segment, _ in rows], 0, longest).astype(bool),
-        group_size=len(rows),
+        group=np.zeros(len(rows), int),
         whole=pad([whole for _, _, _, whole in rows], 0, longest).astype(int),
     )
 

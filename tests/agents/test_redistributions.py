@@ -19,6 +19,7 @@ from rollout_cases import FORMS, VARIED, grpo, rollouts
 
 CLOSE = {"rtol": 0, "atol": 1e-12}
 SHARES = ["prop", "rank"]
+PAIRS = np.array([0, 0, 1, 1])
 TO_GRPO_OUTSIDE = sorted(set(REDISTRIBUTIONS) - {"potential"})
 
 # Reductions to GRPO, form by form; the negative control of each is rollouts whose credit varies.
@@ -88,7 +89,7 @@ def test_padding_changes_nothing(name):
         np.pad(VARIED.credit, ((0, 0), (0, 2)), constant_values=np.nan),
         np.pad(VARIED.segment, ((0, 0), (0, 3)), constant_values=-1),
         np.pad(VARIED.mask, ((0, 0), (0, 3))),
-        VARIED.group_size,
+        VARIED.group,
     )
     advantages = FORMS[name](wider)
     np.testing.assert_allclose(advantages[:, :7], FORMS[name](VARIED), **CLOSE)
@@ -99,11 +100,11 @@ def test_padding_changes_nothing(name):
 
 @pytest.mark.parametrize("name", FORMS)
 def test_groups_do_not_see_each_other(name):
-    pairs = replace(VARIED, group_size=2, advantages=group_relative(VARIED.rewards, 2))
+    pairs = replace(VARIED, group=PAIRS, advantages=group_relative(VARIED.rewards, PAIRS))
     louder = replace(pairs, credit=np.where(np.arange(4)[:, None] < 2, pairs.credit, 5 * pairs.credit))
     np.testing.assert_allclose(FORMS[name](pairs)[:2], FORMS[name](louder)[:2], **CLOSE)
     alone = CreditedRollouts(
-        pairs.advantages[:2], pairs.rewards[:2], pairs.credit[:2], pairs.segment[:2], pairs.mask[:2], 2
+        pairs.advantages[:2], pairs.rewards[:2], pairs.credit[:2], pairs.segment[:2], pairs.mask[:2], PAIRS[:2]
     )
     np.testing.assert_allclose(FORMS[name](pairs)[:2], FORMS[name](alone), **CLOSE)
 
@@ -172,3 +173,31 @@ def test_credit_equal_to_rounding_is_equal(name):
     np.testing.assert_allclose(FORMS[name](noisy), grpo(CONSTANT), **CLOSE)
     noisy = replace(CONSTANT, credit=CONSTANT.credit - 0.3 + np.random.default_rng(0).normal(size=(4, 4)) * 1e-5)
     assert np.abs(FORMS[name](noisy) - grpo(CONSTANT)).max() > 0.05
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_shuffled_rollouts_get_the_shuffled_advantages(name):
+    """Groups of any size, in any order, whatever their numbers: bit for bit."""
+    rng = np.random.default_rng(5)
+    credit = [rng.normal(size=rng.integers(1, 5)).tolist() for _ in range(40)]
+    group = np.repeat([9, 2, 5, 7], [2, 3, 15, 20])
+    ordered = rollouts(credit, group=group)
+    order = rng.permutation(40)
+    shuffled = CreditedRollouts(
+        group_relative(ordered.rewards[order], group[order]),
+        ordered.rewards[order],
+        ordered.credit[order],
+        ordered.segment[order],
+        ordered.mask[order],
+        group[order],
+    )
+    np.testing.assert_array_equal(FORMS[name](shuffled), FORMS[name](ordered)[order])
+    np.testing.assert_array_equal(shuffled.advantages, ordered.advantages[order])
+
+
+def test_groups_are_told_by_number_and_not_by_place():
+    """The negative control: rollouts that are shuffled without their groups get other advantages."""
+    batch = replace(VARIED, group=PAIRS, advantages=group_relative(VARIED.rewards, PAIRS))
+    order = np.array([0, 2, 1, 3])
+    apart = replace(batch, credit=batch.credit[order], segment=batch.segment[order], rewards=batch.rewards[order])
+    assert np.abs(additive(apart) - additive(batch)[order]).max() > 0.05

@@ -5,7 +5,7 @@ import numpy as np
 from ospo_agents.advantages import REDISTRIBUTIONS, CreditedRollouts, group_relative, make_redistribution
 
 
-def rollouts(credit, group_size=None, seed=0, tokens=7):
+def rollouts(credit, group=None, seed=0, tokens=7):
     """Rollouts with that credit (a list of lists), efficient rewards, and tokens laid on segments at random."""
     rng = np.random.default_rng(seed)
     counts = [len(row) for row in credit]
@@ -17,9 +17,9 @@ def rollouts(credit, group_size=None, seed=0, tokens=7):
             lengths = rng.multinomial(tokens - 2 - counts[row], np.full(counts[row], 1 / counts[row])) + 1
             segment[row, 1:-1] = np.repeat(np.arange(counts[row]), lengths)
     rewards = np.array([sum(values) for values in credit], dtype=float)
-    size = group_size or len(credit)
+    group = np.zeros(len(credit), int) if group is None else np.array(group)
     return CreditedRollouts(
-        group_relative(rewards, size), rewards, padded, segment, np.ones(segment.shape, dtype=bool), size
+        group_relative(rewards, group), rewards, padded, segment, np.ones(segment.shape, dtype=bool), group
     )
 
 

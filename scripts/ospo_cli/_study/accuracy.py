@@ -158,14 +158,15 @@ def _token_areas(
     lengths = np.array([len(rollout.segment) for rollout in tokens])
     width = max(lengths)
     segment = np.stack([_wide(rollout.segment, width, -1) for rollout in tokens])
+    group = np.arange(len(rewards)) // GROUP
     advantages = redistribute(
         CreditedRollouts(
-            advantages=group_relative(rewards, GROUP),
+            advantages=group_relative(rewards, group),
             rewards=rewards,
             credit=_padded(credit),
             segment=segment,
             mask=np.arange(width) < lengths[:, None],
-            group_size=GROUP,
+            group=group,
             whole=np.stack([_wide(rollout.whole, width, rollout.whole.max(initial=0)) for rollout in tokens]),
         )
     )
