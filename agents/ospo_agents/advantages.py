@@ -22,9 +22,12 @@ from ospo_agents.errors import AgentError, unknown
 from ospo_agents.rollouts import (
     CreditedRollouts,
     check_group,
+    check_weight,
     in_shares,
+    in_units_of_advantage,
     members,
     on_tokens,
+    pool_twins,
     standardised,
     tie_width,
 )
@@ -37,6 +40,7 @@ __all__ = [
     "additive",
     "group_relative",
     "make_redistribution",
+    "pool_twins",
     "potential",
     "prop",
     "rank",
@@ -85,11 +89,22 @@ def group_relative(
     return centred
 
 
-def additive(rollouts: CreditedRollouts, *, beta: float = 1.0, centring: str = "group") -> NDArray[np.float64]:
-    """A_t = A + beta * z_t: the group's verdict on the rollout plus that on the token's segment.
+def additive(
+    rollouts: CreditedRollouts,
+    *,
+    beta: float = 1.0,
+    centring: str = "group",
+    divisor: str = "credit",
+    word_weight: float = 1.0,
+    separator_weight: float = 1.0,
+    twin_weight: float = 0.0,
+) -> NDArray[np.float64]:
+    """A_t = word_weight * A + beta * z_t: the group's verdict on the rollout plus that on the token's segment.
 
     z is the credit less a mean, over the sample standard deviation of that difference over all segments of the
-    group (plus 1e-4). Not potential-based: the optimum may move.
+    group (plus 1e-4), or over std R. It is in the units of A, whatever TRL's ``scale_rewards`` divides A by. Separators
+    and the token that ends the rewrite have separator_weight * A, all other tokens without a segment A. Not
+    potential-based: the optimum may move.
 
     Reductions: one segment a rollout with efficient credit gives A + beta * A when centred in the group; centred in
     the rollout, one segment or constant credit gives A. Where credit does not vary, z is 0.
@@ -99,7 +114,13 @@ def additive(rollouts: CreditedRollouts, *, beta: float = 1.0, centring: str = "
     Args:
         rollouts: Rollouts with the credit of their segments.
         beta: Weight of credit, at least 0.
-        centring: Whether the mean is that of the ``group``'s segments or of the ``rollout``'s own.
+        centring: Whether the mean is that of the ``group``'s segments or of the ``rollout``'s own, or 0 for ``none``
+            (for credit that is a gain by itself: ``state_shapley``, ``leave_one_out``).
+        divisor: Whether credit is divided by the spread of the ``credit`` or of the ``reward`` in the group; by the
+            latter, credit is 0 where all rewards are equal.
+        word_weight: Weight of A on tokens of segments, at least 0.
+        separator_weight: Weight of A on separators and on the token that ends the rewrite, at least 0.
+        twin_weight: Weight of the mean credit of equal phrases of the group (:func:`pool_twins`), in [0, 1].
 
     Returns:
         float64 (B, T).
@@ -107,24 +128,24 @@ def additive(rollouts: CreditedRollouts, *, beta: float = 1.0, centring: str = "
     Raises:
         AgentError: A setting is out of range.
     """
-    setting: Any = beta  # settings come from files too
-    if not isinstance(setting, (int, float)) or not (np.isfinite(setting) and setting >= 0):
-        raise AgentError(f"expected a finite beta of at least 0, but got {beta!r}")
-    z = standardised(rollouts.credit, rollouts.group, centring)
-    return on_tokens(rollouts, rollouts.advantages[:, None] + beta * z)
+    for name, value in {"beta": beta, "word_weight": word_weight, "separator_weight": separator_weight}.items():
+        check_weight(name, value)
+    z = in_units_of_advantage(rollouts, pool_twins(rollouts, twin_weight), centring, divisor)
+    return on_tokens(rollouts, word_weight * rollouts.advantages[:, None] + beta * z, separator_weight)
 
 
 def signed(rollouts: CreditedRollouts, *, centring: str = "group") -> NDArray[np.float64]:
     """A_t = z_t: the segment's own verdict alone, with its sign whatever became of the rollout.
 
-    z as in :func:`additive`. Not potential-based. Constant credit gives 0 in the scored span; one segment a rollout
-    with efficient credit gives A when centred in the group, and 0 when centred in the rollout.
+    z as in :func:`additive`, of which this is the form with ``word_weight`` 0. Not potential-based. Constant credit
+    gives 0 in the scored span; one segment a rollout with efficient credit gives A when centred in the group, and 0
+    when centred in the rollout.
 
     Source: this project.
 
     Args:
         rollouts: Rollouts with the credit of their segments.
-        centring: Whether the mean is that of the ``group``'s segments or of the ``rollout``'s own.
+        centring: Whether the mean is that of the ``group``'s segments or of the ``rollout``'s own, or 0 for ``none``.
 
     Returns:
         float64 (B, T).
@@ -132,7 +153,7 @@ def signed(rollouts: CreditedRollouts, *, centring: str = "group") -> NDArray[np
     Raises:
         AgentError: The centring is unknown.
     """
-    return on_tokens(rollouts, standardised(rollouts.credit, rollouts.group, centring))
+    return on_tokens(rollouts, in_units_of_advantage(rollouts, rollouts.credit, centring))
 
 
 def prop(rollouts: CreditedRollouts, *, scaling: str = "shift") -> NDArray[np.float64]:
@@ -215,7 +236,7 @@ def return_to_go(rollouts: CreditedRollouts, *, normalise: bool = True) -> NDArr
         raise AgentError(f"expected normalise to be true or false, but got {normalise!r}")
     filled = np.where(np.isnan(rollouts.credit), 0.0, rollouts.credit)
     to_go = np.where(np.isnan(rollouts.credit), np.nan, filled[:, ::-1].cumsum(axis=1)[:, ::-1])
-    return on_tokens(rollouts, standardised(to_go, rollouts.group, "group") if normalise else to_go)
+    return on_tokens(rollouts, in_units_of_advantage(rollouts, to_go, "group") if normalise else to_go)
 
 
 def potential(rollouts: CreditedRollouts) -> NDArray[np.float64]:
@@ -290,7 +311,9 @@ def make_redistribution(name: str, **settings: Any) -> Redistribution:
             raise unknown(f"{name} setting", setting, names)
     redistribution = partial(function, **settings)
     none, nobody = np.zeros(0), np.zeros((0, 0))
-    redistribution(  # no rollouts: a setting out of range is reported before training starts
-        CreditedRollouts(none, none, nobody, nobody.astype(np.int64), nobody.astype(bool), none.astype(np.int64))
+    whole, false = nobody.astype(np.int64), nobody.astype(np.bool_)
+    # No rollouts: a setting out of range is reported before training starts.
+    redistribution(
+        CreditedRollouts(none, none, nobody, whole, false, none.astype(np.int64), separator=false, phrase=whole)
     )
     return redistribution

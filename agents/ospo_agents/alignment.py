@@ -1,5 +1,6 @@
 """From the characters of tokens to segments: which token belongs to which segment, and which segments are whole."""
 
+import unicodedata
 from collections.abc import Sequence
 
 import numpy as np
@@ -7,7 +8,9 @@ from numpy.typing import NDArray
 
 from ospo_agents.protocols import Spans
 
-__all__ = ["segment_of_tokens", "separators", "whole_segments"]
+__all__ = ["boundary_tokens", "segment_of_tokens", "separators", "whole_segments"]
+
+_JOINERS = "\u200c\u200d"  # between letters of one word, in Persian and Indic scripts
 
 
 def segment_of_tokens(offsets: NDArray[np.int64], spans: Spans, start_of_span: int = 0) -> NDArray[np.int64]:
@@ -40,6 +43,8 @@ def separators(text: str, offsets: NDArray[np.int64]) -> NDArray[np.bool_]:
     own segment does not measure that decision: on such a token, credit above the mean would teach the policy to go on
     and credit below it to stop, whatever comes next.
 
+    Marks and joiners on a letter are part of it: the vowel signs of Hindi and Thai belong to words.
+
     Args:
         text: The completion.
         offsets: int (T, 2), characters of each token in it, from :func:`ospo_agents.offsets.token_offsets`.
@@ -47,7 +52,40 @@ def separators(text: str, offsets: NDArray[np.int64]) -> NDArray[np.bool_]:
     >>> separators("red, coat", np.array([[0, 3], [3, 4], [4, 9], [9, 9]]))
     array([False,  True, False,  True])
     """
-    return np.array([not any(map(str.isalnum, text[start:end])) for start, end in offsets.tolist()], dtype=np.bool_)
+    in_words = _in_words(text)
+    return np.array([not any(in_words[start:end]) for start, end in offsets.tolist()], dtype=np.bool_)
+
+
+def boundary_tokens(
+    offsets: NDArray[np.int64], separator: NDArray[np.bool_], span: tuple[int, int] | None
+) -> NDArray[np.bool_]:
+    """Mask of the tokens that decide whether the rewrite goes on: its separators, and the token that ends it.
+
+    Args:
+        offsets: int (T, 2), characters of each token in the completion.
+        separator: bool (T,), tokens without a letter or digit (:func:`separators`).
+        span: Character span of the rewrite in the completion; None where there is none.
+
+    Returns:
+        bool (T,); all false without a rewrite.
+    """
+    if span is None:
+        return np.zeros(len(offsets), dtype=np.bool_)
+    start, end = span
+    inside = separator & (offsets[:, 0] >= start) & (offsets[:, 0] < end)
+    after = np.flatnonzero(offsets[:, 0] >= end)
+    inside[after[:1]] = True
+    return inside
+
+
+def _in_words(text: str) -> list[bool]:
+    """Whether each character is a letter, a digit, or a mark or joiner behind one."""
+    flags: list[bool] = []
+    for character in text:
+        kind = unicodedata.category(character)[0]
+        behind = bool(flags) and flags[-1]
+        flags.append(kind in "LN" or (behind and (kind == "M" or character in _JOINERS)))
+    return flags
 
 
 def whole_segments(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ospo_agents.alignment import segment_of_tokens, separators, whole_segments
+from ospo_agents.alignment import boundary_tokens, segment_of_tokens, separators, whole_segments
 from ospo_agents.offsets import token_offsets
 from ospo_agents.protocols import Spans
 from ospo_agents.segments import decision_points
@@ -42,10 +42,13 @@ class TokenMap:
     Attributes:
         segment: int64 (T,), the segment of each token; -1 outside the rewrite.
         whole: int64 (T,), how many segments were known to be whole before each token was chosen.
+        separator: bool (T,), tokens of no segment that decide whether the rewrite goes on: those in it without a letter
+            or digit, and the token that ends it.
     """
 
     segment: NDArray[np.int64]
     whole: NDArray[np.int64]
+    separator: NDArray[np.bool_]
 
 
 def find_answer(
@@ -73,6 +76,11 @@ def map_tokens(answer: Answer, spans: Spans, *, credit_separators: bool = False)
     """
     start = 0 if answer.span is None else answer.span[0]
     segment = segment_of_tokens(answer.offsets, spans, start)
+    separator = separators(answer.completion, answer.offsets)
     if not credit_separators:
-        segment[separators(answer.completion, answer.offsets)] = -1
-    return TokenMap(segment, whole_segments(answer.offsets, decision_points(answer.rewrite or "", spans), start))
+        segment[separator] = -1
+    return TokenMap(
+        segment=segment,
+        whole=whole_segments(answer.offsets, decision_points(answer.rewrite or "", spans), start),
+        separator=boundary_tokens(answer.offsets, separator, answer.span) & (segment < 0),
+    )

@@ -3,14 +3,31 @@
 import math
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ospo_agents.errors import AgentError, unknown
 
-__all__ = ["CreditedRollouts", "check_group", "in_shares", "members", "on_tokens", "standardised", "tie_width"]
+__all__ = [
+    "CreditedRollouts",
+    "check_group",
+    "check_weight",
+    "in_shares",
+    "in_units_of_advantage",
+    "members",
+    "on_tokens",
+    "pool_twins",
+    "require",
+    "standardised",
+    "tie_width",
+]
 
+CENTRINGS = ("group", "rollout", "none")
+DIVISORS = ("credit", "reward")
+_EPS = 1e-4  # TRL's
+_FLAT = 1e-2  # spread of rewards under which their differences are noise
 _TIE = 1e-9  # relative to a rollout's largest credit: solutions of the game agree up to rounding only
 
 
@@ -30,6 +47,11 @@ class CreditedRollouts:
         whole: int (B, T), how many segments were whole before each token was chosen
             (:func:`ospo_agents.alignment.whole_segments`); None for the segments before that of the token before, which
             is right where the first token of a segment decides that the last one has ended. ``potential`` reads it.
+        separator: bool (B, T), tokens outside the segments that decide whether the rewrite goes on
+            (:class:`ospo_agents.answers.TokenMap`); None where they need not be told from others.
+        phrase: int (B, N), a number for each segment, equal for equal phrases; None where twins are not pooled.
+        per_reward: float (B,), by how much an advantage rises with its own reward: 1 / (std R + 1e-4) in GRPO, 1 where
+            rewards are not scaled; None for GRPO's.
 
     Raises:
         AgentError: Shapes do not fit together, or a token names a segment without credit.
@@ -42,6 +64,9 @@ class CreditedRollouts:
     mask: NDArray[np.bool_]
     group: NDArray[np.int64]
     whole: NDArray[np.int64] | None = None
+    separator: NDArray[np.bool_] | None = None
+    phrase: NDArray[np.int64] | None = None
+    per_reward: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         rollouts, tokens = self.mask.shape
@@ -52,6 +77,9 @@ class CreditedRollouts:
             "credit (B, N)": counts.shape == (rollouts,),
             "segment (B, T)": self.segment.shape == (rollouts, tokens),
             "whole (B, T)": self.whole is None or self.whole.shape == (rollouts, tokens),
+            "separator (B, T)": self.separator is None or self.separator.shape == (rollouts, tokens),
+            "phrase (B, N)": self.phrase is None or self.phrase.shape == self.credit.shape,
+            "per_reward (B,)": self.per_reward is None or self.per_reward.shape == (rollouts,),
         }
         for name, fits in shapes.items():
             if not fits:
@@ -102,7 +130,7 @@ def members(group: NDArray[np.int64]) -> list[NDArray[np.int64]]:
 
 
 def standardised(
-    values: NDArray[np.float64], group: NDArray[np.int64], centring: str, eps: float = 1e-4
+    values: NDArray[np.float64], group: NDArray[np.int64], centring: str, eps: float = _EPS
 ) -> NDArray[np.float64]:
     """Values (B, N) less a mean, over the sample standard deviation of that difference in the group, plus eps: (B, N).
 
@@ -111,21 +139,120 @@ def standardised(
     Args:
         values: float (B, N), nan where there is none; nan stays nan.
         group: int (B,), the group of each rollout.
-        centring: Whether the mean is that of the ``group``'s values or of the ``rollout``'s own.
+        centring: Whether the mean is that of the ``group``'s values or of the ``rollout``'s own, or 0 for ``none``.
         eps: Added to the standard deviation.
 
     Raises:
         AgentError: The centring is unknown.
     """
-    if centring not in ("group", "rollout"):
-        raise unknown("centring", centring, ("group", "rollout"))
     scaled = np.full(values.shape, np.nan)
+    centred = _centred(values, group, centring)
     for rows in members(group):
-        block = values[rows]
-        centred = block - (_mean(block) if centring == "group" else np.array([[_mean(row)] for row in block]))
-        squares = centred[~np.isnan(centred)] ** 2
-        scaled[rows] = centred / (math.sqrt(math.fsum(squares) / max(len(squares) - 1, 1)) + eps)
+        scaled[rows] = centred[rows] / (_spread(centred[rows]) + eps)
     return scaled
+
+
+def in_units_of_advantage(
+    rollouts: CreditedRollouts, credit: NDArray[np.float64], centring: str, divisor: str = "credit"
+) -> NDArray[np.float64]:
+    """Credit (B, N) less a mean, over a spread of the group, as large as advantages are: (B, N).
+
+    The spread is that of the credit itself (:func:`standardised`), or std R, the spread by which GRPO divides. In
+    place of 1 / std R stands std R / (std R ** 2 + 0.01 ** 2), which is the same to 1 % from std R = .1 on and 0 in a
+    group of equal rewards. Where advantages are not A = (R - mean R) / (std R + 1e-4), the result is multiplied by
+    what they are in place of that (``rollouts.per_reward``).
+
+    Args:
+        rollouts: The rollouts.
+        credit: float (B, N), nan where there is none.
+        centring: ``group``, ``rollout`` or ``none``, as in :func:`standardised`.
+        divisor: ``credit`` or ``reward``.
+
+    Raises:
+        AgentError: The centring or the divisor is unknown.
+    """
+    if divisor not in DIVISORS:
+        raise unknown("divisor", divisor, DIVISORS)
+    spread = np.zeros(len(credit))
+    for rows in members(rollouts.group):
+        spread[rows] = _spread(rollouts.rewards[rows] - _mean(rollouts.rewards[rows]))
+    if divisor == "credit":
+        scaled = standardised(credit, rollouts.group, centring)
+    else:
+        scaled = _centred(credit, rollouts.group, centring) * (spread / (spread**2 + _FLAT**2))[:, None]
+    if rollouts.per_reward is None:
+        return scaled
+    in_units: NDArray[np.float64] = scaled * (rollouts.per_reward * (spread + _EPS))[:, None]
+    return in_units
+
+
+def pool_twins(rollouts: CreditedRollouts, weight: float) -> NDArray[np.float64]:
+    """Credit (B, N) drawn towards the mean credit of equal phrases of the group: c + weight * (mean - c).
+
+    A phrase is a twin of itself, so that one without others keeps its credit; copies in one text count too.
+
+    Source: W. James, C. Stein, "Estimation with quadratic loss", 1961: means of few noisy values are better drawn
+    towards a common one.
+
+    Args:
+        rollouts: The rollouts, with ``phrase``.
+        weight: Weight of the mean, in [0, 1].
+
+    Raises:
+        AgentError: The weight is out of range, or it is above 0 and there is no ``phrase``.
+    """
+    if not _is_number(weight) or not 0 <= weight <= 1:
+        raise AgentError(f"expected a weight of twins in [0, 1], but got {weight!r}")
+    if weight == 0:
+        return rollouts.credit
+    phrase = require(rollouts.phrase, "phrase", "the weight of twins")
+    pooled = rollouts.credit.copy()
+    for rows in members(rollouts.group):
+        block, numbers = rollouts.credit[rows], phrase[rows]
+        for number in np.unique(numbers[~np.isnan(block)]):
+            twins = (numbers == number) & ~np.isnan(block)
+            block = np.where(twins, block + weight * (_mean(block[twins]) - block), block)
+        pooled[rows] = block
+    return pooled
+
+
+def require(field: NDArray[Any] | None, name: str, purpose: str) -> NDArray[Any]:
+    """An optional field of rollouts.
+
+    Raises:
+        AgentError: It is None.
+    """
+    if field is None:
+        raise AgentError(f"{purpose} needs {name} of the rollouts, but it is None; pass it to CreditedRollouts")
+    return field
+
+
+def check_weight(name: str, value: Any) -> None:
+    """Raise :class:`AgentError` unless a setting is a finite number of at least 0."""
+    if not (_is_number(value) and np.isfinite(value) and value >= 0):
+        raise AgentError(f"expected a finite {name} of at least 0, but got {value!r}")
+
+
+def _is_number(value: Any) -> bool:
+    """Settings come from files too."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _centred(values: NDArray[np.float64], group: NDArray[np.int64], centring: str) -> NDArray[np.float64]:
+    if centring not in CENTRINGS:
+        raise unknown("centring", centring, CENTRINGS)
+    if centring == "none":
+        return values
+    centred = np.full(values.shape, np.nan)
+    for rows in members(group) if centring == "group" else np.arange(len(values))[:, None]:
+        centred[rows] = values[rows] - _mean(values[rows])
+    return centred
+
+
+def _spread(centred: NDArray[np.float64]) -> float:
+    """Sample standard deviation of differences from a mean; 0 for fewer than two."""
+    squares = centred[~np.isnan(centred)] ** 2
+    return math.sqrt(math.fsum(squares) / max(len(squares) - 1, 1))
 
 
 def _mean(values: NDArray[np.float64]) -> float:
@@ -134,11 +261,19 @@ def _mean(values: NDArray[np.float64]) -> float:
     return math.fsum(present) / max(len(present), 1)
 
 
-def on_tokens(rollouts: CreditedRollouts, values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Values (B, N) of segments on their tokens, the group advantage on the others, 0 off the mask: (B, T)."""
+def on_tokens(
+    rollouts: CreditedRollouts, values: NDArray[np.float64], separator_weight: float = 1.0
+) -> NDArray[np.float64]:
+    """Values (B, N) of segments on their tokens, the group advantage on the others, 0 off the mask: (B, T).
+
+    The group advantage on separators is multiplied by a weight.
+    """
     padded = np.pad(values, ((0, 0), (0, 1)))  # so that there is a segment to look up where there is none
     of_segment = np.take_along_axis(padded, np.maximum(rollouts.segment, 0), axis=1)
     of_token = np.where(rollouts.segment >= 0, of_segment, rollouts.advantages[:, None])
+    if separator_weight != 1:
+        separator = require(rollouts.separator, "separator", "a weight of separators") & (rollouts.segment < 0)
+        of_token = np.where(separator, separator_weight * rollouts.advantages[:, None], of_token)
     return np.where(rollouts.mask, of_token, 0.0)
 
 

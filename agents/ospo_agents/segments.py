@@ -23,6 +23,7 @@ __all__ = [
     "Segmenter",
     "decision_points",
     "make_segmenter",
+    "phrase_key",
     "phrases",
     "sentences",
     "unions",
@@ -177,6 +178,15 @@ def unions(fine: Spans, coarse: Spans) -> list[list[int]]:
     for player, (start, _) in enumerate(fine):
         blocks[bisect_right(starts, start) - 1].append(player)
     return [block for block in blocks if block]
+
+
+def phrase_key(text: str) -> str:
+    """Key of a segment's text, equal for segments of the same words in the same order, whatever stands between them.
+
+    >>> phrase_key(" Red, SHOES")
+    'red shoes'
+    """
+    return " ".join(text[word.start : word.end].casefold() for word in _words(text, len(text)))
 
 
 def decision_points(text: str, spans: Spans) -> list[int]:

@@ -12,6 +12,8 @@ Departures from the published procedure (arXiv 2601.08403):
 - Credit is laid on the characters of the answer, wherever it stands in the completion; reasoning before it, a malformed
   completion and what follows the answer get the plain group advantage.
 - Tokens without a letter or digit (commas) get the group advantage too, unless ``credit_separators`` is set.
+- Further reward functions (``reward_funcs``) add their advantage evenly to all tokens; credit is of the task's reward.
+- Losses and masks that read one sign of advantage for a whole completion are refused.
 - Defaults are sampled Shapley values and ``additive`` advantages; the published choices are
   ``ospo_agents.advantages.PAPER``, without the faults that ``ospo_agents.credit`` and ``ospo_agents.advantages`` name.
 
@@ -20,7 +22,7 @@ DeepSpeed, FSDP, 4-bit weights and GPUs have not been run.
 """
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,14 +34,16 @@ from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl import GRPOConfig, GRPOTrainer
 
-from ospo_agents.advantages import CreditedRollouts, make_redistribution
+from ospo_agents.advantages import CreditedRollouts, group_relative, make_redistribution
 from ospo_agents.answers import TokenMap, find_answer, map_tokens
 from ospo_agents.assignment import assign_credit
 from ospo_agents.credit import make_solution
 from ospo_agents.errors import AgentError
+from ospo_agents.losses import check_loss, check_potential
 from ospo_agents.policies.prompt_format import PromptFormat
 from ospo_agents.protocols import Task
-from ospo_agents.segments import make_segmenter
+from ospo_agents.reward_scale import advantage_per_reward
+from ospo_agents.segments import make_segmenter, phrase_key
 from ospo_agents.stopwatch import Stopwatch
 from ospo_agents.trl_task import TaskReward, prompt_dataset
 
@@ -77,11 +81,13 @@ class _Rollout:
     Attributes:
         reward: Worth of the whole rewrite; 0 for a malformed completion.
         credit: float64 (N,), credit of each segment.
+        phrases: Keys of the N segments, equal for equal phrases.
         tokens: The segment of each completion token.
     """
 
     reward: float
     credit: NDArray[np.float64]
+    phrases: list[str]
     tokens: TokenMap
 
 
@@ -119,11 +125,14 @@ class OSPOTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL ships no types
         prompt_format: Conversation made of a prompt, and place of the rewrite in a completion.
         args: Settings of TRL and of OSPO.
         processing_class: The policy's tokenizer.
+        reward_funcs: Reward functions of TRL's kind beside the task's own, which is the first of
+            ``args.reward_weights``. Their advantage is the same on all tokens of a completion.
         **trainer_arguments: Passed to ``trl.GRPOTrainer``: ``callbacks``, ``optimizers``, ``peft_config``, ...
 
     Raises:
-        AgentError: A name or a setting of segmenter, solution or redistribution is unknown, importance is sampled by
-            sequence, or ``beta`` asks for a reference and the policy was never saved.
+        AgentError: ``task`` or ``args`` is of another kind, a name or a setting of segmenter, solution or
+            redistribution is unknown, the loss does not go with them, importance is sampled by sequence, or ``beta``
+            asks for a reference and the policy was never saved.
     """
 
     def __init__(
@@ -133,9 +142,18 @@ class OSPOTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL ships no types
         prompt_format: PromptFormat,
         args: OSPOConfig,
         processing_class: PreTrainedTokenizerBase,
+        reward_funcs: Callable[..., Any] | Sequence[Callable[..., Any]] = (),
         **trainer_arguments: Any,
     ) -> None:
+        _check_kinds(task, args, trainer_arguments)
+        further = [reward_funcs] if callable(reward_funcs) else list(reward_funcs)
         segmenter = make_segmenter(args.segmenter)
+        check_loss(args.loss_type, args.off_policy_mask_threshold)
+        check_potential(args.redistribution, args.solution, args.loss_type, args.beta, _spelt)
+        if further and args.redistribution == "potential":
+            raise AgentError(
+                "redistribution potential keeps the policy gradient only of the task's reward, but got reward_funcs too"
+            )
         if args.importance_sampling_level != "token":
             raise AgentError(
                 f"expected importance_sampling_level 'token', but got {args.importance_sampling_level!r}: "
@@ -158,7 +176,7 @@ class OSPOTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL ships no types
         self._watch = Stopwatch(("generation", "scoring", "credit", "update"), settle)
         super().__init__(
             model=model,
-            reward_funcs=[TaskReward(task, prompt_format, processing_class)],
+            reward_funcs=[TaskReward(task, prompt_format, processing_class), *further],
             args=args,
             train_dataset=prompt_dataset(task, prompt_format),
             processing_class=processing_class,
@@ -187,6 +205,7 @@ class OSPOTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL ships no types
     ) -> torch.Tensor:
         with self._timed("scoring"):
             rewards: torch.Tensor = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+        self._rewards = rewards
         if self.model.training:
             with self._timed("credit"):
                 self._rollouts = self._credit([row["prompt_id"] for row in inputs], completion_ids_list)
@@ -221,7 +240,12 @@ class OSPOTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL ships no types
         self._metrics["train"]["over_budget"].append(float(over))
         separators = self.args.credit_separators
         return [
-            _Rollout(text.worth, text.credit, map_tokens(answer, text.spans, credit_separators=separators))
+            _Rollout(
+                reward=text.worth,
+                credit=text.credit,
+                phrases=[phrase_key(text.text[start:end]) for start, end in text.spans],
+                tokens=map_tokens(answer, text.spans, credit_separators=separators),
+            )
             for answer, text in zip(answers, credited, strict=True)
         ]
 
@@ -234,20 +258,46 @@ class OSPOTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL ships no types
         segment = _stack([rollout.tokens.segment for rollout in everyone], padding=-1, width=width)
         lengths = np.array([len(rollout.tokens.segment) for rollout in everyone])
         credit = _stack([rollout.credit for rollout in everyone], padding=np.nan)
-        token_advantages = self._redistribute(
-            CreditedRollouts(
-                advantages=gathered,
-                rewards=np.array([rollout.reward for rollout in everyone]),
-                credit=credit,
-                segment=segment,
-                mask=np.arange(segment.shape[1]) < lengths[:, None],
-                group=np.arange(len(everyone)) // self.num_generations,
-                whole=_stack([rollout.tokens.whole for rollout in everyone], padding=0, width=width),
-            )
+        group = np.arange(len(everyone)) // self.num_generations
+        rewards = np.array([rollout.reward for rollout in everyone])
+        own, per_reward = self._own_advantages(gathered, rewards, group)
+        numbers = {key: number for number, key in enumerate({key for rollout in everyone for key in rollout.phrases})}
+        rollouts = CreditedRollouts(
+            advantages=own,
+            rewards=rewards,
+            credit=credit,
+            segment=segment,
+            mask=np.arange(segment.shape[1]) < lengths[:, None],
+            group=group,
+            whole=_stack([rollout.tokens.whole for rollout in everyone], padding=0, width=width),
+            separator=_stack([rollout.tokens.separator for rollout in everyone], padding=False, width=width),
+            phrase=_stack(
+                [np.array([numbers[key] for key in rollout.phrases], np.int64) for rollout in everyone], padding=-1
+            ),
+            per_reward=per_reward,
         )
+        token_advantages = self._redistribute(rollouts)
+        if own is not gathered:
+            token_advantages = np.where(rollouts.mask, token_advantages + (gathered - own)[:, None], 0.0)
         self._log(credit)
         local = token_advantages[first : first + len(self._rollouts), :width]
         return torch.from_numpy(local).to(advantages) * mask
+
+    def _own_advantages(
+        self, advantages: NDArray[np.float64], rewards: NDArray[np.float64], group: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+        """The part of the advantages (B,) that the task's reward has, and by how much they rise with it (B,)."""
+        alone = len(self.reward_funcs) == 1
+        if alone and (self.scale_rewards, self.multi_objective_aggregation) == ("group", "sum_then_normalize"):
+            return advantages, None
+        per_reward = advantage_per_reward(
+            self._rewards.cpu().numpy().astype(np.float64),
+            self.reward_weights.cpu().numpy().astype(np.float64),
+            group,
+            self.scale_rewards,
+            self.multi_objective_aggregation,
+        )
+        return advantages if alone else per_reward * group_relative(rewards, group, scale=False), per_reward
 
     def _log(self, credit: NDArray[np.float64]) -> None:
         """Log segments a rollout, spread of credit, and evaluations since training began."""
@@ -258,6 +308,26 @@ class OSPOTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL ships no types
         counters: list[dict[str, int]] = gather_object([dict(self.task.counters)])
         for name in counters[0]:
             logged[f"evaluations/{name}"].append(float(sum(count[name] for count in counters)))
+
+
+def _spelt(name: str) -> str:
+    """TRL's name of a setting."""
+    return "beta" if name == "kl" else name
+
+
+def _check_kinds(task: Any, args: Any, trainer_arguments: Mapping[str, Any]) -> None:
+    """Refuse what stands in the place of a task or of OSPO's settings, and arguments that this trainer fills."""
+    if not isinstance(task, Task):
+        hint = "; pass env.unwrapped.task" if hasattr(task, "step") and hasattr(task, "reset") else ""
+        kind = "an environment" if hint else type(task).__name__
+        raise AgentError(f"expected a task (ospo_agents.protocols.Task), but got {kind}{hint}")
+    if not isinstance(args, OSPOConfig):
+        raise AgentError(
+            f"expected args as an OSPOConfig, which has the fields of GRPOConfig and those of credit, but got "
+            f"{type(args).__name__}"
+        )
+    if "train_dataset" in trainer_arguments:
+        raise AgentError("train_dataset is made of the task's prompts; leave it out")
 
 
 def _stack(rows: Sequence[NDArray[Any]], *, padding: float, width: int = 0) -> NDArray[Any]:

@@ -7,7 +7,7 @@ import pytest
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from ospo_agents.alignment import segment_of_tokens, separators, whole_segments
+from ospo_agents.alignment import boundary_tokens, segment_of_tokens, separators, whole_segments
 from ospo_agents.offsets import token_offsets
 from ospo_agents.segments import decision_points, phrases, sentences
 
@@ -363,3 +363,22 @@ def test_separators_hold_no_letter_or_digit():
     offsets = np.array([[0, 1], [1, 3], [3, 5], [5, 6], [6, 8], [8, 10], [10, 11], [11, 11]])
     assert separators(text, offsets).tolist() == [False, False, False, True, True, False, True, True]
     assert separators("", np.zeros((0, 2), dtype=np.int64)).shape == (0,)
+
+
+def test_vowel_signs_belong_to_words_and_marks_alone_do_not():
+    text = "हिन्दी, ก็ می\u200cرود ! \u0301 ☂\ufe0f"
+    each = np.array([[place, place + 1] for place in range(len(text))])
+    kept = "".join(character for character, apart in zip(text, separators(text, each), strict=True) if not apart)
+    assert kept == "हिन्दीก็می\u200cرود"
+    assert not any(map(str.isalnum, "ि\u0e47\u200c"))  # so that letters and digits alone would miss them
+
+
+@pytest.mark.parametrize(
+    ("span", "expected"),
+    [((0, 9), [0, 1, 0, 1, 0]), ((0, 4), [0, 1, 1, 0, 0]), ((4, 9), [0, 0, 0, 1, 0]), (None, [0, 0, 0, 0, 0])],
+)
+def test_boundary_tokens(span, expected):
+    """Commas of the rewrite and the one token that ends it, be it the end of the sequence or text behind it."""
+    offsets = np.array([[0, 3], [3, 4], [4, 9], [9, 9], [9, 9]])
+    apart = separators("red, coat", offsets)
+    np.testing.assert_array_equal(boundary_tokens(offsets, apart, span), np.array(expected, dtype=bool))

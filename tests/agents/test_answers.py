@@ -65,6 +65,32 @@ def test_credit_lies_on_the_answer_only(source, tmp_path, redistribution):
     assert inside > 4  # and on the answer something else is laid
 
 
+def test_separators_and_twins_of_a_completion(source, tmp_path):
+    """The comma of the answer and the token that ends it; no comma before it, and none of a malformed completion."""
+    texts = [
+        "blue, so <answer>red coat, WOOL</answer>",
+        "<answer>wool, red coat</answer>",
+        "red, blue",
+        "<answer>silk",
+    ] * 2
+    keys = {}
+    for rollouts, _, row, text, offsets in credited_rollouts(source, tmp_path, texts):
+        span = TAGGED.answer_span(text)
+        chosen = [text[start:end] for start, end in offsets[rollouts.separator[row][: len(offsets)]]]
+        if span is None:
+            assert chosen == []
+            continue
+        inside = [token for token in chosen[:-1] if "," in token]
+        assert len(inside) == 1
+        assert not any(character.isalnum() for token in chosen[:-1] for character in token)
+        assert offsets[rollouts.separator[row][: len(offsets)]][-1][0] == span[1]
+        for number, phrase in zip(rollouts.phrase[row], text[slice(*span)].casefold().split(","), strict=False):
+            keys.setdefault(phrase.strip(), set()).add(int(number))
+    assert set(keys) == {"red coat", "wool"}
+    assert all(len(numbers) == 1 for numbers in keys.values())
+    assert keys["red coat"] != keys["wool"]
+
+
 class Generous(ToyTask):
     """Pays for the empty text too, which no task should."""
 
@@ -73,16 +99,21 @@ class Generous(ToyTask):
 
 
 @pytest.mark.parametrize("task", [ToyTask(), Generous()])
-@pytest.mark.parametrize("redistribution", ["additive", "potential"])
+@pytest.mark.parametrize(
+    "redistribution",
+    ["additive", {"redistribution": "potential", "solution": "prefix_potential", "loss_type": "dr_grpo"}],
+    ids=["additive", "potential"],
+)
 def test_a_malformed_completion_has_no_segments_and_is_worth_nothing(source, tmp_path, task, redistribution):
     texts = ["<answer>red wool</answer>", "red coat, wool", "<answer>red", "blue <answer>silk dress</answer>"] * 2
-    rows = list(credited_rollouts(source, tmp_path, texts, task=task, redistribution=redistribution))
+    settings = redistribution if isinstance(redistribution, dict) else {"redistribution": redistribution}
+    rows = list(credited_rollouts(source, tmp_path, texts, task=task, **settings))
     for rollouts, advantages, row, text, _ in rows:
         if TAGGED.answer_span(text) is None:
             assert rollouts.rewards[row] == 0.0
             assert np.isnan(rollouts.credit[row]).all()
             assert (rollouts.segment[row] == -1).all()
-            plain = 0.0 if redistribution == "potential" else rollouts.advantages[row]
+            plain = 0.0 if redistribution != "additive" else rollouts.advantages[row]
             np.testing.assert_allclose(advantages, plain, atol=1e-12)
         else:
             assert not np.isnan(rollouts.credit[row]).all()

@@ -1,6 +1,7 @@
 """What each redistribution reduces to, and what it does to a segment of a good or a bad answer."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from ospo_agents.advantages import (
     CreditedRollouts,
     additive,
     group_relative,
+    pool_twins,
     potential,
     rank,
     return_to_go,
@@ -201,3 +203,67 @@ def test_groups_are_told_by_number_and_not_by_place():
     order = np.array([0, 2, 1, 3])
     apart = replace(batch, credit=batch.credit[order], segment=batch.segment[order], rewards=batch.rewards[order])
     assert np.abs(additive(apart) - additive(batch)[order]).max() > 0.05
+
+
+WORDS = VARIED.segment >= 0
+SEPARATED = replace(
+    VARIED,
+    segment=np.where(np.arange(7) == 3, -1, VARIED.segment),
+    separator=np.broadcast_to((np.arange(7) == 3) | (np.arange(7) == 6), (4, 7)),
+)
+
+
+def test_weights_of_the_group_advantage_on_words_and_on_separators():
+    z = additive(SEPARATED) - grpo(SEPARATED)
+    words = SEPARATED.segment >= 0
+    expected = np.where(words, 0.2, np.where(SEPARATED.separator, 0.5, 1.0)) * grpo(SEPARATED) + z
+    laid = additive(SEPARATED, word_weight=0.2, separator_weight=0.5)
+    np.testing.assert_allclose(laid, expected, **CLOSE)
+    np.testing.assert_array_equal(laid[:, 0], SEPARATED.advantages)  # text before the rewrite keeps A
+    assert np.abs(laid - additive(SEPARATED, word_weight=0.5, separator_weight=0.2)).max() > 0.05
+    np.testing.assert_array_equal(additive(SEPARATED), additive(replace(SEPARATED, separator=None)))
+    np.testing.assert_array_equal(additive(VARIED, word_weight=0)[WORDS], signed(VARIED)[WORDS])
+
+
+def test_credit_over_the_spread_of_rewards():
+    credit = VARIED.credit
+    spread = VARIED.rewards.std(ddof=1)
+    for centring, mean in (
+        ("group", np.nanmean(credit)),
+        ("rollout", np.nanmean(credit, axis=1, keepdims=True)),
+        ("none", 0),
+    ):
+        z = np.take_along_axis((credit - mean) * spread / (spread**2 + 1e-4), np.maximum(VARIED.segment, 0), axis=1)
+        laid = additive(VARIED, divisor="reward", centring=centring)
+        np.testing.assert_allclose(laid[WORDS], (grpo(VARIED) + z)[WORDS], **CLOSE)
+        assert np.abs(laid - additive(VARIED, centring=centring)).max() > 0.05
+    equal = rollouts([[0.4, -0.4], [0.0, 0.0]])  # a group of equal rewards teaches nothing
+    np.testing.assert_array_equal(additive(equal, divisor="reward"), 0)
+    assert np.abs(additive(equal)).max() > 0.5
+
+
+@pytest.mark.parametrize("form", [additive, signed, return_to_go, partial(additive, divisor="reward")])
+def test_credit_is_in_the_units_of_the_advantages(form):
+    """Rewards of another scale, advantages that are not scaled: credit keeps its part in them, also in a batch."""
+    scaled = form(VARIED)
+    spread = VARIED.rewards.std(ddof=1) + 1e-4
+    unscaled = replace(VARIED, advantages=VARIED.advantages * spread, per_reward=np.ones(4))
+    np.testing.assert_allclose(form(unscaled), scaled * spread, rtol=0, atol=1e-12)
+    told = replace(VARIED, per_reward=np.full(4, 1 / spread))
+    np.testing.assert_allclose(form(told), scaled, rtol=0, atol=1e-12)
+    swamped = form(replace(unscaled, per_reward=None))  # the negative control: as it was
+    assert np.abs(swamped - scaled * spread)[WORDS].max() > 0.05
+
+
+def test_twins_are_drawn_together_within_their_group_only():
+    phrase = np.array([[1, 2, 3], [1, 4, -1], [5, 2, -1], [1, 6, 7]])
+    batch = replace(VARIED, phrase=phrase, group=PAIRS)
+    pooled = pool_twins(batch, 0.5)
+    np.testing.assert_allclose(pooled, [[0.45, -0.2, 0.1], [0.35, 0.3, np.nan], [-0.1, 0.2, np.nan], [0.9, 0, 0.1]])
+    together = pool_twins(replace(batch, group=VARIED.group), 1.0)  # .5, .3 and .9 in one group; -.2 and .2
+    expected = [[17 / 30, 0, 0.1], [17 / 30, 0.3, np.nan], [-0.1, 0, np.nan], [17 / 30, 0, 0.1]]
+    np.testing.assert_allclose(together, expected, **CLOSE)
+    assert pool_twins(batch, 0.0) is batch.credit
+    by_hand = additive(replace(batch, credit=pooled))
+    np.testing.assert_array_equal(additive(batch, twin_weight=0.5), by_hand)
+    assert np.abs(additive(batch) - by_hand).max() > 0.05

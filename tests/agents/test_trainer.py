@@ -8,6 +8,7 @@ import torch
 from trl import GRPOConfig, GRPOTrainer
 
 from ospo_agents import AgentError, Task
+from ospo_agents.advantages import group_relative
 from ospo_agents.policies.prompt_format import PromptFormat
 from ospo_agents.policies.tiny import tiny_model, tiny_tokenizer
 from ospo_agents.trainer import OSPOConfig, OSPOTrainer
@@ -61,14 +62,35 @@ def same(left, right):
     return all(torch.equal(left[name], right[name]) for name in left)
 
 
+ARGUMENTS = ("reward_funcs", "train_dataset")
+POTENTIAL = {"redistribution": "potential", "solution": "prefix_potential", "loss_type": "dr_grpo"}
+
+
+class Environment:
+    """What has the methods of an environment and not those of a task."""
+
+    def reset(self):
+        raise NotImplementedError
+
+    def step(self, action):
+        raise NotImplementedError
+
+
+def brevity(completion_ids, **columns):
+    """A reward function beside the task's: short completions."""
+    return [-len(ids) / 12 for ids in completion_ids]
+
+
 def train_ospo(tokenizer, path, redistribute=None, task=None, **settings):
     task = task or ToyTask()
+    arguments = {name: settings.pop(name) for name in ARGUMENTS if name in settings}
     trainer = OSPOTrainer(
         model=new_model(tokenizer),
         task=task,
         prompt_format=PromptFormat(),
         args=OSPOConfig(str(path), **{**SETTINGS, **settings}),
         processing_class=tokenizer,
+        **arguments,
     )
     if redistribute is not None:
         trainer._redistribute = redistribute
@@ -76,11 +98,11 @@ def train_ospo(tokenizer, path, redistribute=None, task=None, **settings):
     return trainer, task
 
 
-def train_grpo(tokenizer, path, **settings):
+def train_grpo(tokenizer, path, reward_funcs=(), **settings):
     task = ToyTask()
     trainer = GRPOTrainer(
         model=new_model(tokenizer),
-        reward_funcs=[TaskReward(task, PromptFormat(), tokenizer)],
+        reward_funcs=[TaskReward(task, PromptFormat(), tokenizer), *reward_funcs],
         args=GRPOConfig(str(path), **{**SETTINGS, **settings}),
         train_dataset=prompt_dataset(task, PromptFormat()),
         processing_class=tokenizer,
@@ -99,7 +121,7 @@ def test_toy_task_satisfies_the_protocol():
 
 LOSSES = [
     {},
-    *({"loss_type": name} for name in ("dr_grpo", "grpo", "bnpo", "cispo", "sapo", "vespo", "luspo")),
+    *({"loss_type": name} for name in ("dr_grpo", "grpo", "bnpo", "cispo", "sapo", "luspo")),
     {"num_iterations": 2, "steps_per_generation": 2, "per_device_train_batch_size": 8},
     {"mask_truncated_completions": True, "top_entropy_quantile": 0.5, "scale_rewards": "none"},
 ]
@@ -154,12 +176,50 @@ def test_one_call_through_the_door_a_step(tokenizer, tmp_path):
         ({"solution": "shaply"}, "did you mean 'shapley'"),
         ({"solution": "SHAPLEY"}, "did you mean 'shapley'"),
         ({"redistribution": "aditive"}, "did you mean 'additive'"),
+        ({"loss_type": "vespo"}, "vespo weights a whole completion by the sign of its one advantage"),
+        ({"off_policy_mask_threshold": 0.5}, "off_policy_mask_threshold leaves out whole completions"),
+        ({**POTENTIAL, "solution": "shapley"}, "only with solution prefix_potential, but got shapley"),
+        ({**POTENTIAL, "loss_type": "dapo"}, "constant denominator: loss_type dr_grpo, but got dapo"),
+        ({**POTENTIAL, "beta": 0.1}, "only without a KL: beta 0, but got 0.1"),
+        ({**POTENTIAL, "reward_funcs": brevity}, "only of the task's reward, but got reward_funcs too"),
+        ({"task": Environment()}, "expected a task .*, but got an environment; pass env.unwrapped.task"),
+        ({"train_dataset": []}, "train_dataset is made of the task's prompts; leave it out"),
         ({"importance_sampling_level": "sequence"}, "one ratio for a whole sequence would spread credit evenly"),
     ],
 )
 def test_wrong_settings(tokenizer, tmp_path, setting, message):
     with pytest.raises(AgentError, match=message):
         train_ospo(tokenizer, tmp_path, **setting)
+
+
+def test_settings_of_grpo_are_not_those_of_ospo(tokenizer, tmp_path):
+    with pytest.raises(AgentError, match=r"expected args as an OSPOConfig, .*, but got GRPOConfig"):
+        OSPOTrainer(new_model(tokenizer), ToyTask(), PromptFormat(), GRPOConfig(str(tmp_path), **SETTINGS), tokenizer)
+
+
+FURTHER = {"reward_funcs": [brevity], "reward_weights": [1.0, 0.5]}
+
+
+@pytest.mark.parametrize("scale_rewards", ["group", "batch", "none"])
+def test_further_rewards_are_spread_evenly_and_credit_stays_the_tasks(tokenizer, tmp_path, scale_rewards):
+    """With one advantage a rollout it is TRL's trainer; what credit adds does not know of the further function."""
+    seen = []
+
+    def watch(rollouts):
+        seen.append(rollouts)
+        return np.zeros(rollouts.mask.shape)
+
+    grpo = train_grpo(tokenizer, tmp_path, scale_rewards=scale_rewards, **FURTHER)
+    ospo, _ = train_ospo(tokenizer, tmp_path, redistribute=flat, scale_rewards=scale_rewards, **FURTHER)
+    moved, there = parameters(ospo.model), parameters(grpo.model)
+    for name, start in parameters(new_model(tokenizer)).items():
+        np.testing.assert_allclose(moved[name], there[name], rtol=0, atol=2e-4)
+        assert (there[name] - start).abs().max() > 1e-2
+    train_ospo(tokenizer, tmp_path, redistribute=watch, max_steps=1, scale_rewards=scale_rewards, **FURTHER)
+    (rollouts,) = seen
+    centred = group_relative(rollouts.rewards, rollouts.group, scale=False)
+    np.testing.assert_allclose(rollouts.advantages, rollouts.per_reward * centred, rtol=0, atol=1e-12)
+    assert np.ptp(rollouts.rewards) > 0
 
 
 def test_separators_get_the_group_advantage(tokenizer, tmp_path):

@@ -77,8 +77,8 @@ FLOORS = {
     "ospo_env.conformance.retriever": ["case", "elsewhere known_tokens scores sums", "copies", "clauses", "__init__"],
     "ospo_agents": [
         "errors files offsets progress_bar protocols",
-        "alignment rollouts segments",
-        "advantages answers credit",
+        "alignment losses rollouts segments",
+        "advantages answers credit reward_scale",
         "assignment policies stopwatch",
         "trl_task",
         "trainer",

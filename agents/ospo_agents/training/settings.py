@@ -10,6 +10,7 @@ from typing import Any, Self
 from ospo_agents.advantages import make_redistribution
 from ospo_agents.credit import make_solution
 from ospo_agents.errors import AgentError, unknown
+from ospo_agents.losses import check_loss, check_potential
 from ospo_agents.segments import SEGMENTERS
 from ospo_agents.training.learners import LEARNERS, OF_SOME, Learner
 from ospo_agents.training.processes import processes
@@ -228,6 +229,8 @@ class TrainingSettings:
         except TypeError as error:
             names = f"{spell('solution_settings')}, {spell('redistribution_settings')}"
             raise AgentError(f"{names}: a value has a type that it cannot have: {error}") from error
+        check_loss(str(self.loss_type), self.trl.get("off_policy_mask_threshold"), spell)
+        check_potential(str(self.redistribution), str(self.solution), str(self.loss_type), self.kl or 0.0, spell)
         if self.loss_type == "luspo":
             raise AgentError(
                 f"{spell('loss_type')} luspo takes one ratio for a whole completion, which gives all its tokens the "
