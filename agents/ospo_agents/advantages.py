@@ -1,7 +1,8 @@
 """Advantages of rollouts within their group, and of tokens by the credit of their segments.
 
-Weights that depend on the whole text (``additive``, ``signed``, ``prop``, ``rank``, ``return_to_go``) are not
-potential-based: they deliberately change the optimal policy. ``potential`` keeps the policy gradient.
+Weights that depend on the whole text (``additive``, ``signed``, ``prop``, ``rank``, ``return_to_go`` and those of other
+methods in :mod:`ospo_agents.rivals`) are not potential-based: they deliberately change the optimal policy.
+``potential`` keeps the policy gradient.
 
 Tokens outside the scored span have no segment. They get the plain group advantage, in ``signed`` too: the rollout's
 reward is all that measures them, and the decision to stop must be learned. ``potential`` alone differs there (see its
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ospo_agents.errors import AgentError, unknown
+from ospo_agents.rivals import entropy_weights, grpo_lambda, oar, scar, tempo
 from ospo_agents.rollouts import (
     CreditedRollouts,
     check_group,
@@ -34,6 +36,7 @@ from ospo_agents.rollouts import (
 
 __all__ = [
     "PAPER",
+    "READ_ENTROPY",
     "REDISTRIBUTIONS",
     "CreditedRollouts",
     "Redistribution",
@@ -278,9 +281,17 @@ REDISTRIBUTIONS: Mapping[str, Callable[..., NDArray[np.float64]]] = MappingProxy
         "rank": rank,
         "return_to_go": return_to_go,
         "potential": potential,
+        "oar": oar,
+        "scar": scar,
+        "entropy_weights": entropy_weights,
+        "tempo": tempo,
+        "grpo_lambda": grpo_lambda,
     }
 )
-"""Redistributions by name: each lays credit on tokens."""
+"""Redistributions by name: each lays credit on tokens, but the last three, which do not read it."""
+
+READ_ENTROPY = frozenset({"entropy_weights"})
+"""Redistributions that need ``CreditedRollouts.entropy``: one more pass of the policy over its rollouts."""
 
 _PUBLISHED = {"solution": "contiguous", "redistribution": "prop", "redistribution_settings": {"scaling": "minmax"}}
 PAPER: Mapping[str, Mapping[str, Any]] = MappingProxyType(
@@ -314,6 +325,17 @@ def make_redistribution(name: str, **settings: Any) -> Redistribution:
     whole, false = nobody.astype(np.int64), nobody.astype(np.bool_)
     # No rollouts: a setting out of range is reported before training starts.
     redistribution(
-        CreditedRollouts(none, none, nobody, whole, false, none.astype(np.int64), separator=false, phrase=whole)
+        CreditedRollouts(
+            none,
+            none,
+            nobody,
+            whole,
+            false,
+            none.astype(np.int64),
+            separator=false,
+            phrase=whole,
+            tokens=whole,
+            entropy=nobody,
+        )
     )
     return redistribution

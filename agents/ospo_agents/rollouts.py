@@ -52,6 +52,8 @@ class CreditedRollouts:
         phrase: int (B, N), a number for each segment, equal for equal phrases; None where twins are not pooled.
         per_reward: float (B,), by how much an advantage rises with its own reward: 1 / (std R + 1e-4) in GRPO, 1 where
             rewards are not scaled; None for GRPO's.
+        tokens: int (B, T), the ids of the tokens; None where nothing reads them.
+        entropy: float (B, T), entropy of the policy at each token, nats; None where nothing reads it.
 
     Raises:
         AgentError: Shapes do not fit together, or a token names a segment without credit.
@@ -67,6 +69,8 @@ class CreditedRollouts:
     separator: NDArray[np.bool_] | None = None
     phrase: NDArray[np.int64] | None = None
     per_reward: NDArray[np.float64] | None = None
+    tokens: NDArray[np.int64] | None = None
+    entropy: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         rollouts, tokens = self.mask.shape
@@ -79,6 +83,8 @@ class CreditedRollouts:
             "whole (B, T)": self.whole is None or self.whole.shape == (rollouts, tokens),
             "separator (B, T)": self.separator is None or self.separator.shape == (rollouts, tokens),
             "phrase (B, N)": self.phrase is None or self.phrase.shape == self.credit.shape,
+            "tokens (B, T)": self.tokens is None or self.tokens.shape == (rollouts, tokens),
+            "entropy (B, T)": self.entropy is None or self.entropy.shape == (rollouts, tokens),
             "per_reward (B,)": self.per_reward is None or self.per_reward.shape == (rollouts,),
         }
         for name, fits in shapes.items():

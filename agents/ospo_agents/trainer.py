@@ -34,7 +34,7 @@ from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl import GRPOConfig, GRPOTrainer
 
-from ospo_agents.advantages import CreditedRollouts, group_relative, make_redistribution
+from ospo_agents.advantages import READ_ENTROPY, CreditedRollouts, group_relative, make_redistribution
 from ospo_agents.answers import TokenMap, find_answer, map_tokens
 from ospo_agents.assignment import assign_credit
 from ospo_agents.credit import make_solution
@@ -82,12 +82,14 @@ class _Rollout:
         reward: Worth of the whole rewrite; 0 for a malformed completion.
         credit: float64 (N,), credit of each segment.
         phrases: Keys of the N segments, equal for equal phrases.
+        token_ids: Ids of the completion's tokens.
         tokens: The segment of each completion token.
     """
 
     reward: float
     credit: NDArray[np.float64]
     phrases: list[str]
+    token_ids: list[int]
     tokens: TokenMap
 
 
@@ -215,7 +217,7 @@ class OSPOTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL ships no types
         output: dict[str, Any] = super()._generate_and_score_completions(inputs)
         if self.model.training:
             with self._timed("credit"):
-                output["advantages"] = self._token_advantages(output["advantages"], output["completion_mask"])
+                output["advantages"] = self._token_advantages(output)
         return output
 
     def _timed(self, stage: str) -> contextlib.AbstractContextManager[None]:
@@ -244,13 +246,16 @@ class OSPOTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL ships no types
                 reward=text.worth,
                 credit=text.credit,
                 phrases=[phrase_key(text.text[start:end]) for start, end in text.spans],
+                token_ids=token_ids,
                 tokens=map_tokens(answer, text.spans, credit_separators=separators),
             )
-            for answer, text in zip(answers, credited, strict=True)
+            for answer, text, token_ids in zip(answers, credited, completion_ids, strict=True)
         ]
 
-    def _token_advantages(self, advantages: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    def _token_advantages(self, output: dict[str, Any]) -> torch.Tensor:
         """Advantages (B, T) of this process's rollouts, from statistics over the rollouts of all processes."""
+        advantages: torch.Tensor = output["advantages"]
+        mask: torch.Tensor = output["completion_mask"]
         first = self.accelerator.process_index * len(self._rollouts)
         everyone: list[_Rollout] = gather_object(self._rollouts)
         gathered = self.accelerator.gather(advantages).cpu().numpy().astype(np.float64)
@@ -275,6 +280,8 @@ class OSPOTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL ships no types
                 [np.array([numbers[key] for key in rollout.phrases], np.int64) for rollout in everyone], padding=-1
             ),
             per_reward=per_reward,
+            tokens=_stack([np.array(rollout.token_ids) for rollout in everyone], padding=-1, width=width),
+            entropy=self._entropy(output, segment.shape[1]) if self.args.redistribution in READ_ENTROPY else None,
         )
         token_advantages = self._redistribute(rollouts)
         if own is not gathered:
@@ -282,6 +289,21 @@ class OSPOTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL ships no types
         self._log(credit)
         local = token_advantages[first : first + len(self._rollouts), :width]
         return torch.from_numpy(local).to(advantages) * mask
+
+    def _entropy(self, output: dict[str, Any], width: int) -> NDArray[np.float64]:
+        """Entropy of the policy at each token of all processes' rollouts, float64 (B, width); 0 behind their ends."""
+        completions = output["completion_ids"]
+        with torch.no_grad():
+            _, entropies, *_ = self._get_per_token_logps_and_entropies(
+                self.model,
+                torch.cat([output["prompt_ids"], completions], dim=1),
+                torch.cat([output["prompt_mask"], output["completion_mask"]], dim=1),
+                completions.shape[1],
+                batch_size=self.args.per_device_train_batch_size,
+                compute_entropy=True,
+            )
+        local = (entropies * output["completion_mask"]).double().cpu().numpy()
+        return _stack(gather_object(list(local)), padding=0.0, width=width)
 
     def _own_advantages(
         self, advantages: NDArray[np.float64], rewards: NDArray[np.float64], group: NDArray[np.int64]

@@ -22,7 +22,7 @@ from ospo_agents.advantages import (
 from ospo_agents.credit import make_solution
 from ospo_agents.errors import AgentError
 from ospo_agents.segments import SEGMENTERS
-from rollout_cases import FORMS, grpo, rollouts
+from rollout_cases import BLIND, FORMS, grpo, rollouts
 
 NAN = np.nan
 CLOSE = {"rtol": 0, "atol": 1e-12}
@@ -37,6 +37,8 @@ EXAMPLE = CreditedRollouts(
     segment=np.array([[-1, 0, 0, 1, -1], [0, 1, 1, 1, -1]]),
     mask=np.array([[1, 1, 1, 1, 1], [1, 1, 1, 1, 0]], dtype=bool),
     group=np.array([0, 0]),
+    tokens=np.array([[7, 3, 4, 4, 0], [7, 2, 4, 4, 0]]),
+    entropy=np.array([[3.0, 0.5, 0.0, 0.0, 0.7], [1.0, 0.5, 2.0, 0.0, 9.0]]),
 )
 SHARED = {
     "additive": np.array(
@@ -50,6 +52,20 @@ SHARED = {
 TO_GO = np.array([0.375, -0.025, -0.025, -0.325])  # 0.6, 0.2, 0.2, -0.1 less their mean
 TO_GO = TO_GO / (np.sqrt((TO_GO**2).sum() / 3) + 1e-4)
 SHARED["return_to_go"] = np.array([[UP, TO_GO[0], TO_GO[0], TO_GO[1], UP], [TO_GO[2], *[TO_GO[3]] * 3, 0]])
+
+
+STEP = np.array([0.2, 0.0, 0.1, -0.3]) / SPREAD  # the credit less its mean, .2
+SHARED["scar"] = np.array([[UP, STEP[0], STEP[0], 0, UP], [STEP[2] + STEP[3], *[STEP[3]] * 3, 0]])
+SHARED["scar"][0, 1:3] += STEP[1]
+# Sizes .4, .2 and .3, .1: the larger of two is 1 and weighs 2, the smaller is 0 and weighs .1; over the mean.
+SHARED["oar"] = np.array(
+    [[UP, *[UP * 2 / (4.1 / 3)] * 2, UP * 0.1 / (4.1 / 3), UP], [-UP * 2 / (2.3 / 4), *[-UP * 0.1 / (2.3 / 4)] * 3, 0]]
+)
+# Entropies 3 and 1 at the first place, then equal, then 0 and 2, then 0 and 0; the last token stands alone.
+SHARED["entropy_weights"] = np.array([[1.05, 1.0, 0.9, 1.0, 1.0], [0.95, 1.0, 1.1, 1.0, 0.0]]) * [[UP], [-UP]]
+SHARED["tempo"] = np.array([[UP, 2 * UP, UP, UP, UP], [-UP, -2 * UP, -UP, -UP, 0]])  # they part at the second token
+TRACE = [sum(0.99**step for step in range(length)) for length in (5, 4, 3, 2, 1, 0)]
+SHARED["grpo_lambda"] = np.array([np.array(TRACE[:5]) * UP, np.array(TRACE[1:]) * -UP])
 
 
 @pytest.mark.parametrize("name", REDISTRIBUTIONS)
@@ -98,7 +114,7 @@ def test_group_relative_of_equal_rewards_and_of_one_rollout_is_zero():
     assert group_relative(np.zeros(0), np.zeros(0, int)).shape == (0,)
 
 
-@pytest.mark.parametrize("name", FORMS)
+@pytest.mark.parametrize("name", [name for name in FORMS if name.split(",")[0] not in BLIND])
 def test_rollouts_without_segments_get_the_group_advantage(name):
     for empty in (rollouts([[], [0.5], [0.2, 0.1]]), rollouts([[], []])):
         advantages = FORMS[name](empty)
@@ -145,6 +161,16 @@ def test_the_mathematics_needs_numpy_alone():
         (lambda: make_redistribution("additive", divisor="rewards"), "did you mean 'reward'"),
         (lambda: additive(EXAMPLE, separator_weight=0.3), "a weight of separators needs separator of the rollouts"),
         (lambda: additive(EXAMPLE, twin_weight=0.3), "the weight of twins needs phrase of the rollouts"),
+        (
+            lambda: make_redistribution("entropy_weights", beta=1.5),
+            r"beta in \[0, 1\], so that no weight is negative",
+        ),
+        (lambda: make_redistribution("grpo_lambda", decay=1.5), r"decay in \[0, 1\], but got 1.5"),
+        (lambda: make_redistribution("grpo_lambda", style="recents"), "did you mean 'recent'"),
+        (lambda: make_redistribution("grpo_lambda", lowest=0.1), "lowest of at most 0, but got 0.1"),
+        (lambda: make_redistribution("oar", threshold=1.0), "threshold between 0 and 1, but got 1.0"),
+        (lambda: REDISTRIBUTIONS["tempo"](replace(EXAMPLE, tokens=None)), "tempo needs tokens of the rollouts"),
+        (lambda: REDISTRIBUTIONS["entropy_weights"](replace(EXAMPLE, entropy=None)), "needs entropy of the rollouts"),
         (lambda: make_redistribution("return_to_go", normalise="false"), "true or false, but got 'false'"),
         (lambda: replace(EXAMPLE, whole=np.full((2, 5), -1)), "segments from 0, but got -1"),
         (lambda: make_redistribution("additive", rollouts=None), "unknown additive setting 'rollouts'"),

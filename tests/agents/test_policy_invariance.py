@@ -98,6 +98,8 @@ def credited(completions, solution):
         mask=pad([np.ones(len(segment)) for _, _, segment, _ in rows], 0, longest).astype(bool),
         group=np.zeros(len(rows), int),
         whole=pad([whole for _, _, _, whole in rows], 0, longest).astype(int),
+        tokens=pad([[action for _, action, _ in path] for path in completions], -1, longest).astype(int),
+        entropy=pad([[len(state) + 1.0 + action for state, action, _ in path] for path in completions], 0, longest),
     )
 
 

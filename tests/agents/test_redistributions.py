@@ -17,12 +17,12 @@ from ospo_agents.advantages import (
     return_to_go,
     signed,
 )
-from rollout_cases import FORMS, VARIED, grpo, rollouts
+from rollout_cases import BLIND, FORMS, VARIED, grpo, rollouts
 
 CLOSE = {"rtol": 0, "atol": 1e-12}
-SHARES = ["prop", "rank"]
+SHARES = ["prop", "rank", "oar"]
 PAIRS = np.array([0, 0, 1, 1])
-TO_GRPO_OUTSIDE = sorted(set(REDISTRIBUTIONS) - {"potential"})
+TO_GRPO_OUTSIDE = sorted(set(REDISTRIBUTIONS) - {"potential", *BLIND})
 
 # Reductions to GRPO, form by form; the negative control of each is rollouts whose credit varies.
 CONSTANT = rollouts([[0.2, 0.2, 0.2], [0.2, 0.2], [0.2], [0.2, 0.2, 0.2, 0.2]])
@@ -32,6 +32,8 @@ TO_GRPO = {
     "prop": [CONSTANT, CONSTANT_WITHIN, ONE_SEGMENT],
     "prop, minmax": [CONSTANT, CONSTANT_WITHIN, ONE_SEGMENT],
     "rank": [CONSTANT, CONSTANT_WITHIN, ONE_SEGMENT],
+    "oar": [CONSTANT, CONSTANT_WITHIN, ONE_SEGMENT],
+    "scar": [ONE_SEGMENT],
     "additive": [CONSTANT],
     "additive, rollout": [CONSTANT, CONSTANT_WITHIN, ONE_SEGMENT],
     "additive, beta 0": [CONSTANT, CONSTANT_WITHIN, ONE_SEGMENT, VARIED],
@@ -92,6 +94,8 @@ def test_padding_changes_nothing(name):
         np.pad(VARIED.segment, ((0, 0), (0, 3)), constant_values=-1),
         np.pad(VARIED.mask, ((0, 0), (0, 3))),
         VARIED.group,
+        tokens=np.pad(VARIED.tokens, ((0, 0), (0, 3))),
+        entropy=np.pad(VARIED.entropy, ((0, 0), (0, 3)), constant_values=9.0),
     )
     advantages = FORMS[name](wider)
     np.testing.assert_allclose(advantages[:, :7], FORMS[name](VARIED), **CLOSE)
@@ -106,7 +110,14 @@ def test_groups_do_not_see_each_other(name):
     louder = replace(pairs, credit=np.where(np.arange(4)[:, None] < 2, pairs.credit, 5 * pairs.credit))
     np.testing.assert_allclose(FORMS[name](pairs)[:2], FORMS[name](louder)[:2], **CLOSE)
     alone = CreditedRollouts(
-        pairs.advantages[:2], pairs.rewards[:2], pairs.credit[:2], pairs.segment[:2], pairs.mask[:2], PAIRS[:2]
+        pairs.advantages[:2],
+        pairs.rewards[:2],
+        pairs.credit[:2],
+        pairs.segment[:2],
+        pairs.mask[:2],
+        PAIRS[:2],
+        tokens=pairs.tokens[:2],
+        entropy=pairs.entropy[:2],
     )
     np.testing.assert_allclose(FORMS[name](pairs)[:2], FORMS[name](alone), **CLOSE)
 
@@ -192,6 +203,8 @@ def test_shuffled_rollouts_get_the_shuffled_advantages(name):
         ordered.segment[order],
         ordered.mask[order],
         group[order],
+        tokens=ordered.tokens[order],
+        entropy=ordered.entropy[order],
     )
     np.testing.assert_array_equal(FORMS[name](shuffled), FORMS[name](ordered)[order])
     np.testing.assert_array_equal(shuffled.advantages, ordered.advantages[order])

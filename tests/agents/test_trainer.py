@@ -222,6 +222,40 @@ def test_further_rewards_are_spread_evenly_and_credit_stays_the_tasks(tokenizer,
     assert np.ptp(rollouts.rewards) > 0
 
 
+@pytest.mark.parametrize(("name", "settings"), [("entropy_weights", {"beta": 0}), ("grpo_lambda", {"decay": 0})])
+def test_rivals_train_to_grpo_parameters_where_they_reduce_to_it(tokenizer, tmp_path, name, settings):
+    grpo = train_grpo(tokenizer, tmp_path)
+    reduced, _ = train_ospo(tokenizer, tmp_path, redistribution=name, redistribution_settings=settings)
+    assert same(parameters(reduced.model), parameters(grpo.model))
+    other, _ = train_ospo(tokenizer, tmp_path, redistribution=name)
+    assert not same(parameters(other.model), parameters(grpo.model))
+
+
+def test_token_statistics_are_the_policys(tokenizer, tmp_path, monkeypatch):
+    seen = []
+
+    def watch(rollouts):
+        seen.append(rollouts)
+        return flat(rollouts)
+
+    trainer, _ = train_ospo(
+        tokenizer, tmp_path, redistribute=watch, redistribution="entropy_weights", max_steps=1, loss_type="bnpo"
+    )
+    (rollouts,) = seen
+    logged = trainer.state.log_history[0]["entropy"]  # TRL's own mean over tokens
+    np.testing.assert_allclose(rollouts.entropy[rollouts.mask].mean(), logged, rtol=1e-5)
+    assert rollouts.entropy[rollouts.mask].std() > 0.1
+    assert (rollouts.entropy[~rollouts.mask] == 0).all()
+    assert ((rollouts.tokens >= 0) == rollouts.mask).all()
+    ends = rollouts.tokens[np.arange(len(rollouts.mask)), rollouts.mask.sum(axis=1) - 1]
+    finished = rollouts.mask.sum(axis=1) < rollouts.mask.shape[1]
+    assert finished.any()
+    assert (ends[finished] == tokenizer.eos_token_id).all()
+    seen.clear()
+    train_ospo(tokenizer, tmp_path, redistribute=watch, max_steps=1)
+    assert seen[0].entropy is None  # no pass that nothing reads
+
+
 def test_separators_get_the_group_advantage(tokenizer, tmp_path):
     seen = []
 

@@ -78,7 +78,8 @@ FLOORS = {
     "ospo_agents": [
         "errors files offsets progress_bar protocols",
         "alignment losses rollouts segments",
-        "advantages answers credit reward_scale",
+        "answers credit reward_scale rivals",
+        "advantages",
         "assignment policies stopwatch",
         "trl_task",
         "trainer",

@@ -19,7 +19,14 @@ def rollouts(credit, group=None, seed=0, tokens=7):
     rewards = np.array([sum(values) for values in credit], dtype=float)
     group = np.zeros(len(credit), int) if group is None else np.array(group)
     return CreditedRollouts(
-        group_relative(rewards, group), rewards, padded, segment, np.ones(segment.shape, dtype=bool), group
+        group_relative(rewards, group),
+        rewards,
+        padded,
+        segment,
+        np.ones(segment.shape, dtype=bool),
+        group,
+        tokens=rng.integers(0, 2, size=segment.shape),
+        entropy=rng.random(segment.shape),
     )
 
 
@@ -28,10 +35,13 @@ def grpo(given):
 
 
 VARIED = rollouts([[0.5, -0.2, 0.1], [0.3, 0.3], [-0.1, 0.2], [0.9, 0.0, 0.1]])
+BLIND = ("entropy_weights", "tempo", "grpo_lambda")  # they do not read credit
 FORMS = {
     **REDISTRIBUTIONS,
     "prop, minmax": make_redistribution("prop", scaling="minmax"),
     "additive, rollout": make_redistribution("additive", centring="rollout"),
     "additive, beta 0": make_redistribution("additive", beta=0),
+    "oar, steep": make_redistribution("oar", threshold=0.5, beta=3.0),
+    "grpo_lambda, both": make_redistribution("grpo_lambda", decay=0.5, style="both", lowest=-0.5),
     "signed, rollout": make_redistribution("signed", centring="rollout"),
 }
