@@ -12,11 +12,14 @@ EXAMPLES = {
     "credit_any_text.py": "+0.848  in sum, the reward is 0.848",
     "custom_retriever.py": "as it stands earns 0.",
     "reinforce.py": "step  600  nDCG@10 0.",
+    "shapiq_game.py": "+0.512  suede shearling",  # as the first one says of the same text
 }
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_an_example_runs(name):
+    if name == "shapiq_game.py":
+        pytest.importorskip("shapiq")
     done = subprocess.run(
         [sys.executable, "-W", "error", f"examples/{name}"],
         cwd=ROOT,
@@ -27,6 +30,10 @@ def test_an_example_runs(name):
     )
     assert done.returncode == 0, done.stderr
     assert EXAMPLES[name] in done.stdout
+    if name == "shapiq_game.py":  # interactions of order 2 share what the three phrases earn, .848
+        assert sum(float(line.split()[0]) for line in done.stdout.split("k-SII")[1].splitlines()[1:]) == pytest.approx(
+            0.848, abs=3e-3
+        )
     if name == "reinforce.py":
         rewards = [float(line.split()[-1]) for line in done.stdout.splitlines()]
         assert rewards[-1] > rewards[0] + 0.05, "it learns"
