@@ -102,13 +102,9 @@ def test_ospo_and_grpo_have_the_same_settings(tmp_path, warm):
     assert differing <= {"_n_gpu", "distributed_state", "accelerator_config", "deepspeed_plugin"}, differing
 
 
-@pytest.mark.parametrize("loss_type", sorted(set(LOSS_TYPES) - {"luspo"}))
+@pytest.mark.parametrize("loss_type", sorted(set(LOSS_TYPES) - {"luspo", "vespo"}))
 def test_every_loss_takes_advantages_of_tokens(tmp_path, warm, loss_type):
-    """Each of TRL's losses trains on credit; flat, it trains to GRPO's parameters, on rollouts used again too.
-
-    VESPO among them: its weight of a completion is no part of the gradient, so tokens keep their own advantages; whose
-    sign it asks for, it takes token by token.
-    """
+    """Each of the other losses trains on credit; flat, it trains to GRPO's parameters, on rollouts used again too."""
     settings = {"loss_type": loss_type, "num_iterations": 2}
     grpo = trained(trainer_of(tmp_path, warm, algo="grpo", **settings))
     canary = trainer_of(tmp_path, warm, algo="ospo", **settings)
@@ -139,6 +135,23 @@ def test_luspo_knows_no_tokens(tmp_path, warm):
     assert trainer.args.importance_sampling_level == "sequence"
     start = {name: tensor.detach().clone() for name, tensor in trainer.model.named_parameters()}
     assert not same(trained(trainer), start)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"loss_type": "vespo"}, "loss_type vespo weights a whole completion by the sign of its one advantage"),
+        ({"trl": {"off_policy_mask_threshold": 0.1}}, "off_policy_mask_threshold leaves out whole completions"),
+        ({"redistribution": "potential"}, "only with solution prefix_potential, but got sampled_shapley"),
+        ({"redistribution": "potential", "solution": "prefix_potential", "loss_type": "grpo"}, "constant denominator"),
+        ({"redistribution": "potential", "solution": "prefix_potential", "kl": 0.1}, "only without a KL: kl 0"),
+    ],
+)
+def test_settings_that_undo_credit_are_refused_before_the_work(settings, message):
+    with pytest.raises(AgentError, match=message):
+        settings_of(algo="ospo", **settings)
+    settings_of(algo="ospo", redistribution="potential", solution="prefix_potential")
+    settings_of(algo="grpo", loss_type="vespo")
 
 
 def test_kl_holds_a_policy_back(tmp_path, warm):

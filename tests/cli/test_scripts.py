@@ -181,6 +181,8 @@ def test_grpo_trains_with_the_same_arguments(tmp_path):
         (["--algo", "rloo", "--loss-type", "dapo"], "--loss-type is of --algo ospo, grpo"),
         (["--algo", "dpo", "--vllm", "server"], "--vllm is of --algo ospo, grpo, rloo"),
         (["--loss-type", "luspo"], "credit would be lost"),
+        (["--loss-type", "vespo"], "--loss-type vespo weights a whole completion by the sign of its one advantage"),
+        (["--redistribution", "potential"], "only with --solution prefix_potential, but got sampled_shapley"),
         (["--algo", "dpo", "--kl", "0"], "--kl: expected a finite number above 0"),
         (["--kl", "-1"], "--kl: expected a finite number of at least 0"),
         (["--warm-start-learning-rate", "0"], "above 0"),
