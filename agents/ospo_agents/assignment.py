@@ -87,8 +87,8 @@ def assign_credit(
             :func:`ospo_agents.credit.make_solution`. None takes ``shapley`` up to :data:`EXACT_SEGMENTS`
             segments and ``sampled_shapley`` beyond; the result says which.
         seeds: Seed of each text's coalitions where they are sampled, length B; None for :func:`content_seed`.
-        over_budget: What becomes of a text with more segments than the solution's budget allows: ``"raise"`` an error,
-            or ``"sample"`` its credit by ``sampled_shapley``, which the result says.
+        over_budget: Treatment of a text with more segments than the solution's budget allows: ``"raise"`` an error, or
+            ``"sample"`` its credit by ``sampled_shapley``, which the result says.
 
     Returns:
         One result for each text, in order.
@@ -158,7 +158,7 @@ def _solution_for(n: int, solution: str | Solution | None) -> Solution:
 def _scored_segments(
     task: CoalitionTask, prompt_ids: Sequence[str], texts: Sequence[str], spans: Sequence[Spans]
 ) -> list[int]:
-    """How many segments of each text count: all, unless the task says that it cuts texts."""
+    """Number of segments of each text that count: all, unless the task says that it cuts texts."""
     if not isinstance(task, CappedTask):
         return [len(tiles) for tiles in spans]
     lengths = task.scored(prompt_ids, texts).tolist()
