@@ -109,7 +109,7 @@ def check_group(group: NDArray[np.int64], rollouts: int, *, stacklevel: int = 3)
     Args:
         group: int (B,), a number for each rollout, equal for the rollouts of one prompt.
         rollouts: B.
-        stacklevel: Which caller the warning names.
+        stacklevel: Number of the caller that the warning names.
 
     Raises:
         AgentError: ``group`` is not an array of B whole numbers.
