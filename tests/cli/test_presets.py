@@ -12,7 +12,8 @@ from ospo_agents.policies.language_model import load_policy, save_policy
 from ospo_agents.policies.prompt_format import INSTRUCTION, PromptFormat
 from ospo_agents.training.learners import LEARNERS
 from ospo_cli import train
-from ospo_cli._arguments import PRESETS, parse
+from ospo_cli._arguments import parse
+from ospo_cli._train_options import PRESETS
 from ospo_env import TaskError
 from small_run import log, manifest, write_data
 
@@ -82,9 +83,9 @@ def test_a_retriever_that_is_not_there_is_said(tmp_path):
 
 
 def test_presets_are_checked(tmp_path, monkeypatch):
-    from ospo_cli import _arguments
+    from ospo_cli import _train_options
 
-    monkeypatch.setattr(_arguments, "PRESETS", tmp_path)
+    monkeypatch.setattr(_train_options, "PRESETS", tmp_path)
     (tmp_path / "mine.yaml").write_text("env: OSPO-ESCI-v0\nstesp: 3\n")
     with pytest.raises(AgentError, match=r"unknown setting of the preset .*mine.yaml: 'stesp'; did you mean 'steps'"):
         parse(["--preset", "mine", "--out", str(tmp_path / "run")])
