@@ -18,8 +18,8 @@ demo: $(VENV)/.agents
 		--policy query runs/demo/warmstart runs/demo/policy --json runs/demo/metrics.json
 	$(BIN)/python scripts/report.py --run runs/demo --evaluation runs/demo/metrics.json
 
-test: check
-	$(BIN)/python -m pytest -n $(WORKERS)
+test: check $(VENV)/.openai-2
+	OSPO_OPENAI_2=$(abspath $(VENV)/openai-2) $(BIN)/python -m pytest -n $(WORKERS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -41,6 +41,11 @@ $(VENV)/.agents: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@ $(VENV)/.agents
+
+# The other major of openai that the endpoint works with, in a directory of its own.
+$(VENV)/.openai-2: | $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --upgrade --target $(VENV)/openai-2 'openai==2.54.0'
+	@touch $@
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
