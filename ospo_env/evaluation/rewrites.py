@@ -139,6 +139,7 @@ def rescore(
     retriever: RetrieverSpec,
     metrics: Sequence[str] | None = None,
     *,
+    data: str | Path | None = None,
     task: RetrievalTask | None = None,
 ) -> dict[str, NDArray[np.float64]]:
     """Measure stored rewrites under a retriever; nothing is generated.
@@ -147,6 +148,8 @@ def rescore(
         rewrites: The rewrites to measure.
         retriever: A registered name, ``module:attribute``, a retriever or a factory.
         metrics: Names; by default the metric of the rewrites and :data:`ospo_env.task.DEFAULT_METRICS`.
+        data: Prepared directory that the rewrites were made on; needed unless they are of the embedded sample, since a
+            file of rewrites may not choose what is opened.
         task: A task on that retriever that is open already, with whatever settings; by default one is made with the
             settings of the rewrites: cap, candidates, metric and what the retriever is sent. A setting of the task that
             differs is a warning.
@@ -159,8 +162,13 @@ def rescore(
         RetrieverError: The retriever failed.
     """
     if task is None:
+        if rewrites.data is not None and data is None:
+            raise TaskError(
+                f"the rewrites of {rewrites.policy} were made on {rewrites.data!r}, which a file may not choose; if "
+                f"you trust it, repeat it: rescore(..., data={rewrites.data!r})"
+            )
         try:
-            env = gymnasium.make(rewrites.env_id, data=rewrites.data, retriever=retriever, **rewrites.settings)
+            env = gymnasium.make(rewrites.env_id, data=data, retriever=retriever, **rewrites.settings)
         except (gymnasium.error.Error, ImportError, TypeError) as error:  # also of an id that is another package's
             raise TaskError(f"cannot make the environment of the rewrites: {error}") from error
         if not isinstance(env.unwrapped, RewriteEnv):

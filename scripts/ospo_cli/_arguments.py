@@ -14,7 +14,7 @@ from ospo_agents.training.run import changed_arguments
 from ospo_agents.training.run_directory import check_out, has_warm_start, read_run
 from ospo_agents.training.settings import TrainingSettings
 from ospo_cli._modes import MODES
-from ospo_cli._recorded import recorded_env, recorded_retriever, recorded_trl
+from ospo_cli._recorded import recorded_data, recorded_env, recorded_retriever, recorded_trl
 from ospo_cli._task_settings import TaskSettings
 from ospo_cli._train_options import option, preset_path, training_parser
 
@@ -114,6 +114,8 @@ def _check_recorded(command: TrainCommand, options: Mapping[str, Any]) -> None:
     """Check that settings of the file, which the command line does not repeat, name no code."""
     if "env" not in options:
         recorded_env(command.task.env, source=command.out)
+    if "data" not in options:
+        recorded_data(command.task.data, source=command.out)
     if "retriever" not in options:
         recorded_retriever(command.task.retriever, source=command.out)
     if "trl" not in options:

@@ -1,8 +1,9 @@
 """Rules for names that come out of a file: specifications in a run are data, and none of them runs code.
 
 A retriever named ``module:attribute`` runs that module, an environment id ``module:Id-v0`` imports it, engines and hub
-models send data away, and directories of models hold code too. All of these are taken from a command line or from code
-alone. A run directory, a rewrites file or a stored view may name the registered kinds below and registered ids.
+models send data away, and directories of models hold code too. All of these, and paths outside the file's own
+directory, are taken from a command line or from code alone. A run directory, a rewrites file or a stored view may name
+the registered kinds below and registered ids.
 """
 
 import json
@@ -14,7 +15,7 @@ from urllib.parse import unquote
 
 from ospo_agents.errors import AgentError
 
-__all__ = ["recorded_env", "recorded_retriever", "recorded_trl"]
+__all__ = ["recorded_data", "recorded_env", "recorded_retriever", "recorded_trl"]
 
 _LOCAL_KINDS = ("bm25", "chargram", "lsa")
 _JOINED = "fusion"  # of other kinds
@@ -74,6 +75,26 @@ def recorded_env(env_id: object, *, source: Path, option: str = "--env") -> str:
             f"if you trust it, repeat it: {shlex.join([option, env_id])}"
         )
     return env_id
+
+
+def recorded_data(path: object, *, source: Path, option: str = "--data") -> Path | None:
+    """The prepared directory that a file names, if a file may name it: one below its own, or none for the sample.
+
+    Arguments and errors as :func:`recorded_retriever`.
+
+    >>> recorded_data("run/data", source=Path("run")), recorded_data(None, source=Path("run"))
+    (PosixPath('run/data'), None)
+    """
+    if path is None:
+        return None
+    if not isinstance(path, str):
+        raise AgentError(f"{source}: expected the path of a prepared directory, got {str(path)[:80]!r}")
+    if not Path(path).resolve().is_relative_to(source.resolve()):
+        raise AgentError(
+            f"{source} names the data {path!r}, which a file may not choose since they lie outside its directory; "
+            f"if you trust it, repeat it: {shlex.join([option, path])}"
+        )
+    return Path(path)
 
 
 def recorded_trl(fields: Mapping[str, Any], *, source: Path, option: str = "--trl") -> None:

@@ -71,7 +71,7 @@ def test_rewrites_are_measured_with_their_own_cap(data, tmp_path, capsys):
     assert report["max_words"] == 40
     assert mean(report, path) == 1.0
     assert "was made for" not in capsys.readouterr().out
-    assert rescore(read_rewrites(path), "bm25")["nDCG@10"].tolist() == [1.0] * 4
+    assert rescore(read_rewrites(path), "bm25", data=data)["nDCG@10"].tolist() == [1.0] * 4
 
 
 def test_another_cap_is_said(data, tmp_path, capsys):
@@ -92,14 +92,14 @@ def test_files_without_the_fields_keep_their_meaning(data, tmp_path):
     modes = {"compose": "replace", "query_weight": 1, "repeats": "count"}  # which nobody could choose then
     assert report["policies"][str(path)]["made_for"] == modes
     assert mean(report, path) == 0.0
-    assert rescore(read_rewrites(path), "bm25")["nDCG@10"].tolist() == [0.0] * 4
+    assert rescore(read_rewrites(path), "bm25", data=data)["nDCG@10"].tolist() == [0.0] * 4
 
 
 def test_candidates_and_metric_travel_too(data, tmp_path):
     path = stored(data, tmp_path / "r.jsonl", 4 * [LATE], max_words=40, candidates="corpus", metric="R@3")
     report = evaluated(data, tmp_path, "--policy", path, "query")
     assert (report["max_words"], report["candidates"], report["metric"]) == (40, "corpus", "R@3")
-    assert next(iter(rescore(read_rewrites(path), "bm25"))) == "R@3"
+    assert next(iter(rescore(read_rewrites(path), "bm25", data=data))) == "R@3"
 
 
 def test_stored_rewrites_are_passed_on_as_they_are(data, tmp_path):

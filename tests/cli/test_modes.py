@@ -17,7 +17,7 @@ from ospo_cli._task_settings import TaskSettings
 from ospo_cli._tasks import open_task
 from ospo_env import RetrievalTask, Rewrites, TaskError, read_rewrites, rescore, write_rewrites
 from ospo_env.data_access import open_data
-from small_run import manifest, run, weights, write_data
+from small_run import manifest, repeated, run, weights, write_data
 
 APPEND = {"compose": "append", "query_weight": 3, "repeats": "once"}
 FLAGS = ["--compose", "append", "--query-weight", "3", "--repeats", "once"]
@@ -229,17 +229,17 @@ def test_wrong_modes_end_before_training(tmp_path, flags, message):
 
 
 def test_a_report_shows_the_mode(appended, replaced, tmp_path):
-    report.main(["--run", str(appended), "--out", str(tmp_path / "r.html"), "--examples", "2"])
+    report.main([*repeated(appended), "--run", str(appended), "--out", str(tmp_path / "r.html"), "--examples", "2"])
     page = (tmp_path / "r.html").read_text()
     assert "sent: the query 3 times, then the rewrite; each word once" in page
     assert "sent to the retriever: " in page
     assert "the gain over the raw query" in page
-    report.main(["--run", str(replaced), "--out", str(tmp_path / "r.html"), "--examples", "2"])
+    report.main([*repeated(replaced), "--run", str(replaced), "--out", str(tmp_path / "r.html"), "--examples", "2"])
     page = (tmp_path / "r.html").read_text()
     assert "then the rewrite" not in page
     assert "the sum, which is the worth" in page
     with pytest.raises(AgentError, match=r"expected runs of one compose, but .* has replace and .* append"):
-        report.main(["--run", str(appended), str(replaced), "--out", str(tmp_path / "r.html")])
+        report.main([*repeated(appended), "--run", str(appended), str(replaced), "--out", str(tmp_path / "r.html")])
 
 
 def test_runs_with_and_without_modes_are_of_one_kind(replaced, data, tmp_path):

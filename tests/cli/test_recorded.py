@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ospo_agents import AgentError
-from ospo_cli._recorded import recorded_env, recorded_retriever
+from ospo_cli._recorded import recorded_data, recorded_env, recorded_retriever
 from ospo_env.retrievers.registry import resolve_retriever
 
 RUN = Path("runs/x")
@@ -59,3 +59,16 @@ def test_ids_with_a_module_are_refused():
 def test_the_refused_one_would_be_found():
     """The negative control: the registry itself imports what a specification names."""
     assert callable(resolve_retriever("pty:spawn"))
+
+
+def test_data_outside_the_run_are_asked_for(tmp_path):
+    run = tmp_path / "run"
+    assert recorded_data(None, source=run) is None
+    assert recorded_data(str(run / "data"), source=run) == run / "data"
+    (tmp_path / "link").symlink_to(tmp_path)
+    for path in (str(tmp_path / "data"), f"{run}/../data", "/etc", "data", f"{tmp_path}/link/data", str(tmp_path)):
+        with pytest.raises(AgentError, match=r"lie outside its directory; .*repeat it: --data ") as refused:
+            recorded_data(path, source=run)
+        assert path in str(refused.value)
+    with pytest.raises(AgentError, match="expected the path"):
+        recorded_data(3, source=run)

@@ -22,7 +22,7 @@ from ospo_env import TaskError
 from ospo_env.evaluation.intervals import seed_interval
 from paths import ROOT
 from shop import shop
-from small_run import manifest, run
+from small_run import manifest, repeated, run
 
 ARTEFACTS = Path(os.environ.get("OSPO_ARTEFACTS", ROOT / "runs" / "artefacts"))
 SCRIPT = "<script>console.error('from a title')</script>"
@@ -56,7 +56,18 @@ def page(trained):
     """The report, with a policy that writes markup."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(LanguageModelPolicy, "__call__", lambda self, ids, prompts: [WRITTEN, *[""] * (len(ids) - 1)])
-        report.main(["--run", str(trained), "--evaluation", str(trained / "metrics.json"), "--queries", "q03", "q00"])
+        report.main(
+            [
+                *repeated(trained),
+                "--run",
+                str(trained),
+                "--evaluation",
+                str(trained / "metrics.json"),
+                "--queries",
+                "q03",
+                "q00",
+            ]
+        )
     return trained / "report.html"
 
 
@@ -135,7 +146,19 @@ def test_a_page_says_what_it_is_made_of(page, trained):
 def test_the_same_run_gives_the_same_page(trained, tmp_path):
     pages = []
     for seed in ("1", "1", "2"):
-        report.main(["--run", str(trained), "--seed", seed, "--examples", "2", "--out", str(tmp_path / "page.html")])
+        report.main(
+            [
+                *repeated(trained),
+                "--run",
+                str(trained),
+                "--seed",
+                seed,
+                "--examples",
+                "2",
+                "--out",
+                str(tmp_path / "page.html"),
+            ]
+        )
         pages.append((tmp_path / "page.html").read_bytes())
     assert pages[0] == pages[1] != pages[2]
     assert b"2 of 3 test queries, drawn with seed 1." in pages[0]
@@ -155,7 +178,17 @@ def test_seeds_become_one_curve(trained, tmp_path):
         assert point.reward == seed_interval([one.reward.value for one in of_seeds])
         assert point.reward.high > point.reward.low
     assert [(point.first, point.last) for point in together.points] == [(1, 5), (6, 12)]
-    report.main(["--run", *map(str, [trained, *seeds, grpo]), "--examples", "1", "--out", str(tmp_path / "x.html")])
+    report.main(
+        [
+            *repeated(trained),
+            "--run",
+            *map(str, [trained, *seeds, grpo]),
+            "--examples",
+            "1",
+            "--out",
+            str(tmp_path / "x.html"),
+        ]
+    )
     assert "mean over the seeds" in (tmp_path / "x.html").read_text()
 
 
@@ -187,7 +220,7 @@ def test_a_learner_without_rewards_has_no_curve_of_them(trained, tmp_path):
     assert learning_curves([[silent]]) == []
     sft = another(trained, tmp_path / "sft", algo="sft", segmenter=None)
     (sft / "log.jsonl").write_text(json.dumps({"step": 1, "loss": 1.0}) + "\n")
-    report.main(["--run", str(sft), "--examples", "1"])
+    report.main([*repeated(sft), "--run", str(sft), "--examples", "1"])
     assert "SFT logs no reward while it learns" in (sft / "report.html").read_text()
 
 
@@ -195,6 +228,12 @@ def spoil(trained, out, **values):
     shutil.copytree(trained, out)
     (out / "run.json").write_text(json.dumps(manifest(out) | values))
     return str(out)
+
+
+def test_data_outside_the_run_are_opened_on_demand_only(trained):
+    with pytest.raises(AgentError, match="which a file may not choose since they lie outside its directory") as refused:
+        report.main(["--run", str(trained)])
+    assert f"repeat it: {' '.join(repeated(trained))}" in str(refused.value)
 
 
 def test_wrong_input(trained, tmp_path):
@@ -227,7 +266,7 @@ def test_wrong_input(trained, tmp_path):
         (["--run", first, "--out", str(tmp_path)], "is a directory"),
     ):
         with pytest.raises((AgentError, TaskError), match=message):
-            report.main(command)
+            report.main([*repeated(trained), *command])
 
 
 def test_an_evaluation_of_one_query_has_no_intervals(trained, tmp_path):
@@ -236,14 +275,14 @@ def test_an_evaluation_of_one_query_has_no_intervals(trained, tmp_path):
         row["intervals"] |= {"lsa": {name: [0.5, None, None] for name in row["metrics"]["lsa"]}}
     (tmp_path / "one.json").write_text(json.dumps(evaluation))
     command = ["--run", str(trained), "--evaluation", str(tmp_path / "one.json"), "--examples", "1"]
-    report.main([*command, "--out", str(tmp_path / "page.html")])
+    report.main([*repeated(trained), *command, "--out", str(tmp_path / "page.html")])
     assert "0.500 [unknown]" in "".join(Reader((tmp_path / "page.html").read_text()).words)
 
 
 def test_the_policy_is_opened_where_evaluate_opens_it(trained, tmp_path, monkeypatch):
     opened = []
     monkeypatch.setattr(LanguageModelPolicy, "open", lambda path: opened.append(path) or (lambda *_: ["red"]))
-    report.main(["--run", str(trained), "--examples", "1", "--out", str(tmp_path / "report.html")])
+    report.main([*repeated(trained), "--run", str(trained), "--examples", "1", "--out", str(tmp_path / "report.html")])
     assert opened == [trained / "policy"]
 
 

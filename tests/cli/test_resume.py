@@ -180,6 +180,17 @@ def test_a_policy_outside_the_run_is_opened_on_demand_only(unfinished, tmp_path)
     assert manifest(out)["status"] == "finished"
 
 
+def test_data_outside_the_run_are_opened_on_demand_only(unfinished, tmp_path, data, monkeypatch):
+    out = copied(unfinished, tmp_path)
+    assert manifest(out)["arguments"]["data"] == str(data)
+    with monkeypatch.context() as patched:
+        patched.setattr("envs_data.load_prepared", None)
+        with pytest.raises(AgentError, match=f"lie outside its directory; .*repeat it: --data {data}$"):
+            train.main(["--resume", "--out", str(out)])
+    train.main(["--resume", "--out", str(out), "--data", str(data)])  # the negative control
+    assert manifest(out)["status"] == "finished"
+
+
 # What run.json held before settings were a class of their own, in its order.
 FIRST_ARGUMENTS = """activation_checkpointing algo batch_size bf16 credit_separators data env gradient_accumulation
     group_size kl learning_rate load_4bit lora_alpha lora_rank loss_type max_completion_length max_words metric

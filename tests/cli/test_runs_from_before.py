@@ -6,7 +6,7 @@ import pytest
 
 from ospo_cli import evaluate, report
 from runs import interrupt
-from small_run import manifest, run, weights, write_data
+from small_run import manifest, repeated, run, weights, write_data
 
 # The arguments that run.json of 0.1.0 held, in its order.
 ARGUMENTS = """
@@ -54,7 +54,7 @@ def test_an_unfinished_run_resumes_exactly_and_is_evaluated_and_reported(tmp_pat
     rows = json.loads(metrics.read_text())["policies"]
     assert rows[str(out)]["metrics"] == rows[str(whole)]["metrics"]
     with pytest.warns(UserWarning, match="written before policies carried digests"):
-        report.main(["--run", str(out), "--evaluation", str(metrics), "--examples", "1"])
+        report.main([*repeated(out), "--run", str(out), "--evaluation", str(metrics), "--examples", "1"])
     assert "<html" in (out / "report.html").read_text()
 
 
@@ -65,4 +65,4 @@ def test_a_run_without_a_known_argument_is_refused(tmp_path, data):
     del recorded["arguments"]["retriever"]
     (out / "run.json").write_text(json.dumps(recorded))
     with pytest.raises(Exception, match="retriever"):
-        report.main(["--run", str(out), "--examples", "1"])
+        report.main([*repeated(out), "--run", str(out), "--examples", "1"])

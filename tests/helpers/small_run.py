@@ -23,10 +23,24 @@ def write_data(directory):
 
 
 def command(out, *flags, **settings):
-    """The command line of a run; a run that goes on knows its settings."""
-    given = settings if "--resume" in flags else SETTINGS | settings
+    """The command line of a run; a run that goes on knows its settings, but for the data, which its user repeats."""
+    given = {**recorded_data(out), **settings} if "--resume" in flags else SETTINGS | settings
     pairs = [(f"--{name.replace('_', '-')}", str(value)) for name, value in given.items()]
     return [*flags, "--out", str(out), *(word for pair in pairs for word in pair)]
+
+
+def recorded_data(out):
+    """The data that ``run.json`` names, as a setting."""
+    try:
+        data = json.loads((out / "run.json").read_text())["arguments"]["data"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return {}
+    return {} if data is None else {"data": data}
+
+
+def repeated(out):
+    """The option that repeats the data of a run, for programs that read it."""
+    return [word for name, value in recorded_data(out).items() for word in (f"--{name}", value)]
 
 
 def run(out, *flags, **settings):

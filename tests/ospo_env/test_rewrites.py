@@ -65,6 +65,15 @@ def test_an_unknown_environment_is_refused(rewrites):
         rescore(dataclasses.replace(rewrites, env_id="OSPO-Nothing-v0"), "bm25")
 
 
+def test_a_file_of_rewrites_does_not_choose_the_data(rewrites, env_arguments):
+    own = env_arguments["OSPO-Rewrite-v0"]["data"]
+    elsewhere = dataclasses.replace(rewrites, data=own)
+    with pytest.raises(TaskError, match=r"made on .*which a file may not choose; .*repeat it: rescore\(\.\.\., data="):
+        rescore(elsewhere, "bm25")
+    with pytest.raises(TaskError, match="name the directory that they were made on"):  # opened, since it is named
+        rescore(elsewhere, "bm25", data=own)
+
+
 def test_rewrites_of_another_data_set_are_refused(rewrites):
     with pytest.raises(TaskError, match="name the directory that they were made on"):
         rescore(dataclasses.replace(rewrites, fingerprint="0" * 64), "bm25")

@@ -2,7 +2,6 @@
 
 from argparse import Namespace
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -10,7 +9,7 @@ from ospo_agents import AgentError
 from ospo_cli._explanation import Explanation, explain
 from ospo_cli._modes import modes_of
 from ospo_cli._outputs import write_file
-from ospo_cli._recorded import recorded_env, recorded_retriever
+from ospo_cli._recorded import recorded_data, recorded_env, recorded_retriever
 from ospo_cli._report.curves import learning_curves
 from ospo_cli._report.page import render_page
 from ospo_cli._report.runs import Run, read_evaluation, read_runs, same_settings
@@ -63,7 +62,7 @@ def _open_task(arguments: Namespace, first: Run) -> RetrievalTask:
         value = getattr(arguments, name)
         if value not in (None, recorded[name]):
             raise AgentError(f"--{name}: {first.path} was trained with {recorded[name]}, got {value}")
-    data = arguments.data or (None if recorded["data"] is None else Path(recorded["data"]))
+    data = arguments.data or recorded_data(recorded["data"], source=first.path)
     task = open_task(
         arguments.env or recorded_env(recorded["env"], source=first.path),
         data,
