@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from ospo_agents.credit import Solution, make_solution
 from ospo_agents.errors import AgentError, BudgetError, unknown
 from ospo_agents.protocols import CappedTask, Coalitions, CoalitionTask, Spans
-from ospo_agents.segments import Segmenter, make_segmenter, sentences, unions
+from ospo_agents.segments import Segmenter, make_segmenter, make_union_segmenter, sentences, unions
 
-__all__ = ["EXACT_SEGMENTS", "CreditedText", "assign_credit", "content_seed"]
+__all__ = ["EXACT_SEGMENTS", "CreditedText", "assign_credit", "content_seed", "default_segmenter"]
 
 EXACT_SEGMENTS = 12
 """Segments up to which credit is exact unless a solution is named: 4,096 coalitions."""
@@ -30,7 +30,8 @@ class CreditedText:
     Attributes:
         text: The text that was valued; empty where there was none.
         spans: Its N segments as character spans ``[start, end)`` that tile it.
-        unions: The coalition structure, a partition of ``range(N)``: the segments of each sentence.
+        unions: The coalition structure, a partition of ``range(N)``: the segments of each sentence, or of each
+            phrase with ``words-in-phrases``.
         worth: Worth of the whole text, equal to its reward bit for bit; 0 where there was no text.
         credit: float64 (N,), in the unit of the reward. Credit of an efficient solution sums to the worth less that
             of the empty coalition.
@@ -39,6 +40,7 @@ class CreditedText:
         solution: Name of the solution of the game.
         coalitions: bool (C, N), the subsets that the solution asked for; a row may stand twice.
         worths: float64 (C,), what each is worth.
+        players: Number of segments that count, which are the first ones.
     """
 
     text: str
@@ -50,11 +52,21 @@ class CreditedText:
     solution: str
     coalitions: Coalitions
     worths: NDArray[np.float64]
+    players: int
 
     @property
     def distinct_coalitions(self) -> int:
         """Number of different subsets of the segments that credit was computed from."""
         return len(np.unique(self.coalitions, axis=0))
+
+    @property
+    def unions_matter(self) -> bool:
+        """Whether the unions can make Owen values differ from Shapley values: there are two, and one has two segments.
+
+        In all other structures the two are equal, whatever the game. Segments that do not count are no players.
+        """
+        players = [sum(segment < self.players for segment in block) for block in self.unions]
+        return sum(size > 0 for size in players) > 1 and max(players) > 1
 
 
 def assign_credit(
@@ -62,7 +74,7 @@ def assign_credit(
     prompt_ids: Sequence[str],
     texts: Sequence[str | None],
     *,
-    segmenter: str | Segmenter = "phrases",
+    segmenter: str | Segmenter | None = None,
     solution: str | Solution | None = None,
     seeds: Sequence[int] | None = None,
     over_budget: str = "raise",
@@ -82,13 +94,14 @@ def assign_credit(
         texts: Rewrites, length B, without reasoning or tags around them. None for a completion that holds no rewrite:
             it has no segments and is worth 0, whatever the task says of the empty text.
         segmenter: Cuts a text into segments: a name in :data:`ospo_agents.segments.SEGMENTERS`, or a function from
-            a text to character spans that tile it.
+            a text to character spans that tile it, whose unions are sentences. None for :func:`default_segmenter`.
         solution: Divides the worth: a name in :data:`ospo_agents.credit.SOLUTIONS`, or a result of
             :func:`ospo_agents.credit.make_solution`. None takes ``shapley`` up to :data:`EXACT_SEGMENTS`
             segments and ``sampled_shapley`` beyond; the result says which.
         seeds: Seed of each text's coalitions where they are sampled, length B; None for :func:`content_seed`.
         over_budget: Treatment of a text with more segments than the solution's budget allows: ``"raise"`` an error, or
-            ``"sample"`` its credit by ``sampled_shapley``, which the result says.
+            ``"sample"`` its credit, which the result says: by ``sampled_owen`` for a solution with unions, as long as
+            that has the budget, and else by ``sampled_shapley``.
 
     Returns:
         One result for each text, in order.
@@ -117,9 +130,11 @@ def assign_credit(
         return []
     if over_budget not in ("raise", "sample"):
         raise unknown("over_budget", over_budget, ("raise", "sample"))
+    segmenter = default_segmenter(solution) if segmenter is None else segmenter
     cut = make_segmenter(segmenter) if isinstance(segmenter, str) else segmenter
+    cut_unions = make_union_segmenter(segmenter) if isinstance(segmenter, str) else sentences
     spans = [list(cut(text)) for text in rewrites]
-    structures = [unions(tiles, sentences(text)) for tiles, text in zip(spans, rewrites, strict=True)]
+    structures = [unions(tiles, cut_unions(text)) for tiles, text in zip(spans, rewrites, strict=True)]
     counts = _scored_segments(task, prompt_ids, rewrites, spans)
     solutions = [_solution_for(count, solution) for count in counts]
     games = [
@@ -148,6 +163,22 @@ def content_seed(prompt_id: str, text: str) -> int:
     return zlib.crc32(f"{prompt_id}\0{text}".encode(errors="surrogatepass"))
 
 
+def default_segmenter(solution: str | Solution | None = None) -> str:
+    """Name of the segmenter of a solution where none is named.
+
+    A solution whose credit depends on unions takes words in phrases. Phrases would form unions by sentence, and a
+    rewrite of one sentence has one union, for which Owen values are Shapley values.
+
+    Raises:
+        AgentError: The solution's name is unknown.
+
+    >>> default_segmenter(), default_segmenter("owen")
+    ('phrases', 'words-in-phrases')
+    """
+    needs_unions = solution is not None and _solution_for(0, solution).needs_unions
+    return "words-in-phrases" if needs_unions else "phrases"
+
+
 def _solution_for(n: int, solution: str | Solution | None) -> Solution:
     """The solution to use for n segments."""
     if isinstance(solution, Solution):
@@ -169,13 +200,14 @@ def _plan(
     solution: Solution, count: int, structure: list[list[int]], seed: int, over_budget: str
 ) -> tuple[Solution, Coalitions]:
     """The solution that a text gets, and its coalitions."""
-    try:
-        return solution, solution.plan(count, structure, seed)
-    except BudgetError:
-        if over_budget == "raise":
-            raise
-    sampled = make_solution("sampled_shapley")
-    return sampled, sampled.plan(count, structure, seed)
+    others = [make_solution(name) for name in (["sampled_owen"] if solution.needs_unions else []) + ["sampled_shapley"]]
+    for chosen in [solution, *others]:
+        try:
+            return chosen, chosen.plan(count, structure, seed)
+        except BudgetError:
+            if over_budget == "raise":
+                raise
+    raise AssertionError("sampled_shapley has a plan for any number of segments")
 
 
 def _first(structure: list[list[int]], count: int) -> list[list[int]]:
@@ -226,4 +258,5 @@ def _credited_text(
         solution=solution.name,
         coalitions=_widened(plan, len(spans)),
         worths=worths,
+        players=plan.shape[1],
     )

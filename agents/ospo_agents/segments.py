@@ -23,6 +23,7 @@ __all__ = [
     "Segmenter",
     "decision_points",
     "make_segmenter",
+    "make_union_segmenter",
     "phrase_key",
     "phrases",
     "sentences",
@@ -135,9 +136,10 @@ def sentences(text: str) -> list[tuple[int, int]]:
 
 
 SEGMENTERS: Mapping[str, Callable[[str], list[tuple[int, int]]]] = MappingProxyType(
-    {"words": words, "phrases": phrases, "sentences": sentences}
+    {"words": words, "phrases": phrases, "sentences": sentences, "words-in-phrases": words}
 )
-"""Ways to cut a text, by name, at their defaults."""
+"""Ways to cut a text, by name, at their defaults. Segments form unions by sentence; with ``words-in-phrases`` they are
+words and form unions by phrase, since a rewrite is seldom more than one sentence."""
 
 
 def make_segmenter(name: str) -> Segmenter:
@@ -149,6 +151,19 @@ def make_segmenter(name: str) -> Segmenter:
     if name not in SEGMENTERS:
         raise unknown("segmenter", name, SEGMENTERS)
     return SEGMENTERS[name]
+
+
+def make_union_segmenter(name: str) -> Segmenter:
+    """A function from a text to the spans of the unions that a segmenter's segments form.
+
+    Raises:
+        AgentError: The name is not in :data:`SEGMENTERS`.
+
+    >>> make_union_segmenter("words-in-phrases")("red wool coat, warm")
+    [(0, 14), (14, 19)]
+    """
+    make_segmenter(name)
+    return phrases if name == "words-in-phrases" else sentences
 
 
 def unions(fine: Spans, coarse: Spans) -> list[list[int]]:

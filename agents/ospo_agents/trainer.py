@@ -22,6 +22,7 @@ DeepSpeed, FSDP, 4-bit weights and GPUs have not been run.
 """
 
 import contextlib
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,7 +37,7 @@ from trl import GRPOConfig, GRPOTrainer
 
 from ospo_agents.advantages import READ_ENTROPY, CreditedRollouts, group_relative, make_redistribution
 from ospo_agents.answers import TokenMap, find_answer, map_tokens
-from ospo_agents.assignment import assign_credit
+from ospo_agents.assignment import CreditedText, assign_credit, default_segmenter
 from ospo_agents.credit import make_solution
 from ospo_agents.errors import AgentError
 from ospo_agents.losses import check_loss, check_potential
@@ -55,7 +56,8 @@ class OSPOConfig(GRPOConfig):  # type: ignore[misc]  # TRL ships no types
     """``trl.GRPOConfig`` with the settings that OSPO adds.
 
     Attributes:
-        segmenter: Name in ``ospo_agents.segments.SEGMENTERS``; it cuts a rewrite into the players of the game.
+        segmenter: Name in ``ospo_agents.segments.SEGMENTERS``; it cuts a rewrite into the players of the game. None
+            for :func:`ospo_agents.assignment.default_segmenter`.
         solution: Name in ``ospo_agents.credit.SOLUTIONS``; it divides the reward among the players.
         solution_settings: Keyword arguments of the solution.
         redistribution: Name in ``ospo_agents.advantages.REDISTRIBUTIONS``; it turns credit into token advantages.
@@ -64,7 +66,7 @@ class OSPOConfig(GRPOConfig):  # type: ignore[misc]  # TRL ships no types
             instead of the group advantage (:func:`ospo_agents.alignment.separators` gives the reason for the default).
     """
 
-    segmenter: str = field(default="phrases", metadata={"help": "how a rewrite is cut into segments"})
+    segmenter: str | None = field(default=None, metadata={"help": "how a rewrite is cut into segments"})
     solution: str = field(default="sampled_shapley", metadata={"help": "how the reward is divided among segments"})
     solution_settings: dict[str, Any] = field(default_factory=dict, metadata={"help": "settings of the solution"})
     redistribution: str = field(default="additive", metadata={"help": "how credit becomes token advantages"})
@@ -114,8 +116,9 @@ class OSPOTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL ships no types
     """GRPO with advantages that follow the credit of each segment of the rewrite.
 
     Each step logs, beside TRL's metrics: ``segments`` a rollout, ``credit_spread``, ``over_budget`` (rollouts with
-    more segments than the solution's budget allows, credited by ``sampled_shapley``), ``evaluations/*`` since the start
-    in all processes, and this process's seconds: ``time/generation``, ``time/scoring`` (rewards and coalitions),
+    more segments than the solution's budget allows, credited by an estimate), ``owen_equals_shapley`` (with a solution
+    that has unions: the share of rollouts whose unions make no difference), ``evaluations/*`` since the start in all
+    processes, and this process's seconds: ``time/generation``, ``time/scoring`` (rewards and coalitions),
     ``time/credit`` (segments, solution, advantages) and ``time/update`` (the rest of TRL's ``step_time``: reference and
     old log-probabilities, forward, backward; the optimiser's own step lies outside it).
 
@@ -149,7 +152,8 @@ class OSPOTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL ships no types
     ) -> None:
         _check_kinds(task, args, trainer_arguments)
         further = [reward_funcs] if callable(reward_funcs) else list(reward_funcs)
-        segmenter = make_segmenter(args.segmenter)
+        segmenter = default_segmenter(args.solution) if args.segmenter is None else args.segmenter
+        make_segmenter(segmenter)
         check_loss(args.loss_type, args.off_policy_mask_threshold)
         check_potential(args.redistribution, args.solution, args.loss_type, args.beta, _spelt)
         if further and args.redistribution == "potential":
@@ -170,6 +174,7 @@ class OSPOTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL ships no types
         self.task = task
         self.prompt_format = prompt_format
         self._segmenter = segmenter
+        self._told_of_unions = False
         self._solution = make_solution(args.solution, **args.solution_settings)
         self._redistribute = make_redistribution(args.redistribution, **args.redistribution_settings)
         self._rollouts: list[_Rollout] = []
@@ -240,6 +245,8 @@ class OSPOTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL ships no types
         )
         over = sum(text.solution != self._solution.name for text in credited)
         self._metrics["train"]["over_budget"].append(float(over))
+        if self._solution.needs_unions and credited:
+            self._log_unions(credited)
         separators = self.args.credit_separators
         return [
             _Rollout(
@@ -320,6 +327,19 @@ class OSPOTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL ships no types
             self.multi_objective_aggregation,
         )
         return advantages if alone else per_reward * group_relative(rewards, group, scale=False), per_reward
+
+    def _log_unions(self, credited: Sequence[CreditedText]) -> None:
+        """Log the share of rollouts for which Owen values are Shapley values; a step of nothing else is said once."""
+        equal = [not text.unions_matter for text in credited]
+        self._metrics["train"]["owen_equals_shapley"].append(sum(equal) / len(equal))
+        if all(equal) and not self._told_of_unions:
+            self._told_of_unions = True
+            warnings.warn(
+                f"{self._solution.name} with the segmenter {self._segmenter}: no rollout of this step has two unions, "
+                "one of them of several segments, so Owen credit equals Shapley credit; segmenter words-in-phrases has "
+                "the finest unions",
+                stacklevel=2,
+            )
 
     def _log(self, credit: NDArray[np.float64]) -> None:
         """Log segments a rollout, spread of credit, and evaluations since training began."""

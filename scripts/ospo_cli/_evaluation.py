@@ -2,21 +2,19 @@
 
 import json
 from argparse import Namespace
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ospo_agents import AgentError
 from ospo_agents.progress_bar import progress_bar
 from ospo_cli._evaluation_files import check_file_names, file_name, trec_tag, write_qrels, write_run
 from ospo_cli._evaluation_text import report_lines, trec_lines
 from ospo_cli._matrix import draw_matrix, policy_labels
 from ospo_cli._modes import MODES
 from ospo_cli._outputs import write_file
-from ospo_cli._policies import Request, ResolvedPolicy, open_policy
+from ospo_cli._policies import Request, ResolvedPolicy, open_policy, settings_of
 from ospo_cli._tasks import open_task
 from ospo_cli._terminal import say
 from ospo_env import RetrievalTask, Rewrites, make_reference_policy, write_rewrites
@@ -57,7 +55,7 @@ def evaluate(arguments: Namespace) -> None:
     )
     policies = {name: open_policy(name, request) for name in arguments.policy}
     check_file_names(arguments)
-    settings = _task_settings(arguments, policies)
+    settings = settings_of(arguments, policies)
     tasks = {
         name: open_task(arguments.env, arguments.data, split=arguments.split, retriever=name, **settings)
         for name in arguments.retrievers
@@ -96,27 +94,6 @@ def evaluate(arguments: Namespace) -> None:
     if scale is not None:
         lines += trec_lines(arguments.trec, scale, measured.unmatched, len(ids))
     say("\n".join(lines))
-
-
-def _task_settings(arguments: Namespace, policies: Mapping[str, ResolvedPolicy]) -> dict[str, Any]:
-    """Settings of the task: as the command line asks, else as the policies were made for, else the usual ones.
-
-    Raises:
-        AgentError: The command line says nothing, and the policies were made for different ones.
-    """
-    settings: dict[str, Any] = {}
-    for name, usual in {"max_words": None, "candidates": "pool", "metric": "nDCG@10", **MODES}.items():
-        made_for = {policy: one.made_for[name] for policy, one in policies.items() if name in one.made_for}
-        settings[name] = getattr(arguments, name)
-        if settings[name] is None:
-            if len(set(made_for.values())) > 1:
-                option = f"--{name.replace('_', '-')}"
-                listed = ", ".join(f"{policy} for {value}" for policy, value in made_for.items())
-                raise AgentError(f"{option}: the policies were made for different ones ({listed}); name one of them")
-            settings[name] = next(iter(made_for.values()), usual)
-    if arguments.compose == MODES["compose"] and arguments.query_weight is None:
-        settings["query_weight"] = MODES["query_weight"]  # that of policies made for another mode means nothing here
-    return settings
 
 
 def _write_files(arguments: Namespace, report: dict[str, Any], stored: list[str]) -> list[str]:

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ospo_agents.assignment import CreditedText, assign_credit
+from ospo_agents.assignment import CreditedText, assign_credit, default_segmenter
+from ospo_agents.credit import make_solution
 from ospo_env.metrics import FULL_GAIN
 from ospo_env.rendering import describe
 from ospo_env.text import clean_text
@@ -79,6 +80,7 @@ class Explanation:
         solution: Name of the solution of the game.
         coalitions: Number of distinct subsets of the segments that credit was computed from.
         segments: The segments in order, with their credit.
+        equals_shapley: Whether the unions of a solution that has them make no difference to the Shapley value.
         worth: Worth of the rewrite, equal to the reward of ``env.step``.
         query_worth: Worth of the raw query.
         empty_worth: Worth of no segment: that of the raw query where it is sent too, else 0.
@@ -101,6 +103,7 @@ class Explanation:
     solution: str
     coalitions: int
     segments: tuple[Segment, ...]
+    equals_shapley: bool
     worth: float
     query_worth: float
     empty_worth: float
@@ -140,7 +143,9 @@ class Explanation:
         """A phrase that tells a reader how credit was computed."""
         possible = 2 ** len(self.segments)
         share = f"all {possible:,}" if self.coalitions == possible else f"{self.coalitions:,} of {possible:,}"
-        return f"{self.solution} of {len(self.segments)} {self.segmenter}, from {share} coalitions"
+        players = self.segmenter.replace("-", " ")
+        one = "; its unions make no difference here, so it equals the Shapley value" if self.equals_shapley else ""
+        return f"{self.solution} of {len(self.segments)} {players}, from {share} coalitions{one}"
 
     @property
     def largest(self) -> float:
@@ -149,7 +154,7 @@ class Explanation:
 
 
 def explain(
-    task: Any, prompt_id: str, text: str, *, segmenter: str = "phrases", solution: str | None = None, top: int = 10
+    task: Any, prompt_id: str, text: str, *, segmenter: str | None = None, solution: str | None = None, top: int = 10
 ) -> Explanation:
     """Credit of each segment of a rewrite, and the rankings of the raw query and of the rewrite.
 
@@ -157,7 +162,7 @@ def explain(
         task: An ``ospo_env.RetrievalTask``.
         prompt_id: The prompt.
         text: The rewrite, any string; lone surrogates become U+FFFD.
-        segmenter: A name in ``ospo_agents.segments.SEGMENTERS``.
+        segmenter: A name in ``ospo_agents.segments.SEGMENTERS``; None for the solution's own default.
         solution: A name in ``ospo_agents.credit.SOLUTIONS``; None takes ``shapley`` up to
             :data:`ospo_agents.assignment.EXACT_SEGMENTS` segments and ``sampled_shapley`` beyond. The explanation says
             which.
@@ -170,6 +175,7 @@ def explain(
     """
     text = clean_text(text)
     about = task.query(prompt_id)
+    segmenter = default_segmenter(solution) if segmenter is None else segmenter
     (credited,) = assign_credit(task, [prompt_id], [text], segmenter=segmenter, solution=solution, seeds=[_SEED])
     (raw,), (sent,) = task.raw_rewrites([prompt_id]), task.sent([prompt_id], [text])
     of_query, of_text = task.outcomes([prompt_id, prompt_id], [raw, text])
@@ -186,6 +192,7 @@ def explain(
         solution=credited.solution,
         coalitions=credited.distinct_coalitions,
         segments=_segments(credited),
+        equals_shapley=make_solution(credited.solution).needs_unions and not credited.unions_matter,
         worth=of_text.reward,
         query_worth=of_query.reward,
         empty_worth=of_query.reward if task.compose == "append" else 0.0,

@@ -17,7 +17,7 @@ from ospo_cli._terminal import say
 from ospo_env import RetrievalTask
 from ospo_env.rendering import terminal_line
 
-__all__ = ["coloured", "show_explanation"]
+__all__ = ["check_query", "coloured", "show_explanation"]
 
 _MAX_TITLE = 60
 
@@ -33,16 +33,12 @@ def show_explanation(arguments: Namespace) -> None:
         arguments.data,
         split=None,
         retriever=arguments.retriever,
-        metric=arguments.metric,
-        candidates=arguments.candidates,
+        metric=arguments.metric or "nDCG@10",
+        candidates=arguments.candidates or "pool",
         max_words=arguments.max_words,
         **{name: getattr(arguments, name) for name in MODES},
     )
-    if arguments.query_id is None:
-        split = first_split(task)
-        ids, prompts = task.prompts(split)
-        some = ", ".join(f"{key} ({terminal_line(prompt)[:40]})" for key, prompt in zip(ids[:3], prompts, strict=False))
-        raise AgentError(f"--query-id: expected the id of a query; the {split} split has {len(ids)}, such as {some}")
+    check_query(arguments.query_id, task)
     explanation = explain(
         task,
         arguments.query_id,
@@ -60,6 +56,15 @@ def show_explanation(arguments: Namespace) -> None:
         write_file(arguments.json, content.encode() + b"\n")
         lines.append(terminal_line(f"Wrote {arguments.json}"))
     say("\n".join(lines), cleaned=True)
+
+
+def check_query(prompt_id: str | None, task: RetrievalTask) -> None:
+    """Raise :class:`AgentError`, which names some ids, unless a command line names a query."""
+    if prompt_id is None:
+        split = first_split(task)
+        ids, prompts = task.prompts(split)
+        some = ", ".join(f"{key} ({terminal_line(prompt)[:40]})" for key, prompt in zip(ids[:3], prompts, strict=False))
+        raise AgentError(f"--query-id: expected the id of a query; the {split} split has {len(ids)}, such as {some}")
 
 
 def coloured(choice: str) -> bool:
@@ -128,7 +133,7 @@ def _as_json(explanation: Explanation, arguments: Namespace, task: RetrievalTask
         "synthetic": task.data.synthetic,
         "data_fingerprint": task.data.fingerprint,
         "retriever": arguments.retriever,
-        "candidates": arguments.candidates,
+        "candidates": task.candidates,
         **dataclasses.asdict(explanation),
         "gain": explanation.gain,
         "total": explanation.total,

@@ -7,17 +7,19 @@ checked by the policy's ``check``. A new kind is one more function in :data:`KIN
 
 import dataclasses
 import difflib
+from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from ospo_agents import AgentError
+from ospo_cli._modes import MODES
 from ospo_cli._run_file import check_fields, policy_notes, task_settings
 from ospo_cli._sb3 import is_sb3_policy, open_sb3_policy
 from ospo_env import REFERENCE_POLICIES, RetrievalTask, Rewrites, make_reference_policy, read_rewrites
 
-__all__ = ["KINDS", "Request", "ResolvedPolicy", "open_policy"]
+__all__ = ["KINDS", "Request", "ResolvedPolicy", "open_policy", "settings_of"]
 
 _ENDPOINT = "openai:"
 _LONGEST_NAME = 1024
@@ -90,6 +92,27 @@ def open_policy(name: str, request: Request) -> ResolvedPolicy:
         f"--policy: expected a directory, a hub id, stored rewrites, {_ENDPOINT}MODEL or one of "
         f"{', '.join(REFERENCE_POLICIES)}; {name[:80]!r} is none of them{hint}"
     )
+
+
+def settings_of(arguments: Namespace, policies: Mapping[str, ResolvedPolicy]) -> dict[str, Any]:
+    """Settings of the task: as the command line asks, else as the policies were made for, else the usual ones.
+
+    Raises:
+        AgentError: The command line says nothing, and the policies were made for different ones.
+    """
+    settings: dict[str, Any] = {}
+    for name, usual in {"max_words": None, "candidates": "pool", "metric": "nDCG@10", **MODES}.items():
+        made_for = {policy: one.made_for[name] for policy, one in policies.items() if name in one.made_for}
+        settings[name] = getattr(arguments, name)
+        if settings[name] is None:
+            if len(set(made_for.values())) > 1:
+                option = f"--{name.replace('_', '-')}"
+                listed = ", ".join(f"{policy} for {value}" for policy, value in made_for.items())
+                raise AgentError(f"{option}: the policies were made for different ones ({listed}); name one of them")
+            settings[name] = next(iter(made_for.values()), usual)
+    if arguments.compose == MODES["compose"] and arguments.query_weight is None:
+        settings["query_weight"] = MODES["query_weight"]  # that of policies made for another mode means nothing here
+    return settings
 
 
 def _reference(name: str, request: Request) -> ResolvedPolicy | None:

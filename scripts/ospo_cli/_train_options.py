@@ -132,7 +132,8 @@ def _add_evaluation(group: Any) -> None:
 
 
 def _add_credit(group: Any) -> None:
-    _add(group, "segmenter", "players of the game: words, phrases or sentences", type=str)
+    what = "players of the game: words, phrases, sentences, or words-in-phrases, which is the default of owen"
+    _add(group, "segmenter", what, type=str)
     _add(group, "solution", "solution of the game: sampled_shapley, shapley, owen, myerson, ...", type=str)
     _add(group, "redistribution", "way from credit to tokens: additive, signed, prop, ...", type=str)
     for name in ("solution", "redistribution"):

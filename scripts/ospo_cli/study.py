@@ -28,7 +28,7 @@ __all__ = ["main", "parse"]
 
 _EXAMPLES = (
     "--quick --out runs/study-quick",
-    "ablations --seeds 3 --methods ospo owen myerson",
+    "ablations --seeds 3 --methods ospo leave-one-out myerson",
 )
 # What a part does where the command line says nothing.
 _DEFAULTS: dict[str, dict[str, Any]] = {

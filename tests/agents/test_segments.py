@@ -6,7 +6,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ospo_agents.errors import AgentError
-from ospo_agents.segments import SEGMENTERS, STOP_WORDS, decision_points, phrases, sentences, unions
+from ospo_agents.segments import (
+    SEGMENTERS,
+    STOP_WORDS,
+    decision_points,
+    make_union_segmenter,
+    phrases,
+    sentences,
+    unions,
+    words,
+)
 from ospo_env.text import cuts_between_words
 
 ALPHABET = list("aab bfor the,.!?;|-'’&%3 \n\t()\"é\u0301ü靴赤い。、！「」ﾊﾞ한국हिन्दी😀👩🏽\u200d\ud83d\ufffd")
@@ -137,6 +146,26 @@ def test_each_phrase_lies_in_one_sentence(text):
     coarse = sentences(text)
     assert {start for start, _ in coarse} <= {start for start, _ in phrases(text)}
     assert [player for block in unions(phrases(text), coarse) for player in block] == list(range(len(phrases(text))))
+
+
+@given(text=TEXTS)
+def test_each_word_lies_in_one_phrase(text):
+    fine, coarse = words(text), make_union_segmenter("words-in-phrases")(text)
+    assert coarse == phrases(text)
+    assert {start for start, _ in coarse} <= {start for start, _ in fine}
+    assert [player for block in unions(fine, coarse) for player in block] == list(range(len(fine)))
+
+
+def test_unions_by_the_name_of_the_segmenter():
+    text = "red wool, coat"
+    assert {name: cut(make_union_segmenter(name), text) for name in SEGMENTERS} == {
+        "words": [text],
+        "phrases": [text],
+        "sentences": [text],
+        "words-in-phrases": ["red wool,", " coat"],
+    }
+    with pytest.raises(AgentError, match="unknown segmenter 'word'; did you mean 'words'"):
+        make_union_segmenter("word")
 
 
 def test_a_run_of_stop_words_opens_one_phrase():

@@ -256,6 +256,19 @@ def test_token_statistics_are_the_policys(tokenizer, tmp_path, monkeypatch):
     assert seen[0].entropy is None  # no pass that nothing reads
 
 
+def test_owen_trains_on_words_in_phrases_and_says_where_it_is_shapley(tokenizer, tmp_path):
+    """A solution with unions logs how often they make no difference; a step of nothing else is told, once."""
+    words, _ = train_ospo(tokenizer, tmp_path, solution="owen", max_steps=2)
+    shares = [row["owen_equals_shapley"] for row in words.state.log_history if "reward" in row]
+    assert len(shares) == 2
+    assert min(shares) < 1
+    with pytest.warns(UserWarning, match="owen with the segmenter sentences: .* equals Shapley") as told:
+        train_ospo(tokenizer, tmp_path, solution="owen", segmenter="sentences", max_steps=2)
+    assert len([one for one in told if "equals Shapley" in str(one.message)]) == 1
+    plain, _ = train_ospo(tokenizer, tmp_path, max_steps=1)  # the negative control
+    assert not any("owen_equals_shapley" in row for row in plain.state.log_history)
+
+
 def test_separators_get_the_group_advantage(tokenizer, tmp_path):
     seen = []
 

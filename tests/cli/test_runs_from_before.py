@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from ospo_agents import AgentError
+from ospo_agents.training import TrainingSettings
 from ospo_cli import evaluate, report
 from runs import interrupt
 from small_run import manifest, repeated, run, weights, write_data
@@ -66,3 +68,15 @@ def test_a_run_without_a_known_argument_is_refused(tmp_path, data):
     (out / "run.json").write_text(json.dumps(recorded))
     with pytest.raises(Exception, match="retriever"):
         report.main([*repeated(out), "--run", str(out), "--examples", "1"])
+
+
+def test_recorded_segmenters_keep_their_meaning():
+    """Owen has had a segmenter of its own since; a run that names the earlier default is of that one."""
+    assert TrainingSettings.of({"solution": "owen", "segmenter": "phrases"}).segmenter == "phrases"
+    assert TrainingSettings.of({"solution": "sampled_owen", "segmenter": "words"}).segmenter == "words"
+    assert [
+        TrainingSettings.of({"solution": name}).segmenter for name in ("owen", "sampled_owen", "shapley", None)
+    ] == ["words-in-phrases", "words-in-phrases", "phrases", "phrases"]
+    assert TrainingSettings(algo="grpo").segmenter is None
+    with pytest.raises(AgentError, match="did you mean 'owen'"):
+        TrainingSettings(solution="owne").check()

@@ -117,7 +117,7 @@ FLOORS = {
         "_tasks _terminal _yaml",
         "_cli _evaluation_files _evaluation_text _explanation _sb3 _task_settings",
         "_benchmark _explanation_page _policies _report _sb3_training _study _train_options",
-        "_arguments _evaluation",
+        "_arguments _comparison _evaluation",
         "benchmark evaluate explain make_official_size prepare report study train train_sb3",
         "main",
         "__main__",

@@ -72,12 +72,14 @@ class Solution:
         plan: A number of players to the coalitions to value.
         solve: From these coalitions and their worths to credit.
         solve_with_error: The same with a standard error, for sampled solutions; None for exact ones.
+        needs_unions: Whether credit depends on the unions.
     """
 
     name: str
     plan: Plan
     solve: Solve
     solve_with_error: SolveWithError | None = None
+    needs_unions: bool = False
 
 
 def _check_settings(budget: int, width: int | None = None) -> None:
@@ -105,6 +107,7 @@ def owen(budget: int = EXACT_BUDGET) -> Solution:
         "owen",
         lambda n, unions=None, seed=0: plan_owen(n, require_unions(unions), budget),
         lambda coalitions, worths, unions=None: solve_owen(coalitions, worths, require_unions(unions)),
+        needs_unions=True,
     )
 
 
@@ -224,7 +227,7 @@ def _exact_within(
     def solve(coalitions: Coalitions, worths: Worths, unions: Unions | None = None) -> Credit:
         return solve_with_error(coalitions, worths, unions)[0]
 
-    return Solution(estimate.name, plan, solve, solve_with_error)
+    return Solution(estimate.name, plan, solve, solve_with_error, exact.needs_unions)
 
 
 def _power(n: int) -> int:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from ospo_agents.advantages import make_redistribution
-from ospo_agents.credit import make_solution
+from ospo_agents.assignment import default_segmenter
+from ospo_agents.credit import SOLUTIONS, make_solution
 from ospo_agents.errors import AgentError, unknown
 from ospo_agents.losses import check_loss, check_potential
 from ospo_agents.segments import SEGMENTERS
@@ -71,7 +72,8 @@ class TrainingSettings:
         load_4bit: Whether to hold the weights under adapters in 4 bits, which needs a GPU and bitsandbytes.
         activation_checkpointing: Whether to compute activations twice, to save memory.
         vllm: Mode in which vLLM draws the rollouts, one of :data:`VLLM_MODES`; None draws them with transformers.
-        segmenter: Players of the game, a name in :data:`ospo_agents.segments.SEGMENTERS`.
+        segmenter: Players of the game, a name in :data:`ospo_agents.segments.SEGMENTERS`; None for
+            :func:`ospo_agents.assignment.default_segmenter`.
         solution: Solution of the game, a name in :data:`ospo_agents.credit.SOLUTIONS`.
         solution_settings: Keyword arguments of the solution.
         redistribution: Way from credit to tokens, a name in :data:`ospo_agents.advantages.REDISTRIBUTIONS`.
@@ -121,6 +123,8 @@ class TrainingSettings:
         """Put the learner's own defaults in the place of None."""
         known = isinstance(self.algo, str) and self.algo in LEARNERS
         defaults = dict(LEARNERS[self.algo].defaults) if known else {}
+        if "segmenter" in defaults and isinstance(self.solution, str) and self.solution in SOLUTIONS:
+            defaults["segmenter"] = default_segmenter(self.solution)
         if isinstance(self.num_iterations, int | None):  # checkpoints stand where rollouts are drawn anew
             every = max(self.num_iterations or 1, 1)
             defaults["save_steps"] = -(-_SAVE_STEPS // every) * every

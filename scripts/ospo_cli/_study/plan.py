@@ -64,7 +64,7 @@ ABLATIONS: Mapping[str, Ablation] = MappingProxyType(
         "grpo": Ablation("baseline", {"algo": "grpo"}),
         "ospo": _ospo("default"),
         "paper": Ablation("published form", _PAPER),
-        "owen": _ospo("solution", solution="sampled_owen"),
+        "owen-words-in-phrases": _ospo("solution", solution="sampled_owen"),
         "myerson": _ospo("solution", solution="myerson"),
         "leave-one-out": _ospo("solution", solution="leave_one_out"),
         "contiguous": _ospo("solution", solution="contiguous"),
