@@ -147,7 +147,8 @@ def show_comparison(arguments: Namespace) -> None:
     policies = {}
     if arguments.policy is not None:
         request = Request(
-            arguments.env, arguments.data, arguments.split, arguments.temperature, None, arguments.seed
+            arguments.env, arguments.data, arguments.split, arguments.temperature, None, arguments.seed,
+            retrievers=(arguments.retriever,),
         )  # fmt: skip
         policies = {arguments.policy: open_policy(arguments.policy, request)}
     task = open_task(

@@ -52,6 +52,7 @@ def evaluate(arguments: Namespace) -> None:
         max_new_tokens=arguments.max_new_tokens,
         seed=arguments.seed,
         encoder=arguments.encoder,
+        retrievers=tuple(arguments.retrievers),
     )
     policies = {name: open_policy(name, request) for name in arguments.policy}
     check_file_names(arguments)

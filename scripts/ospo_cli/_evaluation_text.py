@@ -38,6 +38,8 @@ def report_lines(report: Mapping[str, Any]) -> list[str]:
             completions = f"{row['malformed']} of {report['queries']} completions"
             without = "each sends the raw query alone" if report["compose"] == "append" else "each earns 0"
             lines += ["", f"{name}: {completions} hold no rewrite; {without}."]
+        if row.get("remark"):
+            lines += ["", f"{name}: {row['remark']}."]
     trained_on = sorted({row["trained_on"] for row in rows.values() if row["trained_on"]})
     if trained_on:
         unseen = [name for name in next(iter(rows.values()))["metrics"] if name not in trained_on]

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from ospo_agents import AgentError
+from ospo_cli._best_of import BEST_OF, choose, draw_seeds, parse_best_of, remark, share_of_progress
 from ospo_cli._modes import MODES
-from ospo_cli._run_file import check_fields, policy_notes, task_settings
+from ospo_cli._recorded import recorded_retriever
+from ospo_cli._run_file import SETTINGS, check_fields, policy_notes, sampling_temperature, task_settings
 from ospo_cli._sb3 import is_sb3_policy, open_sb3_policy
 from ospo_env import REFERENCE_POLICIES, RetrievalTask, Rewrites, make_reference_policy, read_rewrites
 
@@ -36,6 +38,7 @@ class Request(NamedTuple):
         max_new_tokens: Bound on a completion; none means the policy's own.
         seed: Seed of sampling and of the random policy.
         encoder: Encoder of Stable-Baselines3 policies; None takes the one that they name, if a file may name it.
+        retrievers: Names of the retrievers that rank, as the command line has them.
     """
 
     env: str
@@ -45,6 +48,7 @@ class Request(NamedTuple):
     max_new_tokens: int | None
     seed: int
     encoder: str | None = None
+    retrievers: tuple[str, ...] = ("bm25",)
 
 
 class Write(Protocol):
@@ -68,12 +72,18 @@ class ResolvedPolicy:
             policy does not fit them.
         made_for: The settings of the task that it was trained on, or that its rewrites were written for, among
             ``max_words``, ``candidates``, ``metric`` and the modes; those that nobody recorded are absent.
+        temperature: Temperature at which it is sampled where none is asked for; None for a policy that does not sample.
+        repeats: Whether one call with a prompt several times samples a text for each.
+        trained_on: Name of the retriever that it was trained on; None where none is known.
     """
 
     write: Write
     reads_task: bool = False
     check: Callable[[RetrievalTask, Sequence[str]], None] = lambda task, ids: None
     made_for: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    temperature: float | None = None
+    repeats: bool = False
+    trained_on: str | None = None
 
 
 def open_policy(name: str, request: Request) -> ResolvedPolicy:
@@ -89,7 +99,7 @@ def open_policy(name: str, request: Request) -> ResolvedPolicy:
     near = difflib.get_close_matches(name[:_LONGEST_NAME], REFERENCE_POLICIES, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise AgentError(
-        f"--policy: expected a directory, a hub id, stored rewrites, {_ENDPOINT}MODEL or one of "
+        f"--policy: expected a directory, a hub id, stored rewrites, {_ENDPOINT}MODEL, {BEST_OF}G:POLICY or one of "
         f"{', '.join(REFERENCE_POLICIES)}; {name[:80]!r} is none of them{hint}"
     )
 
@@ -127,7 +137,7 @@ def _reference(name: str, request: Request) -> ResolvedPolicy | None:
         progress(len(ids))
         return _rewrites(name, request, task, ids, texts)
 
-    return ResolvedPolicy(write, reads_task=True)
+    return ResolvedPolicy(write, reads_task=True, temperature=1.0 if name == "random" else None)
 
 
 def _endpoint(name: str, request: Request) -> ResolvedPolicy | None:
@@ -151,7 +161,7 @@ def _endpoint(name: str, request: Request) -> ResolvedPolicy | None:
         notes = {"endpoint": policy.endpoint, "malformed": policy.malformed}
         return _rewrites(name, request, task, ids, texts, notes)
 
-    return ResolvedPolicy(write)
+    return ResolvedPolicy(write, temperature=1.0)
 
 
 def _stored(name: str, request: Request) -> ResolvedPolicy | None:
@@ -159,7 +169,8 @@ def _stored(name: str, request: Request) -> ResolvedPolicy | None:
     if not _exists(name) or not Path(name).is_file():
         return None
     stored = read_rewrites(name)
-    check_fields(stored.notes, {}, Path(name), {"stage": str | None, "trained_on": str | None, "malformed": int})
+    known = {"stage": str | None, "trained_on": str | None, "malformed": int, "remark": str}
+    check_fields(stored.notes, {}, Path(name), known)
 
     def check(task: RetrievalTask, ids: Sequence[str]) -> None:
         if stored.fingerprint != task.data.fingerprint:
@@ -223,10 +234,49 @@ def _language_model(name: str, request: Request) -> ResolvedPolicy | None:
         texts = policy(ids, prompts)
         return _rewrites(name, request, task, ids, texts, {**policy_notes(where), "malformed": policy.malformed})
 
-    return ResolvedPolicy(write, made_for=task_settings(where))
+    return ResolvedPolicy(
+        write,
+        made_for=task_settings(where),
+        temperature=sampling_temperature(where),
+        repeats=True,
+        trained_on=policy_notes(where).get("trained_on"),
+    )
+
+
+def _best_of(name: str, request: Request) -> ResolvedPolicy | None:
+    """The best of several samples of a policy, ``best-of:G:POLICY``."""
+    if not name.startswith(BEST_OF):
+        return None
+    count, inner = parse_best_of(name)
+    policy = open_policy(inner, request)
+    if policy.temperature is None:
+        raise AgentError(f"--policy {name[:80]}: expected a policy that samples, but {inner[:80]} does not")
+    temperature = request.temperature or policy.temperature
+    chosen_by = policy.trained_on or request.retrievers[0]
+    if chosen_by not in request.retrievers:
+        recorded_retriever(chosen_by, source=Path(inner), option="--retrievers")
+    seeds = draw_seeds(request.seed, 1 if policy.repeats else count)
+    sources = [open_policy(inner, request._replace(temperature=temperature, seed=seed)) for seed in seeds]
+
+    def write(
+        task: RetrievalTask, ids: Sequence[str], prompts: Sequence[str], progress: Callable[[int], object]
+    ) -> Rewrites:
+        update = share_of_progress(progress, count)
+        times = count // len(sources)
+        drawn = [source.write(task, list(ids) * times, list(prompts) * times, update) for source in sources]
+        texts = [text for rewrites in drawn for text in rewrites.texts]
+        draws = [texts[start : start + len(ids)] for start in range(0, len(texts), len(ids))]
+        judge = RetrievalTask(task.data, chosen_by, **{setting: getattr(task, setting) for setting in SETTINGS})
+        best, valued = choose(judge, ids, draws)
+        notes = {key: value for key, value in drawn[0].notes.items() if key != "malformed"}
+        said = remark(count, judge, chosen_by, policy.trained_on is not None, temperature, valued)
+        return _rewrites(name, request, task, ids, best, {**notes, "remark": said})
+
+    return ResolvedPolicy(write, check=policy.check, made_for=policy.made_for, trained_on=policy.trained_on)
 
 
 KINDS: tuple[Callable[[str, Request], ResolvedPolicy | None], ...] = (
+    _best_of,
     _reference,
     _endpoint,
     _stored,

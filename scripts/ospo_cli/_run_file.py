@@ -1,5 +1,6 @@
 """Checked reading of a run's ``run.json``, which anybody may have written or damaged."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from ospo_agents.training.learners import LEARNERS
 from ospo_agents.training.run_directory import read_run
 from ospo_cli._modes import MODES, modes_of
 
-__all__ = ["OPTIONAL", "SETTINGS", "check_fields", "policy_notes", "task_settings"]
+__all__ = ["OPTIONAL", "SETTINGS", "check_fields", "policy_notes", "sampling_temperature", "task_settings"]
 
 SETTINGS = ("max_words", "candidates", "metric", *MODES)
 """Settings of a task that travel with runs and stored rewrites, as the environments name them."""
@@ -61,6 +62,15 @@ def policy_notes(where: Path | str) -> dict[str, Any]:
     return {"stage": stage, "trained_on": arguments.get("retriever")}
 
 
+def sampling_temperature(where: Path | str) -> float:
+    """Temperature at which a policy was sampled in training, from the run that it lies in; 1 if it lies in none."""
+    arguments = _arguments(where)
+    temperature = 1.0 if arguments is None else arguments.get("temperature", 1.0)
+    if not 0 < temperature < math.inf:
+        raise AgentError(f"{Path(where).parent / 'run.json'}: expected a temperature above 0, got {temperature}")
+    return float(temperature)
+
+
 def task_settings(where: Path | str) -> dict[str, Any]:
     """Cap, candidates, metric and modes of the task that a policy was trained on, from the run that it lies in.
 
@@ -86,6 +96,6 @@ def _arguments(where: Path | str) -> dict[str, Any] | None:
         return None
     source = Path(where).parent / "run.json"
     arguments: dict[str, Any] = manifest["arguments"]
-    optional = {"env": str, "retriever": str, "metric": str, **OPTIONAL}
+    optional = {"env": str, "retriever": str, "metric": str, "temperature": int | float, **OPTIONAL}
     check_fields(arguments, {"algo": str}, source, optional)
     return arguments

@@ -115,7 +115,7 @@ FLOORS = {
         "_modes",
         "_matrix _official_size _outputs _preparation _recorded _run_file _sb3_log _sb3_settings",
         "_tasks _terminal _yaml",
-        "_cli _evaluation_files _evaluation_text _explanation _sb3 _task_settings",
+        "_best_of _cli _evaluation_files _evaluation_text _explanation _sb3 _task_settings",
         "_benchmark _explanation_page _policies _report _sb3_training _study _train_options",
         "_arguments _comparison _evaluation",
         "benchmark evaluate explain make_official_size prepare report study train train_sb3",
