@@ -183,7 +183,12 @@ class RewriteEnv(gym.Env[str, str]):
         return self._prompts[self._current()], outcome.reward, True, False, info
 
     def coalition_values(
-        self, text: str, spans: Sequence[tuple[int, int]], coalitions: NDArray[np.bool_]
+        self,
+        text: str,
+        spans: Sequence[tuple[int, int]],
+        coalitions: NDArray[np.bool_],
+        calls: int | None = None,
+        seed: int | None = None,
     ) -> NDArray[np.float64]:
         """The worth of coalitions of a rewrite's segments, for the current prompt; the episode stays as it is.
 
@@ -191,16 +196,21 @@ class RewriteEnv(gym.Env[str, str]):
             text: The rewrite.
             spans: Its N segments as character spans ``[start, end)`` that tile it.
             coalitions: bool (C, N), a coalition a row.
+            calls: Distinct texts that may be sent to the retriever, as for
+                :meth:`~ospo_env.RetrievalTask.coalition_values`; ``None`` for no bound.
+            seed: Seed of the choice of these; ``None`` makes one of prompt id and text.
 
         Returns:
             float64 (C,), each in [0, 1]; a row of all ``True`` has the reward of ``step(text)``, bit for bit; a row of
             all ``False`` is worth 0, or with ``compose="append"`` what the raw query earns.
 
         Raises:
-            TaskError: The spans do not tile the text, or the coalitions do not fit them.
+            TaskError: The spans do not tile the text, the coalitions do not fit them, or there are too few calls.
             ResetNeeded: There is no current prompt yet.
         """
-        (values,) = self.task.coalition_values([self.prompt_id], [text], [spans], [coalitions])
+        (values,) = self.task.coalition_values(
+            [self.prompt_id], [text], [spans], [coalitions], calls=calls, seeds=None if seed is None else [seed]
+        )
         return values
 
     def render(self) -> str | None:

@@ -17,10 +17,12 @@ from ospo_env.prompts import Prompts
 from ospo_env.retrievers.base import Retriever
 from ospo_env.retrievers.registry import RetrieverSpec, make_retriever
 from ospo_env.scoring.base import Scorer
+from ospo_env.scoring.calls import retriever_errors
 from ospo_env.scoring.candidate_pools import CandidatePools
 from ospo_env.scoring.coalitions import check_coalitions, check_spans, cut_spans
 from ospo_env.scoring.composer import Composer
 from ospo_env.scoring.corpus_scorer import CorpusScorer
+from ospo_env.scoring.limits import make_limits
 from ospo_env.scoring.pool_scorer import PoolScorer
 from ospo_env.text import clean_text
 
@@ -123,6 +125,8 @@ class RetrievalTask(Prompts):
         texts: Sequence[str],
         spans: Sequence[Sequence[tuple[int, int]]],
         coalitions: Sequence[NDArray[np.bool_]],
+        calls: int | Sequence[int] | None = None,
+        seeds: Sequence[int] | None = None,
     ) -> list[NDArray[np.float64]]:
         """The worth of each coalition of each text's segments, by one call of the retriever at most.
 
@@ -131,19 +135,30 @@ class RetrievalTask(Prompts):
         applied to the whole text, once: what lies beyond adds nothing. The grand coalition is worth ``rewards`` of the
         text, bit for bit, the empty one 0, or with ``compose="append"`` what the raw query is worth.
 
+        With ``calls``, only some texts are sent to a retriever that is not :attr:`linear`: the whole text, those of
+        single segments, which may not be among the coalitions, and others that the seed chooses. Worths of the others
+        are estimated: by rankings of scores fitted to those that were called, or from worths alone where scores say too
+        little (the whole corpus, fusions). What was called has its own worth, so that nothing is estimated where the
+        coalitions have no more distinct texts than may be called. With ``compose="append"`` the raw query is valued
+        too, beside the calls.
+
         Args:
             prompt_ids: B ids.
             texts: B texts, any strings.
             spans: For each text its segments, N_b pairs ``(start, end)`` of character offsets that tile the text as
                 it was given; none for an empty text.
             coalitions: For each text a boolean matrix (C_b, N_b).
+            calls: Distinct texts of each rewrite that may be sent, one number for all or one each: at least one more
+                than it has segments that count. ``None`` for no bound; linear retrievers need none.
+            seeds: Seed of each rewrite's choice; ``None`` makes one of prompt id and text.
 
         Returns:
             B times float64 (C_b,), in [0, 1].
 
         Raises:
             TypeError: A text is not a string, an offset not an integer, or a coalition not boolean.
-            TaskError: An id is unknown, lengths differ, spans do not tile their text, or a matrix has another width.
+            TaskError: An id is unknown, lengths differ, spans do not tile their text, a matrix has another width, or
+                there are too few calls.
             RetrieverError: The retriever failed.
         """
         rows, capped, _ = self._admit(prompt_ids, texts)
@@ -155,7 +170,18 @@ class RetrievalTask(Prompts):
         tiles = [check_spans(text, spans[b], f" of text {b}") for b, text in enumerate(texts)]
         checked = [check_coalitions(coalitions[b], len(tile), f" of text {b}") for b, tile in enumerate(tiles)]
         cut = [cut_spans(tile, len(text)) for tile, text in zip(tiles, capped, strict=True)]
-        return self._scorer.worths(rows, capped, cut, checked)
+        limits = None
+        if calls is not None:
+            players = [0 if self.linear else int((tile[:, 1] > tile[:, 0]).sum()) for tile in cut]
+            limits = make_limits(prompt_ids, texts, players, calls, seeds)
+            limits = None if self.linear else limits
+        return self._scorer.worths(rows, capped, cut, checked, limits)
+
+    @property
+    def linear(self) -> bool:
+        """Whether worths of coalitions follow from the scores of segments, so that ``calls`` has no effect."""
+        with retriever_errors(self.retriever.name, "on the property linear"):
+            return self.candidates == "pool" and bool(self.retriever.linear)
 
     def scored(self, prompt_ids: Sequence[str], texts: Sequence[str]) -> NDArray[np.int64]:
         """Number of characters at the start of each text that count, int64 (B,); what lies beyond adds nothing.
@@ -171,11 +197,12 @@ class RetrievalTask(Prompts):
 
     @property
     def counters(self) -> Mapping[str, int]:
-        """Work since the task was made, by whichever method: ``asked``, ``distinct``, ``cached``.
+        """Work since the task was made, by whichever method: ``asked``, ``distinct``, ``cached``, ``estimated``.
 
         ``asked`` counts texts and coalitions, ``distinct`` the texts whose scores were needed after duplicates were
         removed within each call (those of segments, where the retriever is linear), ``cached`` those among them that
-        earlier calls had left in the cache: the retriever has scored ``distinct - cached`` texts.
+        earlier calls had left in the cache: the retriever has scored ``distinct - cached`` texts. ``estimated`` counts
+        coalitions whose worth was estimated.
         """
         return self._scorer.counters
 

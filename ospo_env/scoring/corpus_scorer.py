@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ospo_env.metrics import Metric
-from ospo_env.scoring.base import Measured, Scorer, split_values
+from ospo_env.scoring.base import Measured, Scorer, interpolate
 from ospo_env.scoring.calls import ranked_documents
 from ospo_env.scoring.coalition_plans import drop_null_players, plan_game
+from ospo_env.scoring.limits import Limit
 from ospo_env.scoring.text_cache import Key
 
 __all__ = ["DEPTH", "CorpusScorer"]
@@ -42,19 +43,20 @@ class CorpusScorer(Scorer):
         texts: Sequence[str],
         spans: Sequence[NDArray[np.int64]],
         coalitions: Sequence[NDArray[np.bool_]],
+        limits: Sequence[Limit] | None = None,
     ) -> list[NDArray[np.float64]]:
-        """As :meth:`Scorer.worths`."""
+        """As :meth:`Scorer.worths`; worths that were not called are interpolated, since rankings have no scores."""
         self._cache.ask(sum(map(len, coalitions)))
+        players = [drop_null_players(*pair) for pair in zip(spans, coalitions, strict=True)]
         games = [
-            plan_game(query, text, *drop_null_players(segments, matrix), front=self._composer.front(query))
-            for query, text, segments, matrix in zip(queries.tolist(), texts, spans, coalitions, strict=True)
+            plan_game(query, text, *pair, front=self._composer.front(query))
+            for query, text, pair in zip(queries.tolist(), texts, players, strict=True)
         ]
-        keys = self._sent((game.query, text) for game in games for text in game.texts)
+        text_games = self._text_games(texts, players, games, limits)
+        keys = [key for game in text_games for key in game.called_keys]
         (values,) = self._measure(np.array([query for query, _ in keys], np.int64), self._rank(keys), [self._metric])
         worths = [np.zeros(len(matrix)) for matrix in coalitions]
-        split = split_values(values, [len(game.texts) for game in games])
-        for game, worth, mine in zip(games, worths, split, strict=True):
-            worth[game.places] = mine[game.text_of]
+        self._settle(text_games, values, worths, interpolate)
         return worths
 
     def _rank(self, keys: Iterable[Key]) -> list[NDArray[np.int32]]:

@@ -1,6 +1,7 @@
 """Scores of texts on their queries' pools, and worths of coalitions: batched, without duplicates, cached."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import chain
 from typing import TypeAlias
 
@@ -9,11 +10,14 @@ from numpy.typing import NDArray
 
 from ospo_env.errors import RetrieverError
 from ospo_env.metrics import Metric, ranked_gains, ranking
-from ospo_env.scoring.base import Measured, Scorer, split_values
+from ospo_env.scoring.base import Measured, Scorer, interpolate, split_values
 from ospo_env.scoring.calls import pool_scores, retriever_errors
 from ospo_env.scoring.coalition_plans import Game, Sums, added_scores, drop_null_players, plan_game, plan_sums
+from ospo_env.scoring.estimates import ScoreFit
+from ospo_env.scoring.limits import Limit
 from ospo_env.scoring.split_words import SplitText, split_repeats, whole_segments
 from ospo_env.scoring.text_cache import Key
+from ospo_env.scoring.text_games import TextGame
 
 __all__ = ["PoolScorer"]
 
@@ -68,22 +72,27 @@ class PoolScorer(Scorer):
         texts: Sequence[str],
         spans: Sequence[NDArray[np.int64]],
         coalitions: Sequence[NDArray[np.bool_]],
+        limits: Sequence[Limit] | None = None,
     ) -> list[_Scores]:
         """As :meth:`Scorer.worths`.
 
         With a linear retriever, and cuts between its units, the scores of partial coalitions are sums of segment
-        scores; otherwise their texts are scored.
+        scores; otherwise their texts are scored. Beyond a limit they are estimated: rankings by fitted scores are
+        measured, or worths are interpolated where a score depends on the other documents of the pool.
         """
         self._cache.ask(sum(map(len, coalitions)))
+        players = [drop_null_players(*pair) for pair in zip(spans, coalitions, strict=True)]
         games = [
-            self._plan(query, text, *drop_null_players(segments, matrix))
-            for query, text, segments, matrix in zip(queries.tolist(), texts, spans, coalitions, strict=True)
+            self._plan(query, text, *pair) for query, text, pair in zip(queries.tolist(), texts, players, strict=True)
         ]
-        keys = self._sent((game.query, text) for game in games for text in game.texts)
+        text_games = self._text_games(texts, players, games, limits)
+        keys = [key for game in text_games for key in game.called_keys]
         rows = self._score(chain(keys, ((game.query, segment) for game in games for segment in game.segments)))
         worths = [np.zeros(len(matrix)) for matrix in coalitions]
         self._settle_sums(games, rows, worths)
-        self._settle_texts(games, keys, rows, worths)
+        (values,) = self.measure(np.array([query for query, _ in keys], np.int64), _stack([rows[key] for key in keys]))
+        fusion = getattr(self._retriever, "depends_on_pool", False)
+        self._settle(text_games, values, worths, interpolate if fusion else partial(self._fit, rows))
         return worths
 
     def _plan(self, query: int, text: str, spans: NDArray[np.int64], coalitions: NDArray[np.bool_]) -> Game:
@@ -119,15 +128,32 @@ class PoolScorer(Scorer):
             for (_, worth), mine in zip(members, split, strict=True):
                 worth[:] = mine
 
-    def _settle_texts(
-        self, games: Sequence[Game], keys: Sequence[Key], rows: Mapping[Key, _Scores], worths: Sequence[_Scores]
-    ) -> None:
-        """Fill in the worths of the coalitions whose texts were scored, under these keys."""
-        queries = np.array([query for query, _ in keys], dtype=np.int64)
-        (values,) = self.measure(queries, _stack([rows[key] for key in keys]))
-        split = split_values(values, [len(game.texts) for game in games])
-        for game, worth, mine in zip(games, worths, split, strict=True):
-            worth[game.places] = mine[game.text_of]
+    def _fit(self, rows: Mapping[Key, _Scores], game: TextGame, values: _Scores) -> _Scores:
+        """Worths of a game's texts that are unknown, by scores fitted to those that were called.
+
+        Args:
+            rows: Scores (P,) of what was called.
+            game: The game.
+            values: Worths of its texts (T,), nan where they are unknown.
+        """
+        coalitions, empty = game.coalitions, game.empty()
+        assert coalitions is not None
+        called = [index for index in game.called if index != empty]
+        front = self._composer.front(game.game.query)
+        fit = ScoreFit(
+            coalitions[called],
+            np.stack([rows[game.keys[index]] for index in called]),
+            np.stack([rows[key] for key in game.single_keys()]),
+            None if empty is None else rows[game.keys[empty]],
+            1 if front is None else front[1],
+        )
+        unknown = coalitions[np.isnan(values)]
+        queries = np.full(len(unknown), game.game.query)
+        fitted = np.empty(len(unknown))
+        for first in range(0, len(unknown), _CHUNK):
+            some = slice(first, first + _CHUNK)
+            (fitted[some],) = self.measure(queries[some], fit(unknown[some]))
+        return fitted
 
     def _score(self, keys: Iterable[Key]) -> dict[Key, _Scores]:
         """Score rows (P,) of all distinct keys, in one call of the retriever at most."""

@@ -37,7 +37,7 @@ class TextCache:
 
     def __init__(self, cache_bytes: int = CACHE_BYTES) -> None:
         self._entries: LRUCache[Key, _Entry] = LRUCache(maxsize=cache_bytes, getsizeof=_entry_bytes)
-        self._counters = {"asked": 0, "distinct": 0, "cached": 0}
+        self._counters = {"asked": 0, "distinct": 0, "cached": 0, "estimated": 0}
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -49,13 +49,22 @@ class TextCache:
 
     @property
     def counters(self) -> Mapping[str, int]:
-        """``asked``: the sum passed to :meth:`ask`; ``distinct``: keys of all calls; ``cached``: those already held."""
+        """Sums so far.
+
+        ``asked``: of what was passed to :meth:`ask`; ``distinct``: keys of all calls; ``cached``: those already held;
+        ``estimated``: of what was passed to :meth:`count_estimated`.
+        """
         return dict(self._counters)
 
     def ask(self, count: int) -> None:
         """Count texts and coalitions that a caller asked for."""
         with _lock.current:
             self._counters["asked"] += count
+
+    def count_estimated(self, count: int) -> None:
+        """Count coalitions whose worth was estimated."""
+        with _lock.current:
+            self._counters["estimated"] += count
 
     def arrays(
         self, keys: Iterable[Key], compute: Callable[[Sequence[Key]], Iterable[NDArray[Any]]]

@@ -64,8 +64,9 @@ FLOORS = {
         "__init__",
     ],
     "ospo_env.scoring": [
-        "calls candidate_pools coalitions split_words text_cache",
+        "call_choice calls candidate_pools coalitions estimates limits split_words text_cache",
         "coalition_plans composer",
+        "text_games",
         "base",
         "corpus_scorer pool_scorer",
         "__init__",

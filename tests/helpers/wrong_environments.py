@@ -35,8 +35,8 @@ class Reward(Right):
 
 
 class _GrandFromSums(RetrievalTask):
-    def coalition_values(self, prompt_ids, texts, spans, coalitions):
-        values = super().coalition_values(prompt_ids, texts, spans, coalitions)
+    def coalition_values(self, prompt_ids, texts, spans, coalitions, **limits):
+        values = super().coalition_values(prompt_ids, texts, spans, coalitions, **limits)
         return [
             np.where(rows.all(1) & rows.any(1), value * (1 - 1e-12), value)
             for value, rows in zip(values, coalitions, strict=True)
@@ -58,8 +58,8 @@ class OwnCoalitions(Right):
 
 
 class _PaysEmpty(RetrievalTask):
-    def coalition_values(self, prompt_ids, texts, spans, coalitions):
-        values = super().coalition_values(prompt_ids, texts, spans, coalitions)
+    def coalition_values(self, prompt_ids, texts, spans, coalitions, **limits):
+        values = super().coalition_values(prompt_ids, texts, spans, coalitions, **limits)
         return [np.where(rows.any(1), value, 0.01) for value, rows in zip(values, coalitions, strict=True)]
 
 
@@ -86,8 +86,8 @@ class RightAppended(Right):
 
 
 class _ForgetsTheQuery(Appended):
-    def coalition_values(self, prompt_ids, texts, spans, coalitions):
-        values = super().coalition_values(prompt_ids, texts, spans, coalitions)
+    def coalition_values(self, prompt_ids, texts, spans, coalitions, **limits):
+        values = super().coalition_values(prompt_ids, texts, spans, coalitions, **limits)
         return [np.where(rows.any(1), value, 0.0) for value, rows in zip(values, coalitions, strict=True)]
 
 
@@ -131,8 +131,8 @@ class Batch(Right):
 
 
 class _BatchedWorths(RetrievalTask):
-    def coalition_values(self, prompt_ids, texts, spans, coalitions):
-        values = super().coalition_values(prompt_ids, texts, spans, coalitions)
+    def coalition_values(self, prompt_ids, texts, spans, coalitions, **limits):
+        values = super().coalition_values(prompt_ids, texts, spans, coalitions, **limits)
         return [value * (0.5 if len(texts) > 1 else 1.0) for value in values]
 
 
@@ -205,8 +205,8 @@ class _Generous(RetrievalTask):
     def rewards(self, prompt_ids, texts):
         return super().rewards(prompt_ids, texts) * 1.25
 
-    def coalition_values(self, prompt_ids, texts, spans, coalitions):
-        return [value * 1.25 for value in super().coalition_values(prompt_ids, texts, spans, coalitions)]
+    def coalition_values(self, prompt_ids, texts, spans, coalitions, **limits):
+        return [value * 1.25 for value in super().coalition_values(prompt_ids, texts, spans, coalitions, **limits)]
 
 
 class Bounds(Right):
