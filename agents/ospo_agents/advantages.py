@@ -117,8 +117,9 @@ def additive(
     Args:
         rollouts: Rollouts with the credit of their segments.
         beta: Weight of credit, at least 0.
-        centring: Whether the mean is that of the ``group``'s segments or of the ``rollout``'s own, or 0 for ``none``
-            (for credit that is a gain by itself: ``state_shapley``, ``leave_one_out``).
+        centring: Whether the mean is that of the ``group``'s segments, of its segments at the same ``place`` (first
+            ones, second ones, ...) or of the ``rollout``'s own, or 0 for ``none`` (for credit that is a gain by itself:
+            ``state_shapley``, ``leave_one_out``).
         divisor: Whether credit is divided by the spread of the ``credit`` or of the ``reward`` in the group; by the
             latter, credit is 0 where all rewards are equal.
         word_weight: Weight of A on tokens of segments, at least 0.
@@ -148,7 +149,7 @@ def signed(rollouts: CreditedRollouts, *, centring: str = "group") -> NDArray[np
 
     Args:
         rollouts: Rollouts with the credit of their segments.
-        centring: Whether the mean is that of the ``group``'s segments or of the ``rollout``'s own, or 0 for ``none``.
+        centring: ``group``, ``place``, ``rollout`` or ``none``, as in :func:`additive`.
 
     Returns:
         float64 (B, T).

@@ -24,7 +24,7 @@ __all__ = [
     "tie_width",
 ]
 
-CENTRINGS = ("group", "rollout", "none")
+CENTRINGS = ("group", "place", "rollout", "none")
 DIVISORS = ("credit", "reward")
 _EPS = 1e-4  # TRL's
 _FLAT = 1e-2  # spread of rewards under which their differences are noise
@@ -145,7 +145,8 @@ def standardised(
     Args:
         values: float (B, N), nan where there is none; nan stays nan.
         group: int (B,), the group of each rollout.
-        centring: Whether the mean is that of the ``group``'s values or of the ``rollout``'s own, or 0 for ``none``.
+        centring: Whether the mean is that of the ``group``'s values, of its values at the same ``place`` (column) or
+            of the ``rollout``'s own, or 0 for ``none``.
         eps: Added to the standard deviation.
 
     Raises:
@@ -171,7 +172,7 @@ def in_units_of_advantage(
     Args:
         rollouts: The rollouts.
         credit: float (B, N), nan where there is none.
-        centring: ``group``, ``rollout`` or ``none``, as in :func:`standardised`.
+        centring: ``group``, ``place``, ``rollout`` or ``none``, as in :func:`standardised`.
         divisor: ``credit`` or ``reward``.
 
     Raises:
@@ -250,6 +251,10 @@ def _centred(values: NDArray[np.float64], group: NDArray[np.int64], centring: st
     if centring == "none":
         return values
     centred = np.full(values.shape, np.nan)
+    if centring == "place":
+        for rows in members(group):
+            centred[rows] = values[rows] - [_mean(column) for column in values[rows].T]
+        return centred
     for rows in members(group) if centring == "group" else np.arange(len(values))[:, None]:
         centred[rows] = values[rows] - _mean(values[rows])
     return centred

@@ -35,16 +35,16 @@ from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl import GRPOConfig, GRPOTrainer
 
-from ospo_agents.advantages import READ_ENTROPY, CreditedRollouts, group_relative, make_redistribution
-from ospo_agents.answers import TokenMap, find_answer, map_tokens
-from ospo_agents.assignment import CreditedText, assign_credit, default_segmenter
+from ospo_agents.advantages import READ_ENTROPY, group_relative, make_redistribution
+from ospo_agents.assignment import default_segmenter
+from ospo_agents.batches import CreditedCompletion, credit_completions, pad_rows, stack_completions
 from ospo_agents.credit import make_solution
 from ospo_agents.errors import AgentError
 from ospo_agents.losses import check_loss, check_potential
 from ospo_agents.policies.prompt_format import PromptFormat
 from ospo_agents.protocols import Task
 from ospo_agents.reward_scale import advantage_per_reward
-from ospo_agents.segments import make_segmenter, phrase_key
+from ospo_agents.segments import make_segmenter
 from ospo_agents.stopwatch import Stopwatch
 from ospo_agents.trl_task import TaskReward, prompt_dataset
 
@@ -74,25 +74,6 @@ class OSPOConfig(GRPOConfig):  # type: ignore[misc]  # TRL ships no types
         default_factory=dict, metadata={"help": "settings of the redistribution"}
     )
     credit_separators: bool = field(default=False, metadata={"help": "lay credit on punctuation too"})
-
-
-@dataclass(frozen=True)
-class _Rollout:
-    """One completion after scoring, as processes exchange it.
-
-    Attributes:
-        reward: Worth of the whole rewrite; 0 for a malformed completion.
-        credit: float64 (N,), credit of each segment.
-        phrases: Keys of the N segments, equal for equal phrases.
-        token_ids: Ids of the completion's tokens.
-        tokens: The segment of each completion token.
-    """
-
-    reward: float
-    credit: NDArray[np.float64]
-    phrases: list[str]
-    token_ids: list[int]
-    tokens: TokenMap
 
 
 @dataclass(frozen=True)
@@ -177,7 +158,7 @@ class OSPOTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL ships no types
         self._told_of_unions = False
         self._solution = make_solution(args.solution, **args.solution_settings)
         self._redistribute = make_redistribution(args.redistribution, **args.redistribution_settings)
-        self._rollouts: list[_Rollout] = []
+        self._completions: list[CreditedCompletion] = []
         # Work still queued on a device would otherwise count in a later stage.
         settle = torch.accelerator.synchronize if args.device.type != "cpu" else (lambda: None)
         self._watch = Stopwatch(("generation", "scoring", "credit", "update"), settle)
@@ -215,7 +196,7 @@ class OSPOTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL ships no types
         self._rewards = rewards
         if self.model.training:
             with self._timed("credit"):
-                self._rollouts = self._credit([row["prompt_id"] for row in inputs], completion_ids_list)
+                self._completions = self._credit([row["prompt_id"] for row in inputs], completion_ids_list)
         return rewards
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -229,72 +210,48 @@ class OSPOTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL ships no types
         """Count the time of a stage of training; evaluation is not counted."""
         return self._watch(stage) if self.model.training else contextlib.nullcontext()
 
-    def _credit(self, prompt_ids: Sequence[str], completion_ids: Sequence[list[int]]) -> list[_Rollout]:
-        """Rollouts of this process, with the credit of their segments."""
-        answers = [
-            find_answer(self.processing_class, token_ids, self.prompt_format.answer_span)
-            for token_ids in completion_ids
-        ]
-        credited = assign_credit(
+    def _credit(self, prompt_ids: Sequence[str], completion_ids: Sequence[list[int]]) -> list[CreditedCompletion]:
+        """Completions of this process, with the credit of their segments."""
+        completions = credit_completions(
             _TimedTask(self.task, self._timed),
             prompt_ids,
-            [answer.rewrite for answer in answers],
+            completion_ids,
+            self.processing_class,
+            self.prompt_format.answer_span,
             segmenter=self._segmenter,
             solution=self._solution,
-            over_budget="sample",  # nothing that a policy writes may end a run
+            credit_separators=self.args.credit_separators,
         )
-        over = sum(text.solution != self._solution.name for text in credited)
+        over = sum(one.solution != self._solution.name for one in completions)
         self._metrics["train"]["over_budget"].append(float(over))
-        if self._solution.needs_unions and credited:
-            self._log_unions(credited)
-        separators = self.args.credit_separators
-        return [
-            _Rollout(
-                reward=text.worth,
-                credit=text.credit,
-                phrases=[phrase_key(text.text[start:end]) for start, end in text.spans],
-                token_ids=token_ids,
-                tokens=map_tokens(answer, text.spans, credit_separators=separators),
-            )
-            for answer, text, token_ids in zip(answers, credited, completion_ids, strict=True)
-        ]
+        if self._solution.needs_unions and completions:
+            self._log_unions(completions)
+        return completions
 
     def _token_advantages(self, output: dict[str, Any]) -> torch.Tensor:
         """Advantages (B, T) of this process's rollouts, from statistics over the rollouts of all processes."""
         advantages: torch.Tensor = output["advantages"]
         mask: torch.Tensor = output["completion_mask"]
-        first = self.accelerator.process_index * len(self._rollouts)
-        everyone: list[_Rollout] = gather_object(self._rollouts)
+        first = self.accelerator.process_index * len(self._completions)
+        everyone: list[CreditedCompletion] = gather_object(self._completions)
         gathered = self.accelerator.gather(advantages).cpu().numpy().astype(np.float64)
-        width = mask.shape[1]
-        segment = _stack([rollout.tokens.segment for rollout in everyone], padding=-1, width=width)
-        lengths = np.array([len(rollout.tokens.segment) for rollout in everyone])
-        credit = _stack([rollout.credit for rollout in everyone], padding=np.nan)
         group = np.arange(len(everyone)) // self.num_generations
-        rewards = np.array([rollout.reward for rollout in everyone])
-        own, per_reward = self._own_advantages(gathered, rewards, group)
-        numbers = {key: number for number, key in enumerate({key for rollout in everyone for key in rollout.phrases})}
-        rollouts = CreditedRollouts(
-            advantages=own,
-            rewards=rewards,
-            credit=credit,
-            segment=segment,
-            mask=np.arange(segment.shape[1]) < lengths[:, None],
-            group=group,
-            whole=_stack([rollout.tokens.whole for rollout in everyone], padding=0, width=width),
-            separator=_stack([rollout.tokens.separator for rollout in everyone], padding=False, width=width),
-            phrase=_stack(
-                [np.array([numbers[key] for key in rollout.phrases], np.int64) for rollout in everyone], padding=-1
-            ),
+        own, per_reward = self._own_advantages(gathered, np.array([one.reward for one in everyone]), group)
+        width = mask.shape[1]
+        longest = max(width, *(len(one.token_ids) for one in everyone))
+        rollouts = stack_completions(
+            everyone,
+            own,
+            group,
+            width=width,
             per_reward=per_reward,
-            tokens=_stack([np.array(rollout.token_ids) for rollout in everyone], padding=-1, width=width),
-            entropy=self._entropy(output, segment.shape[1]) if self.args.redistribution in READ_ENTROPY else None,
+            entropy=self._entropy(output, longest) if self.args.redistribution in READ_ENTROPY else None,
         )
         token_advantages = self._redistribute(rollouts)
         if own is not gathered:
             token_advantages = np.where(rollouts.mask, token_advantages + (gathered - own)[:, None], 0.0)
-        self._log(credit)
-        local = token_advantages[first : first + len(self._rollouts), :width]
+        self._log(rollouts.credit)
+        local = token_advantages[first : first + len(self._completions), :width]
         return torch.from_numpy(local).to(advantages) * mask
 
     def _entropy(self, output: dict[str, Any], width: int) -> NDArray[np.float64]:
@@ -310,7 +267,7 @@ class OSPOTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL ships no types
                 compute_entropy=True,
             )
         local = (entropies * output["completion_mask"]).double().cpu().numpy()
-        return _stack(gather_object(list(local)), padding=0.0, width=width)
+        return pad_rows(gather_object(list(local)), padding=0.0, width=width)
 
     def _own_advantages(
         self, advantages: NDArray[np.float64], rewards: NDArray[np.float64], group: NDArray[np.int64]
@@ -328,9 +285,9 @@ class OSPOTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL ships no types
         )
         return advantages if alone else per_reward * group_relative(rewards, group, scale=False), per_reward
 
-    def _log_unions(self, credited: Sequence[CreditedText]) -> None:
+    def _log_unions(self, completions: Sequence[CreditedCompletion]) -> None:
         """Log the share of rollouts for which Owen values are Shapley values; a step of nothing else is said once."""
-        equal = [not text.unions_matter for text in credited]
+        equal = [not one.unions_matter for one in completions]
         self._metrics["train"]["owen_equals_shapley"].append(sum(equal) / len(equal))
         if all(equal) and not self._told_of_unions:
             self._told_of_unions = True
@@ -370,11 +327,3 @@ def _check_kinds(task: Any, args: Any, trainer_arguments: Mapping[str, Any]) -> 
         )
     if "train_dataset" in trainer_arguments:
         raise AgentError("train_dataset is made of the task's prompts; leave it out")
-
-
-def _stack(rows: Sequence[NDArray[Any]], *, padding: float, width: int = 0) -> NDArray[Any]:
-    """Rows of different lengths as one array (B, at least ``width``)."""
-    stacked = np.full((len(rows), max(width, *(len(row) for row in rows))), padding, dtype=rows[0].dtype)
-    for place, row in zip(stacked, rows, strict=True):
-        place[: len(row)] = row
-    return stacked

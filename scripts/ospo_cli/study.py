@@ -1,14 +1,15 @@
 """Study of what credit assignment gains, with seeds and intervals.
 
-Four parts, each of which prints its tables:
+Five parts, each of which prints its tables:
 
-learning   curves of OSPO and GRPO on the embedded tasks; rollouts to GRPO's final value; unseen retrievers
-accuracy   whether credit, and the advantages of tokens made of it, tell right phrases from wrong ones
-ablations  other solutions, redistributions, budgets, widths and segments than the defaults
-real       the H&M slice given by --data: raw query, warm start, GRPO, OSPO
+learning        curves of OSPO and GRPO on the embedded tasks; rollouts to GRPO's final value; unseen retrievers
+accuracy        whether credit, and the advantages of tokens made of it, tell right phrases from wrong ones
+true-advantage  the advantage of each phrase by Monte Carlo (after --steps of training), and what each method lays there
+ablations       other solutions, redistributions, budgets, widths and segments than the defaults
+real            the H&M slice given by --data: raw query, warm start, GRPO, OSPO
 
-Each training run is a process of its own on one thread and leaves one JSON file. Run the command again after an
-interruption: what is finished is kept. In `learning`, the learning rate of each method is chosen on validation
+Each training run is a process of its own on one thread and leaves one file of compressed JSON. Run the command again
+after an interruption: what is finished is kept. In `learning`, the learning rate of each method is chosen on validation
 queries with seeds of their own, by sampled or by greedy rewrites (--select); the reported seeds and the test split
 are touched afterwards.
 """
@@ -34,9 +35,11 @@ _EXAMPLES = (
 _DEFAULTS: dict[str, dict[str, Any]] = {
     "learning": {"tasks": ["shopping", "fashion"], "methods": ["grpo", "ospo"], "seeds": 10, "steps": 100},
     "accuracy": {"tasks": ["shopping", "fashion"], "methods": [], "seeds": 3, "steps": 1},
+    "true-advantage": {"tasks": ["shopping", "fashion"], "methods": [], "seeds": 3, "steps": 0},
     "ablations": {"tasks": ["shopping"], "methods": list(ABLATIONS), "seeds": 3, "steps": 100},
     "real": {"tasks": ["hm"], "methods": ["grpo", "ospo"], "seeds": 3, "steps": 100},
 }
+_MEASURED = ("accuracy", "true-advantage")  # parts that train nothing for a curve
 _QUICK: dict[str, Any] = {"seeds": 2, "steps": 50, "selection_seeds": 0}
 
 
@@ -111,12 +114,14 @@ def main(argv: Sequence[str] | None) -> None:
 
 def _check(arguments: Namespace) -> None:
     check_directory("--out", arguments.out)
-    for name, least in (("seeds", 1), ("steps", 1), ("every", 1), ("processes", 1), ("selection_steps", 1)):
+    fewest = 0 if arguments.part == "true-advantage" else 1  # steps before the measurement
+    counts = {"seeds": 1, "steps": fewest, "every": 1, "processes": 1, "selection_steps": 1}
+    for name, least in counts.items():
         if getattr(arguments, name) < least:
             raise AgentError(f"--{name.replace('_', '-')}: expected at least {least}, got {getattr(arguments, name)}")
     if arguments.selection_seeds < 0:
         raise AgentError(f"--selection-seeds: expected at least 0, got {arguments.selection_seeds}")
-    if arguments.part != "accuracy" and arguments.steps % arguments.every:
+    if arguments.part not in _MEASURED and arguments.steps % arguments.every:
         raise AgentError(f"--every: expected a divisor of --steps {arguments.steps}, got {arguments.every}")
     if TRAINED_ON in arguments.unseen:
         raise AgentError(

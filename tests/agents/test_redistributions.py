@@ -280,3 +280,19 @@ def test_twins_are_drawn_together_within_their_group_only():
     by_hand = additive(replace(batch, credit=pooled))
     np.testing.assert_array_equal(additive(batch, twin_weight=0.5), by_hand)
     assert np.abs(additive(batch) - by_hand).max() > 0.05
+
+
+def test_mean_of_a_place_by_hand():
+    """First segments are compared with first segments, second with second; a rollout without one takes no part."""
+    credit = np.array([[1.0, 4.0], [3.0, np.nan], [5.0, 8.0]])
+    rollouts = CreditedRollouts(
+        advantages=np.zeros(3),
+        rewards=np.array([0.0, 1.0, 2.0]),
+        credit=credit,
+        segment=np.array([[0, 1], [0, -1], [0, 1]]),
+        mask=np.array([[True, True], [True, False], [True, True]]),
+        group=np.array([0, 0, 0]),
+    )
+    laid = additive(rollouts, word_weight=0.0, centring="place", divisor="reward")
+    scale = 1 / (1 + 0.01**2)  # the spread of 0, 1, 2 is 1
+    np.testing.assert_allclose(laid, scale * np.array([[-2.0, -2.0], [0.0, 0.0], [2.0, 2.0]]))

@@ -283,8 +283,8 @@ def a_cell(**modes):
 
 def test_cells_of_the_study_have_modes(tmp_path):
     out = Path("out")
-    assert a_cell().path(out) == out / "cells/shopping/grpo-seed0-steps2-test.json"
-    assert a_cell(**APPEND).path(out) == out / "cells/shopping/grpo-append-query3-once-seed0-steps2-test.json"
+    assert a_cell().path(out) == out / "cells/shopping/grpo-seed0-steps2-test.json.gz"
+    assert a_cell(**APPEND).path(out) == out / "cells/shopping/grpo-append-query3-once-seed0-steps2-test.json.gz"
     assert a_cell().warm_path(out) == a_cell(**APPEND).warm_path(out)
     opened = cells.open_cell(a_cell(**APPEND))
     assert {name: getattr(opened, name) for name in MODES} == APPEND

@@ -19,7 +19,7 @@ from small_run import write_data
 
 # A program that does what a training run does to the disk: takes a while, then leaves its file whole.
 PROGRAM = """
-import json, os, sys, time
+import gzip, json, os, sys, time
 from pathlib import Path
 out, said = Path(sys.argv[2]), json.loads(sys.argv[4])
 what = said.pop("what")
@@ -34,7 +34,7 @@ if what == "warm start":
 else:
     time.sleep(cell.settings["seconds"])
     cell.path(out).parent.mkdir(parents=True, exist_ok=True)
-    cell.path(out).with_suffix(".tmp").write_text(json.dumps(said))
+    cell.path(out).with_suffix(".tmp").write_bytes(gzip.compress(json.dumps(said).encode()))
     cell.path(out).with_suffix(".tmp").rename(cell.path(out))
 """
 
@@ -145,6 +145,10 @@ class TestRuns:
         if settings.algo == "ospo":  # rewrites have up to 16 segments
             make_solution(settings.solution, **settings.solution_settings).plan(16, [list(range(16))])
 
+    @pytest.mark.parametrize("name", plan.METHODS)
+    def test_every_method_can_be_trained(self, name):
+        cells.cell_settings(a_cell(), {"learning_rate": 1e-3, **plan.METHODS[name]})
+
     @pytest.mark.parametrize("name", accuracy.COMPARED_SOLUTIONS)
     def test_every_solution_of_the_accuracy_part_covers_long_rewrites(self, name):
         solution, settings = accuracy.COMPARED_SOLUTIONS[name]
@@ -160,6 +164,7 @@ class TestArguments:
     @pytest.mark.parametrize(
         ("given", "named"),
         [
+            (["true-advantage", "--steps", "-1"], "--steps: expected at least 0"),
             (["--seeds", "0"], "--seeds: expected at least 1"),
             (["--steps", "30"], "--every: expected a divisor of --steps 30"),
             (["--steps", "0"], "--steps: expected at least 1"),
@@ -195,10 +200,8 @@ class TestArguments:
             for cell in wanted:
                 asked.append(cell)
                 value = {1e-3: 0.2, 1e-4: 0.5}[cell.settings["learning_rate"]]
-                cell.path(out).parent.mkdir(parents=True, exist_ok=True)
-                cell.path(out).write_text(
-                    json.dumps({**vars(cell), "curve": [{"sampled": value, "greedy": 1 - value}]})
-                )
+                curve = [{"sampled": value, "greedy": 1 - value}]
+                cells.write_report(cell.path(out), {**vars(cell), "curve": curve})
 
         monkeypatch.setattr(parts, "train", trained)
         arguments = study.parse(["--out", str(tmp_path), "--tasks", "shopping", "--learning-rates", "1e-3", "1e-4"])

@@ -82,6 +82,7 @@ FLOORS = {
         "answers credit reward_scale rivals",
         "advantages",
         "assignment policies stopwatch",
+        "batches",
         "trl_task",
         "trainer",
         "training",
@@ -133,7 +134,14 @@ FLOORS = {
     ],
     "ospo_cli._official_size": ["words", "esci hm", "write", "__init__"],
     "ospo_cli._report": ["runs", "curves", "page", "report", "__init__"],
-    "ospo_cli._study": ["numbers plan", "cells plots tables", "accuracy", "processes", "parts", "__init__"],
+    "ospo_cli._study": [
+        "numbers plan",
+        "cells plots tables",
+        "accuracy advantage_tables true_advantage",
+        "processes",
+        "parts",
+        "__init__",
+    ],
 }
 """The floors of each package, the lowest first. Neighbours on a floor do not know each other."""
 CORE = [
@@ -143,6 +151,7 @@ CORE = [
         "alignment",
         "answers",
         "assignment",
+        "batches",
         "credit",
         "errors",
         "files",

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-__all__ = ["Completion", "evaluating", "generate", "generation_settings"]
+__all__ = ["Completion", "complete", "evaluating", "generate", "generation_settings"]
 
 
 @dataclass(frozen=True)
@@ -67,14 +67,25 @@ def generate(
         conversations: Messages of each conversation, length B.
         settings: Result of :func:`generation_settings`.
     """
-    encoded = tokenizer.apply_chat_template(
-        list(conversations),
-        add_generation_prompt=True,
-        padding=True,
-        return_tensors="pt",
-        return_dict=True,
-        tokenizer_kwargs={"padding_side": "left", "return_attention_mask": True},
-    )
+    contexts = tokenizer.apply_chat_template(list(conversations), add_generation_prompt=True)["input_ids"]
+    return complete(model, tokenizer, contexts, settings)
+
+
+def complete(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    contexts: Sequence[list[int]],
+    settings: dict[str, Any],
+) -> list[Completion]:
+    """One continuation of each sequence of tokens, generated in one batch, padded on the left.
+
+    Args:
+        model: The causal LM; it computes where it is.
+        tokenizer: Its tokenizer, with a padding token.
+        contexts: Tokens of each sequence, length B: a prompt, or a prompt and the beginning of its completion.
+        settings: Result of :func:`generation_settings`.
+    """
+    encoded = tokenizer.pad({"input_ids": list(contexts)}, padding_side="left", return_tensors="pt")
     prompts, mask = (encoded[name].to(model.device) for name in ("input_ids", "attention_mask"))
     with torch.inference_mode():
         output = model.generate(input_ids=prompts, attention_mask=mask, **settings)

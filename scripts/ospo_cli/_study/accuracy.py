@@ -6,7 +6,6 @@ training alone.
 """
 
 import dataclasses
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from envs_data.files import write_atomically
 from ospo_agents.advantages import CreditedRollouts, group_relative, make_redistribution
 from ospo_agents.answers import TokenMap, find_answer, map_tokens
 from ospo_agents.assignment import assign_credit
@@ -23,7 +21,7 @@ from ospo_agents.credit import Solution, make_solution
 from ospo_agents.policies.language_model import LanguageModelPolicy, load_policy
 from ospo_agents.segments import phrases
 from ospo_agents.training.progress import quiet
-from ospo_cli._study.cells import open_cell
+from ospo_cli._study.cells import open_cell, write_report
 from ospo_cli._study.numbers import area_under_roc, area_within_groups
 from ospo_cli._study.plan import Cell
 
@@ -100,8 +98,7 @@ def measure_accuracy(cell: Cell, warm: Path, path: Path) -> None:
         for name, (solution, redistribution, settings) in COMPARED_REDISTRIBUTIONS.items()
     }
     report["advantages"]["grpo"] = _token_areas(tokens, labels, rewards, credit["shapley"], _group_advantages)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, json.dumps(report).encode())
+    write_report(path, report)
 
 
 def matches_intent(text: str, spans: Sequence[tuple[int, int]], intent: Sequence[str]) -> NDArray[np.bool_]:

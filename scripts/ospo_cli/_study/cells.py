@@ -1,6 +1,7 @@
 """One cell of the study, in a process of its own: a warm start, or a training run from one, evaluated on the way."""
 
 import dataclasses
+import gzip
 import json
 import shutil
 import tempfile
@@ -22,7 +23,7 @@ from ospo_cli._study.plan import METRIC, TASKS, TRAINED_ON, Cell
 from ospo_cli._task_settings import TaskSettings
 from ospo_env import RetrievalTask
 
-__all__ = ["cell_settings", "open_cell", "run_cell", "warm_start_cell"]
+__all__ = ["cell_settings", "open_cell", "run_cell", "train_policy", "warm_start_cell", "write_report"]
 
 SAMPLES = 2  # rewrites sampled for each query at an evaluation
 _KEPT = ("completions/mean_length", "entropy", "segments", "credit_spread")
@@ -46,8 +47,8 @@ def run_cell(cell: Cell, warm: Path, path: Path) -> None:
     Args:
         cell: Cell to train.
         warm: Directory of the policy to start from.
-        path: JSON file to write: the cell's own fields, ``curve`` (a point each evaluation), ``log`` (a value each
-            step), ``ids``, and of the first and the last evaluation ``rewrites`` (greedy ones) and
+        path: Compressed JSON file to write: the cell's own fields, ``curve`` (a point each evaluation), ``log`` (a
+            value each step), ``ids``, and of the first and the last evaluation ``rewrites`` (greedy ones) and
             ``sampled_rewrites`` (a list a draw).
     """
     quiet()
@@ -68,7 +69,7 @@ def run_cell(cell: Cell, warm: Path, path: Path) -> None:
     def evaluate(step: int) -> None:
         when = "after" if step else "before"
         rewrites[when] = greedy = texts(0.0)
-        sampled_rewrites[when] = sampled = [texts(settings.temperature, seed) for seed in range(1, 1 + SAMPLES)]
+        sampled_rewrites[when] = sampled = [texts(1.0, seed) for seed in range(1, 1 + SAMPLES)]
         point = {
             "rollouts": float(step * settings.batch_size),
             "greedy": float(task.rewards(ids, greedy).mean()),
@@ -82,12 +83,8 @@ def run_cell(cell: Cell, warm: Path, path: Path) -> None:
                 evaluate(state.global_step)
 
     evaluate(0)
-    with tempfile.TemporaryDirectory(prefix="ospo-") as scratch:
-        trainer = make_trainer(settings, Start(task, model, tokenizer, prompt_format), Path(scratch))
-        trainer.remove_callback(PrinterCallback)
-        trainer.add_callback(Evaluation())
-        trainer.train()
-    logged = [row for row in trainer.state.log_history if "reward" in row]
+    history = train_policy(settings, Start(task, model, tokenizer, prompt_format), Evaluation())
+    logged = [row for row in history if "reward" in row]
     report = {
         **dataclasses.asdict(cell),
         "curve": curve,
@@ -96,8 +93,25 @@ def run_cell(cell: Cell, warm: Path, path: Path) -> None:
         "rewrites": rewrites,
         "sampled_rewrites": sampled_rewrites,
     }
+    write_report(path, report)
+
+
+def train_policy(settings: TrainingSettings, start: Start, *callbacks: TrainerCallback) -> list[dict[str, Any]]:
+    """Train the policy of a start in place; nothing is kept on disk. Returns what was logged, a row a step."""
+    with tempfile.TemporaryDirectory(prefix="ospo-") as scratch:
+        trainer = make_trainer(settings, start, Path(scratch))
+        trainer.remove_callback(PrinterCallback)
+        for callback in callbacks:
+            trainer.add_callback(callback)
+        trainer.train()
+    history: list[dict[str, Any]] = trainer.state.log_history
+    return history
+
+
+def write_report(path: Path, report: Mapping[str, Any]) -> None:
+    """Write a cell's report as compressed JSON, the same bytes for the same report; all of it or nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, json.dumps(report).encode())
+    write_atomically(path, gzip.compress(json.dumps(report).encode(), mtime=0))
 
 
 def open_cell(cell: Cell, retriever: str = TRAINED_ON) -> RetrievalTask:
@@ -109,7 +123,10 @@ def open_cell(cell: Cell, retriever: str = TRAINED_ON) -> RetrievalTask:
 def cell_settings(cell: Cell, settings: Mapping[str, Any]) -> TrainingSettings:
     """The settings of a cell's training run, checked."""
     whole = TrainingSettings(
-        seed=cell.seed, steps=cell.steps, warm_start_epochs=TASKS[cell.task].warm_start_epochs, **settings
+        seed=cell.seed,
+        steps=max(cell.steps, 1),  # a cell of the warm start itself has none
+        warm_start_epochs=TASKS[cell.task].warm_start_epochs,
+        **settings,
     )
     whole.check()
     return whole

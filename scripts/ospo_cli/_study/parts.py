@@ -9,7 +9,8 @@ import numpy as np
 
 from ospo_cli._modes import modes_of
 from ospo_cli._study import tables
-from ospo_cli._study.plan import ABLATIONS, METHODS, SELECTION_SEED, TASKS, TRAINED_ON, Cell
+from ospo_cli._study.advantage_tables import true_advantages
+from ospo_cli._study.plan import ABLATIONS, CONTINUATIONS, METHODS, QUERIES, SELECTION_SEED, TASKS, TRAINED_ON, Cell
 from ospo_cli._study.plots import draw_curves
 from ospo_cli._study.processes import read_cell, train, work
 from ospo_cli._terminal import say
@@ -106,6 +107,27 @@ def _accuracy(arguments: Namespace) -> None:
         say(tables.accuracy(task, [read_cell(arguments.out, cell) for cell in cells if cell.task == task]))
 
 
+def _true_advantage(arguments: Namespace) -> None:
+    cells = [
+        Cell(
+            task=task,
+            method="true-advantage",
+            settings={"queries": QUERIES, "continuations": CONTINUATIONS},
+            seed=seed,
+            steps=arguments.steps,
+            every=1,
+            split="validation",
+            **modes_of(vars(arguments)),
+        )
+        for seed in range(arguments.seeds)
+        for task in arguments.tasks
+    ]
+    train(_COMMAND, arguments.out, cells, arguments.processes, "true advantages", what="true advantage")
+    for task in arguments.tasks:
+        say()
+        say(true_advantages(task, [read_cell(arguments.out, cell) for cell in cells if cell.task == task]))
+
+
 def _ablations(arguments: Namespace) -> None:
     cells = _cells(arguments, lambda task, method: arguments.learning_rate)
     _train(arguments, cells, "ablations")
@@ -168,4 +190,10 @@ def choose_rates(arguments: Namespace) -> dict[tuple[str, str], float]:
     return {pair: max(values, key=lambda rate: float(np.mean(values[rate]))) for pair, values in final.items()}
 
 
-_PARTS = {"learning": _learning, "accuracy": _accuracy, "ablations": _ablations, "real": _real}
+_PARTS = {
+    "learning": _learning,
+    "accuracy": _accuracy,
+    "true-advantage": _true_advantage,
+    "ablations": _ablations,
+    "real": _real,
+}

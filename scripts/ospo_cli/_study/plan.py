@@ -9,13 +9,31 @@ from typing import Any, NamedTuple
 
 from ospo_cli._modes import mode_options, modes_of
 
-__all__ = ["ABLATIONS", "METHODS", "METRIC", "SELECTION_SEED", "TASKS", "TRAINED_ON", "Ablation", "Cell", "StudyTask"]
+__all__ = [
+    "ABLATIONS",
+    "CONTINUATIONS",
+    "METHODS",
+    "METRIC",
+    "QUERIES",
+    "SELECTION_SEED",
+    "TASKS",
+    "TRAINED_ON",
+    "Ablation",
+    "Cell",
+    "StudyTask",
+]
 
 METRIC = "nDCG@10"
 TRAINED_ON = "bm25"
 
 SELECTION_SEED = 1000
 """Seeds from here on choose learning rates; they are not reported."""
+
+QUERIES = 24
+"""Queries whose rewrites' true advantages are measured."""
+
+CONTINUATIONS = 16
+"""Continuations drawn at each place, for the true advantages."""
 
 
 class StudyTask(NamedTuple):
@@ -42,8 +60,39 @@ _PAPER = {
     "credit_separators": True,
 }
 
+_STATE: dict[str, Any] = {"word_weight": 0.0, "centring": "none", "divisor": "reward", "twin_weight": 0.5}
+
+
+def _state(separator_weight: float = 0.3, share: float = 1.0, **changed: Any) -> dict[str, Any]:
+    return {
+        "algo": "ospo",
+        "solution": "state_shapley",
+        "solution_settings": {"share": share},
+        "redistribution": "additive",
+        "redistribution_settings": {**_STATE, "separator_weight": separator_weight, **changed},
+    }
+
+
+def _rival(redistribution: str, **settings: Any) -> dict[str, Any]:
+    return {"algo": "ospo", "redistribution": redistribution, **settings}
+
+
 METHODS: Mapping[str, dict[str, Any]] = MappingProxyType(
-    {"ospo": {"algo": "ospo"}, "grpo": {"algo": "grpo"}, "rloo": {"algo": "rloo"}, "paper": _PAPER}
+    {
+        "ospo": {"algo": "ospo"},
+        "grpo": {"algo": "grpo"},
+        "rloo": {"algo": "rloo"},
+        "paper": _PAPER,
+        "state": _state(),
+        "state-group": _state(centring="group"),
+        "state-credit": _state(centring="group", divisor="credit"),
+        "mix": _state(share=0.5, centring="group"),
+        "entropy-weights": _rival("entropy_weights"),
+        "tempo": _rival("tempo"),
+        "grpo-lambda": _rival("grpo_lambda", redistribution_settings={"decay": 0.9}),
+        "oar": _rival("oar", solution="leave_one_out"),
+        "scar": _rival("scar"),
+    }
 )
 """Learners that are compared with GRPO, by name: training settings beyond the rest."""
 
@@ -131,7 +180,7 @@ class Cell:
         parts = [self.method, *mode_options(self.modes), f"seed{self.seed}", f"steps{self.steps}", self.split]
         if rate is not None:
             parts.insert(1, f"lr{rate:g}")
-        return out / "cells" / self.task / ("-".join(parts) + ".json")
+        return out / "cells" / self.task / ("-".join(parts) + ".json.gz")
 
     def warm_path(self, out: Path) -> Path:
         """The directory of the policy it starts from, the same for all methods."""

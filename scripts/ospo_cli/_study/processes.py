@@ -1,6 +1,7 @@
 """Cells trained in processes of their own, each pinned to one thread; finished ones are kept."""
 
 import dataclasses
+import gzip
 import json
 import os
 import signal
@@ -36,7 +37,7 @@ def train(
         cells: All that are wanted.
         processes: Number of processes at once.
         label: Label of the progress bar.
-        what: ``train``, or ``accuracy`` of the credit after the warm start.
+        what: ``train``, ``accuracy`` of the credit after the warm start, or ``true advantage`` of its phrases.
 
     Raises:
         AgentError: A process failed; the message holds the last line of its output.
@@ -56,7 +57,7 @@ def work(job: str, out: Path) -> None:
     """Work on one job of :func:`train`, in this process.
 
     Args:
-        job: JSON of the cell's fields and ``what``: ``warm start``, ``train`` or ``accuracy``.
+        job: JSON of the cell's fields and ``what``: ``warm start``, ``train``, ``accuracy`` or ``true advantage``.
         out: Directory of the study.
     """
     from ospo_cli._study.cells import run_cell, warm_start_cell
@@ -66,6 +67,10 @@ def work(job: str, out: Path) -> None:
     cell = Cell(**fields)
     if what == "warm start":
         warm_start_cell(cell, cell.warm_path(out))
+    elif what == "true advantage":
+        from ospo_cli._study.true_advantage import measure_true_advantages
+
+        measure_true_advantages(cell, cell.warm_path(out), cell.path(out))
     elif what == "accuracy":
         from ospo_cli._study.accuracy import measure_accuracy
 
@@ -81,7 +86,7 @@ def read_cell(out: Path, cell: Cell) -> dict[str, Any]:
         AgentError: The file is that of a cell with other settings.
     """
     path = cell.path(out)
-    report: dict[str, Any] = {**MODES, **json.loads(path.read_bytes())}
+    report: dict[str, Any] = {**MODES, **json.loads(gzip.decompress(path.read_bytes()))}
     for name, value in dataclasses.asdict(cell).items():
         if report.get(name) != value:
             raise AgentError(f"{path}: expected {name} {value!r}, got {report.get(name)!r}; remove it or change --out")
