@@ -60,16 +60,22 @@ _PAPER = {
     "credit_separators": True,
 }
 
-_STATE: dict[str, Any] = {"word_weight": 0.0, "centring": "none", "divisor": "reward", "twin_weight": 0.5}
+_ALONE: dict[str, Any] = {
+    "word_weight": 0.0,
+    "separator_weight": 0.3,
+    "divisor": "reward",
+    "twin_weight": 0.5,
+}
+"""Settings of ``additive`` that lay credit alone on words, over the spread of rewards."""
 
 
-def _state(separator_weight: float = 0.3, share: float = 1.0, **changed: Any) -> dict[str, Any]:
+def _state(share: float = 1.0, **settings: Any) -> dict[str, Any]:
+    """OSPO with the state-conditional Shapley value, or its mixture with the Shapley value."""
     return {
         "algo": "ospo",
         "solution": "state_shapley",
         "solution_settings": {"share": share},
-        "redistribution": "additive",
-        "redistribution_settings": {**_STATE, "separator_weight": separator_weight, **changed},
+        "redistribution_settings": settings,
     }
 
 
@@ -84,9 +90,10 @@ METHODS: Mapping[str, dict[str, Any]] = MappingProxyType(
         "rloo": {"algo": "rloo"},
         "paper": _PAPER,
         "state": _state(),
-        "state-group": _state(centring="group"),
-        "state-credit": _state(centring="group", divisor="credit"),
-        "mix": _state(share=0.5, centring="group"),
+        "mix": _state(0.5),
+        "mix-twins": _state(0.5, twin_weight=0.5),
+        "state-alone": _state(centring="none", **_ALONE),
+        "state-alone-group": _state(centring="group", **_ALONE),
         "entropy-weights": _rival("entropy_weights"),
         "tempo": _rival("tempo"),
         "grpo-lambda": _rival("grpo_lambda", redistribution_settings={"decay": 0.9}),

@@ -49,6 +49,9 @@ _GAIN = {"word_weight": 0.0, "centring": "none", "divisor": "reward"}
 COMPARED: dict[str, Scheme | None] = {
     "grpo": None,
     "additive": Scheme("sampled_shapley", "additive"),
+    "additive of state": Scheme("state_shapley", "additive"),
+    "additive of half state": Scheme("state_shapley", "additive", {}, {"share": 0.5}),
+    "additive of half state, twins": Scheme("state_shapley", "additive", {"twin_weight": 0.5}, {"share": 0.5}),
     "signed": Scheme("sampled_shapley", "signed"),
     "signed, over std R": Scheme("sampled_shapley", "additive", {"word_weight": 0.0, "divisor": "reward"}),
     "state": Scheme("state_shapley", "additive", _GAIN),
