@@ -12,12 +12,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ospo_agents.calls import call_bounds, reached_bound
 from ospo_agents.credit import Solution, make_solution
 from ospo_agents.errors import AgentError, BudgetError, unknown
-from ospo_agents.protocols import CappedTask, Coalitions, CoalitionTask, Spans
+from ospo_agents.protocols import BoundedTask, CappedTask, Coalitions, CoalitionTask, Spans
 from ospo_agents.segments import Segmenter, make_segmenter, make_union_segmenter, sentences, unions
 
-__all__ = ["EXACT_SEGMENTS", "CreditedText", "assign_credit", "content_seed", "default_segmenter"]
+__all__ = [
+    "EXACT_SEGMENTS",
+    "CreditedText",
+    "assign_credit",
+    "content_seed",
+    "default_segmenter",
+]
 
 EXACT_SEGMENTS = 12
 """Segments up to which credit is exact unless a solution is named: 4,096 coalitions."""
@@ -35,12 +42,13 @@ class CreditedText:
         worth: Worth of the whole text, equal to its reward bit for bit; 0 where there was no text.
         credit: float64 (N,), in the unit of the reward. Credit of an efficient solution sums to the worth less that
             of the empty coalition.
-        standard_error: float64 (N,), of credit that is estimated, nan where a single pair of orders was drawn; None
-            where credit is exact.
+        standard_error: float64 (N,), of credit that is estimated, nan where it is unknown: where a single pair of
+            orders was drawn, or worths are estimated. None where credit is exact.
         solution: Name of the solution of the game.
         coalitions: bool (C, N), the subsets that the solution asked for; a row may stand twice.
         worths: float64 (C,), what each is worth.
         players: Number of segments that count, which are the first ones.
+        calls: Distinct texts that were scored at most, where other worths are estimated; None where all were scored.
     """
 
     text: str
@@ -53,6 +61,7 @@ class CreditedText:
     coalitions: Coalitions
     worths: NDArray[np.float64]
     players: int
+    calls: int | None = None
 
     @property
     def distinct_coalitions(self) -> int:
@@ -78,6 +87,7 @@ def assign_credit(
     solution: str | Solution | None = None,
     seeds: Sequence[int] | None = None,
     over_budget: str = "raise",
+    calls: int | None = None,
 ) -> list[CreditedText]:
     """Divide the reward of each text among its segments; the task is called once for the whole batch.
 
@@ -102,14 +112,17 @@ def assign_credit(
         over_budget: Treatment of a text with more segments than the solution's budget allows: ``"raise"`` an error, or
             ``"sample"`` its credit, which the result says: by ``sampled_owen`` for a solution with unions, as long as
             that has the budget, and else by ``sampled_shapley``.
+        calls: Distinct texts of each rewrite that the task scores at most; it estimates other worths. A rewrite with as
+            many segments that count, or more, gets one more call than segments; the result says so. None scores all
+            texts, as does a task whose coalitions are sums. ``seeds`` choose the texts.
 
     Returns:
         One result for each text, in order.
 
     Raises:
         BudgetError: A solution needs more coalitions than its budget, and ``over_budget`` is ``"raise"``.
-        AgentError: Lengths differ, a name is unknown, spans do not tile their text, or the task's worths are not
-            finite or not one for each coalition.
+        AgentError: Lengths differ, a name is unknown, spans do not tile their text, ``calls`` is no number of calls or
+            the task takes none, or the task's worths are not finite or not one for each coalition.
 
     >>> class Halves:  # each of two words is worth a half
     ...     def coalition_values(self, prompt_ids, texts, spans, coalitions):
@@ -146,11 +159,23 @@ def assign_credit(
         np.vstack([_widened(plan, len(tiles)), np.ones((1, len(tiles)), dtype=bool)])
         for (_, plan), tiles in zip(games, spans, strict=True)
     ]
-    values = task.coalition_values(prompt_ids, rewrites, spans, coalitions)
+    bounds = call_bounds(task, calls, counts)
+    if bounds is None:
+        values = task.coalition_values(prompt_ids, rewrites, spans, coalitions)
+    else:
+        assert isinstance(task, BoundedTask)
+        values = task.coalition_values(prompt_ids, rewrites, spans, coalitions, calls=bounds, seeds=seeds)
     _check_values(values, coalitions)
     return [
-        _credited_text(text, tiles, structure, *game, worths)
-        for text, tiles, structure, game, worths in zip(texts, spans, structures, games, values, strict=True)
+        _credited_text(
+            text,
+            spans[b],
+            structures[b],
+            *games[b],
+            values[b],
+            None if bounds is None else reached_bound(bounds[b], coalitions[b][:, : counts[b]]),
+        )
+        for b, text in enumerate(texts)
     ]
 
 
@@ -235,6 +260,7 @@ def _credited_text(
     solution: Solution,
     plan: Coalitions,
     values: NDArray[np.float64],
+    calls: int | None,
 ) -> CreditedText:
     """Credit of one text, from the worths of its plan and, last, of the whole text."""
     worths, worth = values[:-1], float(values[-1])
@@ -248,6 +274,8 @@ def _credited_text(
     else:
         credit, error = solution.solve_with_error(plan, worths, blocks)
         standard_error = np.pad(error, rest)
+    if calls is not None:
+        standard_error = np.full(len(spans), np.nan)
     return CreditedText(
         text=text or "",
         spans=spans,
@@ -259,4 +287,5 @@ def _credited_text(
         coalitions=_widened(plan, len(spans)),
         worths=worths,
         players=plan.shape[1],
+        calls=calls,
     )

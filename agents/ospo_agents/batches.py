@@ -32,6 +32,7 @@ class CreditedCompletion:
         tokens: The segment of each completion token.
         solution: Name of the solution that credit is of.
         unions_matter: Whether the coalition structure can make a difference (:class:`CreditedText`).
+        calls: Distinct texts that were scored at most, where other worths are estimated; None where all were scored.
     """
 
     reward: float
@@ -41,6 +42,7 @@ class CreditedCompletion:
     tokens: TokenMap
     solution: str
     unions_matter: bool
+    calls: int | None
 
 
 def credit_completions(
@@ -53,6 +55,7 @@ def credit_completions(
     segmenter: str | Segmenter,
     solution: Solution,
     credit_separators: bool = False,
+    calls: int | None = None,
 ) -> list[CreditedCompletion]:
     """Credit of the segments of each completion's rewrite; the task is called once.
 
@@ -68,6 +71,7 @@ def credit_completions(
         segmenter: Cuts a rewrite into segments.
         solution: Divides the worth.
         credit_separators: Whether tokens without a letter or digit belong to their segment.
+        calls: Distinct texts of each rewrite that the task scores at most; None for all.
     """
     answers = [find_answer(tokenizer, token_ids, answer_span) for token_ids in completion_ids]
     credited = assign_credit(
@@ -77,6 +81,7 @@ def credit_completions(
         segmenter=segmenter,
         solution=solution,
         over_budget="sample",
+        calls=calls,
     )
     return [
         CreditedCompletion(
@@ -87,6 +92,7 @@ def credit_completions(
             tokens=map_tokens(answer, text.spans, credit_separators=credit_separators),
             solution=text.solution,
             unions_matter=text.unions_matter,
+            calls=text.calls,
         )
         for answer, text, token_ids in zip(answers, credited, completion_ids, strict=True)
     ]

@@ -10,7 +10,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CappedTask", "CoalitionTask", "Coalitions", "Policy", "Spans", "Task"]
+__all__ = ["BoundedTask", "CappedTask", "CoalitionTask", "Coalitions", "Policy", "Spans", "Task"]
 
 Spans: TypeAlias = Sequence[tuple[int, int]]
 """Segments of one text as character spans ``[start, end)`` that tile it, in order; length N."""
@@ -39,6 +39,41 @@ class CoalitionTask(Protocol):
 
         Returns:
             B arrays float64 (C_b,). The worth of all segments is what :meth:`Task.rewards` gives, bit for bit.
+        """
+        ...
+
+
+@runtime_checkable
+class BoundedTask(Protocol):
+    """A task that takes a bound on the texts that it scores, so that credit is cheap where scoring is expensive."""
+
+    @property
+    def linear(self) -> bool:
+        """Whether worths of coalitions follow from scores of segments: they cost nothing then, and need no bound."""
+        ...
+
+    def coalition_values(
+        self,
+        prompt_ids: Sequence[str],
+        texts: Sequence[str],
+        spans: Sequence[Spans],
+        coalitions: Sequence[Coalitions],
+        calls: int | Sequence[int] | None = None,
+        seeds: Sequence[int] | None = None,
+    ) -> list[NDArray[np.float64]]:
+        """As :meth:`CoalitionTask.coalition_values`, with worths estimated beyond a bound.
+
+        Args:
+            prompt_ids: As there, as are the next three.
+            texts: B rewrites.
+            spans: Their segments.
+            coalitions: Subsets of these.
+            calls: Distinct texts of each rewrite that are scored at most, one number for all or one each, at least one
+                more than there are segments that count. None scores all.
+            seeds: Seed of each rewrite's choice of these.
+
+        Returns:
+            B arrays float64 (C_b,). What was scored, such as the whole text, has its own worth.
         """
         ...
 
@@ -74,7 +109,7 @@ class Task(CoalitionTask, CappedTask, Protocol):
 
     @property
     def counters(self) -> Mapping[str, int]:
-        """Evaluations since the task was made: ``asked``, ``distinct``, ``cached``."""
+        """Evaluations since the task was made: ``asked``, ``distinct``, ``cached``, ..."""
         ...
 
 

@@ -38,6 +38,7 @@ from trl import GRPOConfig, GRPOTrainer
 from ospo_agents.advantages import READ_ENTROPY, group_relative, make_redistribution
 from ospo_agents.assignment import default_segmenter
 from ospo_agents.batches import CreditedCompletion, credit_completions, pad_rows, stack_completions
+from ospo_agents.calls import training_calls
 from ospo_agents.credit import make_solution
 from ospo_agents.errors import AgentError
 from ospo_agents.losses import check_loss, check_potential
@@ -64,6 +65,8 @@ class OSPOConfig(GRPOConfig):  # type: ignore[misc]  # TRL ships no types
         redistribution_settings: Keyword arguments of the redistribution.
         credit_separators: Whether tokens without a letter or digit get their segment's credit too, as published,
             instead of the group advantage (:func:`ospo_agents.alignment.separators` gives the reason for the default).
+        calls: Distinct texts of a rewrite that the task scores at most, other worths being estimated; 0 for all. None
+            takes :data:`ospo_agents.calls.DEFAULT_CALLS` for a task whose coalitions are not sums.
     """
 
     segmenter: str | None = field(default=None, metadata={"help": "how a rewrite is cut into segments"})
@@ -73,6 +76,7 @@ class OSPOConfig(GRPOConfig):  # type: ignore[misc]  # TRL ships no types
     redistribution_settings: dict[str, Any] = field(
         default_factory=dict, metadata={"help": "settings of the redistribution"}
     )
+    calls: int | None = field(default=None, metadata={"help": "texts of a rewrite that are scored at most, 0 for all"})
     credit_separators: bool = field(default=False, metadata={"help": "lay credit on punctuation too"})
 
 
@@ -83,14 +87,19 @@ class _TimedTask:
     task: Task
     timed: Callable[[str], contextlib.AbstractContextManager[None]]
 
+    @property
+    def linear(self) -> bool:
+        """Whether the task's coalitions are sums; only asked where calls are bounded."""
+        return bool(getattr(self.task, "linear", False))
+
     def scored(self, *arguments: Any) -> NDArray[np.int64]:
         """The task's own lengths."""
         return self.task.scored(*arguments)
 
-    def coalition_values(self, *arguments: Any) -> list[NDArray[np.float64]]:
+    def coalition_values(self, *arguments: Any, **bounds: Any) -> list[NDArray[np.float64]]:
         """The task's own values."""
         with self.timed("scoring"):
-            return self.task.coalition_values(*arguments)
+            return self.task.coalition_values(*arguments, **bounds)
 
 
 class OSPOTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL ships no types
@@ -98,7 +107,8 @@ class OSPOTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL ships no types
 
     Each step logs, beside TRL's metrics: ``segments`` a rollout, ``credit_spread``, ``over_budget`` (rollouts with
     more segments than the solution's budget allows, credited by an estimate), ``owen_equals_shapley`` (with a solution
-    that has unions: the share of rollouts whose unions make no difference), ``evaluations/*`` since the start in all
+    that has unions: the share of rollouts whose unions make no difference), ``over_calls`` (where calls are
+    bounded: rollouts with so many segments that they got more), ``evaluations/*`` since the start in all
     processes, and this process's seconds: ``time/generation``, ``time/scoring`` (rewards and coalitions),
     ``time/credit`` (segments, solution, advantages) and ``time/update`` (the rest of TRL's ``step_time``: reference and
     old log-probabilities, forward, backward; the optimiser's own step lies outside it).
@@ -156,6 +166,7 @@ class OSPOTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL ships no types
         self.prompt_format = prompt_format
         self._segmenter = segmenter
         self._told_of_unions = False
+        self._calls = training_calls(task, args.calls)
         self._solution = make_solution(args.solution, **args.solution_settings)
         self._redistribute = make_redistribution(args.redistribution, **args.redistribution_settings)
         self._completions: list[CreditedCompletion] = []
@@ -221,9 +232,13 @@ class OSPOTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL ships no types
             segmenter=self._segmenter,
             solution=self._solution,
             credit_separators=self.args.credit_separators,
+            calls=self._calls or None,
         )
         over = sum(one.solution != self._solution.name for one in completions)
         self._metrics["train"]["over_budget"].append(float(over))
+        if self._calls:
+            over = sum((one.calls or 0) > self._calls for one in completions)
+            self._metrics["train"]["over_calls"].append(float(over))
         if self._solution.needs_unions and completions:
             self._log_unions(completions)
         return completions

@@ -18,7 +18,7 @@ __all__ = ["ScoreFit", "interpolated_worths"]
 
 _RHO = 0.85
 _NOISE = 0.05  # variance of what no neighbour tells, relative to that of the process
-_QUERY_WEIGHTS = (1.0, 3.0, 10.0, np.inf)  # of the query in front, in segments; with the last one scores are sums
+_QUERY_WEIGHTS = (3.0, np.inf)  # of the query in front, in segments; with the last one scores are sums
 _LEAST_SCALE = 0.25
 _DIGITS = 2.0**30  # of fitted scores, relative to their spread: equal documents tie in spite of rounding
 

@@ -107,7 +107,7 @@ def _read_earlier(options: Mapping[str, Any]) -> dict[str, Any]:
             raise AgentError(f"--resume: {out / 'run.json'} is damaged; train again, into another directory")
         raise AgentError(f"--resume: {out} holds no run; leave --resume out to start one")
     earlier: dict[str, Any] = manifest["arguments"]
-    return earlier
+    return {**earlier, "calls": TrainingSettings.recorded(earlier).calls}
 
 
 def _check_recorded(command: TrainCommand, options: Mapping[str, Any]) -> None:

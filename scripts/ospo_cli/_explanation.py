@@ -79,6 +79,7 @@ class Explanation:
         segmenter: Name of the segmenter.
         solution: Name of the solution of the game.
         coalitions: Number of distinct subsets of the segments that credit was computed from.
+        calls: Number of distinct texts that were scored at most, where other worths are estimated; None where all were.
         segments: The segments in order, with their credit.
         equals_shapley: Whether the unions of a solution that has them make no difference to the Shapley value.
         worth: Worth of the rewrite, equal to the reward of ``env.step``.
@@ -102,6 +103,7 @@ class Explanation:
     segmenter: str
     solution: str
     coalitions: int
+    calls: int | None
     segments: tuple[Segment, ...]
     equals_shapley: bool
     worth: float
@@ -145,7 +147,8 @@ class Explanation:
         share = f"all {possible:,}" if self.coalitions == possible else f"{self.coalitions:,} of {possible:,}"
         players = self.segmenter.replace("-", " ")
         one = "; its unions make no difference here, so it equals the Shapley value" if self.equals_shapley else ""
-        return f"{self.solution} of {len(self.segments)} {players}, from {share} coalitions{one}"
+        bound = "" if self.calls is None else f", worths beyond {self.calls} scored texts estimated"
+        return f"{self.solution} of {len(self.segments)} {players}, from {share} coalitions{bound}{one}"
 
     @property
     def largest(self) -> float:
@@ -154,7 +157,14 @@ class Explanation:
 
 
 def explain(
-    task: Any, prompt_id: str, text: str, *, segmenter: str | None = None, solution: str | None = None, top: int = 10
+    task: Any,
+    prompt_id: str,
+    text: str,
+    *,
+    segmenter: str | None = None,
+    solution: str | None = None,
+    calls: int | None = None,
+    top: int = 10,
 ) -> Explanation:
     """Credit of each segment of a rewrite, and the rankings of the raw query and of the rewrite.
 
@@ -166,6 +176,7 @@ def explain(
         solution: A name in ``ospo_agents.credit.SOLUTIONS``; None takes ``shapley`` up to
             :data:`ospo_agents.assignment.EXACT_SEGMENTS` segments and ``sampled_shapley`` beyond. The explanation says
             which.
+        calls: Distinct texts that are scored at most, as for :func:`ospo_agents.assign_credit`; None for all.
         top: Documents of each ranking to keep.
 
     Raises:
@@ -176,7 +187,9 @@ def explain(
     text = clean_text(text)
     about = task.query(prompt_id)
     segmenter = default_segmenter(solution) if segmenter is None else segmenter
-    (credited,) = assign_credit(task, [prompt_id], [text], segmenter=segmenter, solution=solution, seeds=[_SEED])
+    (credited,) = assign_credit(
+        task, [prompt_id], [text], segmenter=segmenter, solution=solution, seeds=[_SEED], calls=calls
+    )
     (raw,), (sent,) = task.raw_rewrites([prompt_id]), task.sent([prompt_id], [text])
     of_query, of_text = task.outcomes([prompt_id, prompt_id], [raw, text])
     before, after = of_query.ranking, of_text.ranking
@@ -191,6 +204,7 @@ def explain(
         segmenter=segmenter,
         solution=credited.solution,
         coalitions=credited.distinct_coalitions,
+        calls=credited.calls,
         segments=_segments(credited),
         equals_shapley=make_solution(credited.solution).needs_unions and not credited.unions_matter,
         worth=of_text.reward,

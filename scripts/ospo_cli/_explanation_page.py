@@ -45,6 +45,7 @@ def show_explanation(arguments: Namespace) -> None:
         arguments.text,
         segmenter=arguments.segmenter,
         solution=arguments.solution,
+        calls=arguments.calls,
         top=arguments.top,
     )
     content = json.dumps(_as_json(explanation, arguments, task), indent=2)

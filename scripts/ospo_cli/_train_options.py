@@ -5,6 +5,7 @@ from argparse import BooleanOptionalAction
 from pathlib import Path
 from typing import Any
 
+from ospo_agents.calls import DEFAULT_CALLS
 from ospo_agents.errors import unknown
 from ospo_agents.training.learners import LEARNERS
 from ospo_agents.training.settings import KEPT, LOSS_TYPES, VLLM_MODES, TrainingSettings
@@ -139,6 +140,8 @@ def _add_credit(group: Any) -> None:
     for name in ("solution", "redistribution"):
         what = f"settings of the {name}, such as '{{width: 8}}'"
         group.add_argument(f"--{name}-settings", type=yaml_value, metavar="YAML", help=what)
+    what = "texts of a rewrite that the retriever scores at most, 0 for all; the worths of others are estimated"
+    _add(group, "calls", f"{what} (default: {DEFAULT_CALLS} where coalitions are not sums of scores)", type=int)
     _add(group, "credit_separators", "lay credit on punctuation too", action=BooleanOptionalAction)
 
 

@@ -52,6 +52,12 @@ def parse(argv: Sequence[str] | None) -> Namespace:
     parser.add_argument(
         "--solution", help="solution of the game: shapley, sampled_shapley, owen, ... (default: see above)"
     )
+    parser.add_argument(
+        "--calls",
+        type=int,
+        help="texts that the retriever scores at most, the worths of others being estimated (default: all); needless "
+        "where coalitions are sums of scores, as with bm25",
+    )
     group = parser.add_argument_group("comparison of two solutions")
     group.add_argument("--compare", nargs=2, metavar=("A", "B"), help="solutions to compare, such as shapley owen")
     group.add_argument("--policy", help="policy whose rewrites are compared, by the names of ospo evaluate")
@@ -101,8 +107,10 @@ def _check(parser: Parser, arguments: Namespace) -> None:
             parser.error("--compare: expected --policy, whose rewrites are compared, or one --text; give one of them")
         if arguments.solution is not None:
             parser.error("--compare names the two solutions; leave --solution out")
-    for name, least in (("queries", 1), ("shown", 0)):
-        if getattr(arguments, name) < least:
+        if arguments.calls is not None:
+            parser.error("--compare scores all texts; leave --calls out")
+    for name, least in (("queries", 1), ("shown", 0), ("calls", 1)):
+        if getattr(arguments, name) is not None and getattr(arguments, name) < least:
             raise AgentError(f"--{name}: expected at least {least}, got {getattr(arguments, name)}")
     if not math.isfinite(arguments.temperature) or arguments.temperature < 0:
         raise AgentError(f"--temperature: expected a finite number of at least 0, got {arguments.temperature}")

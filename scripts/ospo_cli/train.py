@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,8 @@ def main(argv: Sequence[str] | None) -> None:
         return
     check_directory("--out", out)
     task = _open_task(command)
+    command = dataclasses.replace(command, settings=settings.for_task(task))
+    settings = command.settings
     about = {
         "dataset": task.data.manifest["dataset"],
         "synthetic": task.data.synthetic,

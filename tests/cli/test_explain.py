@@ -17,7 +17,7 @@ from ospo_agents.segments import phrases, words
 from ospo_cli import explain as program
 from ospo_cli._explanation import credit_colour, explain
 from ospo_env import TaskError
-from shop import SETTINGS, TEXTS, shop, task
+from shop import SETTINGS, TEXTS, Wrapped, shop, task
 
 TEXT = "red wool, coat for the beach"
 COMMAND = ["--query-id", "shopping-q00534", "--text", "slide sandal, womens, suede shearling"]
@@ -45,6 +45,17 @@ def test_a_sum_that_is_not_the_worth_is_said():
     first, *others = right.segments
     wrong = dataclasses.replace(right, segments=(dataclasses.replace(first, credit=first.credit + 1e-6), *others))
     assert (right.efficient, wrong.efficient) == (True, False)
+
+
+def test_estimated_worths_are_said():
+    on = task(Wrapped(task("lsa").retriever, linear=False))
+    few = explain(on, "q00", TEXT, segmenter="words", calls=8)
+    assert few.calls == 8
+    assert few.method.endswith("coalitions, worths beyond 8 scored texts estimated")
+    assert few.efficient
+    for enough in (explain(on, "q00", TEXT, segmenter="words"), explain(task(), "q00", TEXT, calls=1)):
+        assert enough.calls is None
+        assert "estimated" not in enough.method
 
 
 def test_credit_is_that_of_the_library():

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from ospo_agents import AgentError
+from ospo_agents.calls import DEFAULT_CALLS
 from ospo_agents.training import checkpoints
 from ospo_cli import train
 from ospo_env import TaskError
@@ -31,6 +32,7 @@ def shared(tmp_path_factory, data):
 CASES = {
     "ospo": {"algo": "ospo", "retriever": "lsa"},
     "ospo, rollouts used twice, in parts": {"algo": "ospo", "num_iterations": 2, "gradient_accumulation": 2},
+    "ospo, few calls": {"algo": "ospo", "retriever": "fusion:bm25+lsa", "segmenter": "words", "calls": 5},
     "ospo on an adapter, with KL": {"algo": "ospo", "lora_rank": 4, "kl": 0.1},
     "grpo with KL": {"algo": "grpo", "kl": 0.1},
     "rloo": {"algo": "rloo"},
@@ -62,6 +64,10 @@ def test_every_learner_resumes_exactly(tmp_path, shared, monkeypatch, case):
     assert manifest(out)["evaluations"]["asked"] == manifest(whole)["evaluations"]["asked"]
     seconds = [row["seconds"] for row in log(out)]
     assert seconds == sorted(seconds)
+    if "retriever" in CASES[case]:  # what is estimated is counted, and nothing is where coalitions are sums
+        assert (log(whole)[-1]["evaluations/estimated"] > 0) == ("calls" in CASES[case])
+        assert manifest(out)["arguments"]["calls"] == CASES[case].get("calls", 0)
+        assert ("over_calls" in log(whole)[-1]) == ("calls" in CASES[case])
     if case == "ospo":  # negative control: transformers alone would begin the passes over the prompts anew
         monkeypatch.setattr(checkpoints.Checkpoints, "on_train_begin", lambda *_, **__: None)
         assert weights(run(forgetful, "--resume")) != weights(whole)
@@ -95,6 +101,16 @@ def test_preference_pairs_are_drawn_once(tmp_path, shared, monkeypatch):
 
 def drawn_groups(out):
     return [json.loads(line)["groups"] for line in (out / "pairs.jsonl").read_text().splitlines()]
+
+
+def test_the_default_of_calls_is_recorded(tmp_path, shared):
+    settings = {**shared, "steps": 1, "algo": "ospo", "segmenter": "words"}
+    few = run(tmp_path / "few", retriever="fusion:bm25+lsa", **settings)
+    assert manifest(few)["arguments"]["calls"] == DEFAULT_CALLS
+    for retriever, calls in (("bm25", ()), ("fusion:bm25+lsa", ("--calls", "0"))):
+        every = run(tmp_path / retriever, *calls, retriever=retriever, **settings)
+        assert manifest(every)["arguments"]["calls"] == 0
+        assert manifest(every)["evaluations"]["estimated"] == 0
 
 
 @pytest.fixture(scope="module")

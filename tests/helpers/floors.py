@@ -78,7 +78,7 @@ FLOORS = {
     "ospo_env.conformance.retriever": ["case", "elsewhere known_tokens scores sums", "copies", "clauses", "__init__"],
     "ospo_agents": [
         "errors files offsets progress_bar protocols",
-        "alignment losses rollouts segments",
+        "alignment calls losses rollouts segments",
         "answers credit reward_scale rivals",
         "advantages",
         "assignment policies stopwatch",
@@ -152,6 +152,7 @@ CORE = [
         "answers",
         "assignment",
         "batches",
+        "calls",
         "credit",
         "errors",
         "files",

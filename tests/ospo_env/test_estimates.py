@@ -73,11 +73,10 @@ def test_sums_and_means_of_segments_are_ranked_exactly():
     assert (ranks(fit) != ranks(products[1:])).any()
 
 
-@pytest.mark.parametrize("weight", [1, 3, 10])
-def test_means_with_a_query_in_front_are_ranked_exactly(weight):
-    rng = np.random.default_rng(weight)
+def test_means_with_a_query_in_front_are_ranked_exactly():
+    rng = np.random.default_rng(3)
     query, own = rng.uniform(size=P), rng.uniform(size=(N, P))
-    scores = (weight * query + EVERY @ own) / (weight + EVERY.sum(axis=1, keepdims=True))
+    scores = (3 * query + EVERY @ own) / (3 + EVERY.sum(axis=1, keepdims=True))
     fit = ScoreFit(EVERY[CALLED], scores[CALLED], scores[SINGLE], scores[0])(EVERY)
     np.testing.assert_array_equal(ranks(fit), ranks(scores))
 

@@ -59,6 +59,7 @@ _CREDIT: dict[str, Any] = {
     "redistribution": "additive",
     "redistribution_settings": {},
     "credit_separators": False,
+    "calls": None,
 }
 _ON_POLICY: dict[str, Any] = {"num_iterations": 1, "vllm": None, "kl": 0.0}
 _LOSS: dict[str, Any] = {"loss_type": "dr_grpo"}

@@ -74,6 +74,7 @@ def train(
     """
     out = Path(out)
     settings.check()
+    settings = settings.for_task(task)
     _check_prompts(settings, len(task.prompts("train")[0]))
     record = run_record(settings.as_json()) if record is None else record
     with training_lock(out) if is_first() else contextlib.nullcontext():
@@ -144,10 +145,10 @@ def changed_arguments(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> dic
     """Arguments that may not change when a run goes on, but did: sorted names, each with its value before and now.
 
     Args:
-        earlier: Arguments that ``run.json`` holds; a setting that it does not name yet had its default.
+        earlier: Arguments that ``run.json`` holds; a setting that it does not name yet had its value of then.
         now: Arguments of now.
     """
-    before = {**TrainingSettings.of(earlier).as_json(), **earlier}
+    before = {**TrainingSettings.recorded(earlier).as_json(), **earlier}
     return {
         name: (value, now.get(name))
         for name, value in sorted(before.items())

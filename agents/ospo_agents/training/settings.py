@@ -9,9 +9,11 @@ from typing import Any, Self
 
 from ospo_agents.advantages import make_redistribution
 from ospo_agents.assignment import default_segmenter
+from ospo_agents.calls import training_calls
 from ospo_agents.credit import SOLUTIONS, make_solution
 from ospo_agents.errors import AgentError, unknown
 from ospo_agents.losses import check_loss, check_potential
+from ospo_agents.protocols import CoalitionTask
 from ospo_agents.segments import SEGMENTERS
 from ospo_agents.training.learners import LEARNERS, OF_SOME, Learner
 from ospo_agents.training.processes import processes
@@ -36,6 +38,7 @@ _WHOLE = {
     "save_steps": 0,
     "eval_steps": 0,
     "eval_prompts": 1,
+    "calls": 0,
 }
 _ABOVE_ZERO = ("learning_rate", "temperature", "warm_start_learning_rate")
 _AT_LEAST_ZERO = ("warm_start_epochs", "kl")
@@ -79,6 +82,8 @@ class TrainingSettings:
         redistribution: Way from credit to tokens, a name in :data:`ospo_agents.advantages.REDISTRIBUTIONS`.
         redistribution_settings: Keyword arguments of the redistribution.
         credit_separators: Whether punctuation gets credit too.
+        calls: Distinct texts of a rewrite that are scored at most, other worths being estimated; 0 for all. None takes
+            the task's default, which a run resolves and records (:meth:`for_task`).
         save_steps: Steps between checkpoints, 0 for none; None takes about 50.
         eval_steps: Steps between evaluations on validation prompts, 0 for none.
         eval_prompts: Validation prompts of an evaluation, the same ones each time; fewer where there are fewer.
@@ -113,6 +118,7 @@ class TrainingSettings:
     redistribution: str | None = None
     redistribution_settings: Mapping[str, Any] | None = None
     credit_separators: bool | None = None
+    calls: int | None = None
     save_steps: int | None = None
     eval_steps: int = 0
     eval_prompts: int = 128
@@ -151,6 +157,19 @@ class TrainingSettings:
         """The settings among some values, as ``run.json`` holds them; what is missing has its default."""
         names = {field.name for field in dataclasses.fields(cls)}
         return cls(**{name: value for name, value in values.items() if name in names})
+
+    @classmethod
+    def recorded(cls, values: Mapping[str, Any]) -> Self:
+        """The settings that ``run.json`` holds; what an older run does not name had its value of then."""
+        settings = cls.of(values)
+        has_calls = isinstance(settings.algo, str) and settings.algo in LEARNERS and settings._has("calls")
+        return cls.of({"calls": 0, **values}) if has_calls else settings
+
+    def for_task(self, task: CoalitionTask) -> Self:
+        """The settings with the task's own default in the place of None."""
+        if not self._has("calls"):
+            return self
+        return dataclasses.replace(self, calls=training_calls(task, self.calls))
 
     def check(self, spell: Callable[[str], str] = str) -> None:
         """Check every setting.
@@ -198,6 +217,8 @@ class TrainingSettings:
     def _check_numbers(self, spell: Callable[[str], str]) -> None:
         for name, least in _WHOLE.items():
             value = getattr(self, name)
+            if name == "calls" and value is None:
+                continue
             if self._has(name) and not (_is_whole(value) and least <= value < 2**31):
                 raise AgentError(f"{spell(name)}: expected at least {least}, got {_shown(value)}")
         for name in (*_ABOVE_ZERO, *_AT_LEAST_ZERO):

@@ -58,6 +58,7 @@ _OWN: dict[str, str] = {
             "redistribution",
             "redistribution_settings",
             "credit_separators",
+            "calls",
         )
     },
 }

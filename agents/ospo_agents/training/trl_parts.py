@@ -42,6 +42,7 @@ CREDIT = (
     "redistribution",
     "redistribution_settings",
     "credit_separators",
+    "calls",
 )
 """Settings of credit."""
 

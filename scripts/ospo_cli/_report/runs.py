@@ -61,7 +61,7 @@ class Run:
 
         A setting that ``run.json`` does not name yet had its default.
         """
-        arguments = {**MODES, **TrainingSettings.of(self.arguments).as_json(), **self.arguments}
+        arguments = {**MODES, **TrainingSettings.recorded(self.arguments).as_json(), **self.arguments}
         kept = {name: value for name, value in sorted(arguments.items()) if name not in _NO_SETTING}
         return {**kept, "data_fingerprint": self.manifest["data_fingerprint"]}
 
