@@ -32,6 +32,8 @@ Scores: TypeAlias = NDArray[np.float32] | NDArray[np.float64]
 """Scores of documents: float32 is enough for whole numbers."""
 
 _BYTE = 255
+_COUNTED = 24  # documents of a pool with gain, beyond which it is faster to sort the pool; it changes no value
+_COUNTED_AT_ONCE = 96  # the same for many rankings of one pool
 _COMPARED = 2**18  # pairs of documents compared at once; it changes no value
 _FORMS = ("nDCG@k", "RR", "RR@k", "R@k", "AP")
 
@@ -106,8 +108,9 @@ def parse_metric(name: str) -> Metric:
 def ranked_gains(scores: Scores, columns: NDArray[np.int64], gains: Array, depth: int, floor: float = -np.inf) -> Array:
     """Gains of the documents at ranks 1 to ``depth``, ranked by (-score, column).
 
-    Nothing is sorted: only documents that have a gain need a rank, one more than the number of documents ahead. On one
-    pool these are counted one document at a time for all rankings, which is fastest on column-major scores.
+    Where few documents have a gain nothing is sorted: only they need a rank, one more than the number of documents
+    ahead. On one pool these are counted one document at a time for all rankings, which is fastest on column-major
+    scores.
 
     Args:
         scores: float32 or float64 (B, P).
@@ -127,7 +130,7 @@ def ranked_gains(scores: Scores, columns: NDArray[np.int64], gains: Array, depth
     rows = np.arange(batch)
     ranked = np.zeros((depth + 1, batch))  # the last row takes those that rank lower, or not at all
     cells = ranked.reshape(-1)
-    if len(columns) == 1 and batch > 1:
+    if len(columns) == 1 and batch > 1 and columns.shape[1] <= _COUNTED_AT_ONCE:
         for (own, place), gain in zip(_ahead_in_one_pool(scores, columns[0]), gains[0].tolist(), strict=True):
             if gain > 0:
                 place[own <= floor] = depth
@@ -136,7 +139,9 @@ def ranked_gains(scores: Scores, columns: NDArray[np.int64], gains: Array, depth
                 place += rows
                 cells[place] = gain
     else:
-        places = np.minimum(_ahead(scores, columns), depth)
+        columns = np.broadcast_to(columns, (batch, columns.shape[1]))
+        ahead = _ahead_by_sorting if columns.shape[1] > _COUNTED else _ahead
+        places = np.minimum(ahead(scores, columns), depth)
         places[np.less_equal(np.take_along_axis(scores, columns, axis=1), floor) | (gains <= 0)] = depth
         cells[places * batch + rows[:, None]] = gains
     return ranked[:depth].T
@@ -153,6 +158,14 @@ def _ahead(scores: Scores, columns: NDArray[np.int64]) -> NDArray[np.intp]:
         before = np.greater(every, own) | (np.equal(every, own) & (position < columns[some, :, None]))
         ahead[some] = np.count_nonzero(before, axis=2)
     return ahead
+
+
+def _ahead_by_sorting(scores: Scores, columns: NDArray[np.int64]) -> NDArray[np.intp]:
+    """As :func:`_ahead`, by the place of every document."""
+    order = np.argsort(-scores, axis=1, kind="stable")
+    places = np.empty_like(order)
+    np.put_along_axis(places, order, np.broadcast_to(np.arange(scores.shape[1]), scores.shape), axis=1)
+    return np.take_along_axis(places, columns, axis=1)
 
 
 def _ahead_in_one_pool(scores: Scores, columns: NDArray[np.int64]) -> Iterator[tuple[Scores, NDArray[np.intp]]]:

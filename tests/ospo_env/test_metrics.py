@@ -83,6 +83,31 @@ def test_ranked_gains_are_those_of_a_sort(data, pool, batch):
         np.testing.assert_array_equal(ranking(scores)[row], order)
 
 
+@pytest.mark.parametrize("few", [24, 25, 96, 97])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_ranks_are_the_same_whether_counted_or_sorted(few, dtype):
+    """Above these numbers of documents with gain pools are sorted; ties and unranked documents are as ever."""
+    rng = np.random.default_rng(few)
+    pool, batch = 120, 40
+    scores = rng.integers(0, 30, (batch, pool)).astype(dtype)
+    scores[rng.random((batch, pool)) < 0.1] = -np.inf
+    columns = np.stack([rng.permutation(pool)[:few] for _ in range(batch)])
+    gains = rng.choice([0.0, 0.1, 0.5, 1.0], (batch, few))
+
+    def sorted_gains(row, own_columns, own_gains):
+        gain_of = np.zeros(pool)
+        gain_of[own_columns] = own_gains
+        order = sorted(np.flatnonzero(scores[row] > -np.inf), key=lambda c: (-scores[row, c], c))
+        return [*gain_of[order], *[0.0] * (pool - len(order))]
+
+    each = ranked_gains(scores, columns, gains, pool)
+    in_one = ranked_gains(scores, columns[:1], gains[:1], pool)
+    for row in range(batch):
+        np.testing.assert_array_equal(each[row], sorted_gains(row, columns[row], gains[row]))
+        np.testing.assert_array_equal(in_one[row], sorted_gains(row, columns[0], gains[0]))
+    assert not np.array_equal(each, in_one), "the negative control"
+
+
 def random_runs(seed, queries=20, pool=30):
     """Scores, gains inside the pool and judged gains outside it, a query a row."""
     rng = np.random.default_rng(seed)
