@@ -9,7 +9,7 @@ from ospo_agents.protocols import BoundedTask, Coalitions, CoalitionTask
 
 __all__ = ["DEFAULT_CALLS", "call_bounds", "reached_bound", "training_calls"]
 
-DEFAULT_CALLS = 16
+DEFAULT_CALLS = 8
 """Texts of a rewrite that training scores where coalitions are not sums; docs/PERFORMANCE.md says how it was chosen."""
 
 
@@ -18,7 +18,7 @@ def training_calls(task: CoalitionTask, calls: int | None) -> int:
 
     Args:
         task: The task.
-        calls: What was asked for, 0 for all; None takes :data:`DEFAULT_CALLS` for a task whose coalitions are not sums.
+        calls: Number asked for, 0 for all; None takes :data:`DEFAULT_CALLS` for a task whose coalitions are not sums.
 
     Raises:
         AgentError: A bound is asked of a task that takes none.

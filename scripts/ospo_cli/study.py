@@ -88,6 +88,12 @@ def parse(argv: Sequence[str] | None) -> Namespace:
     parser.add_argument(
         "--unseen", nargs="+", default=["lsa", "chargram"], help="retrievers that training does not see"
     )
+    parser.add_argument(
+        "--few-calls",
+        metavar="RETRIEVER",
+        help="compare credit at few calls with that of all texts under this retriever, such as dense:DIR, for the part "
+        "accuracy in place of its tables",
+    )
     add_modes(parser)
     parser.add_argument("--processes", type=int, default=2, help="number of training runs at once, one thread each")
     parser.add_argument("--cell", help="one training run as JSON; the program itself uses this option")
@@ -127,6 +133,8 @@ def _check(arguments: Namespace) -> None:
         raise AgentError(
             f"--unseen: expected retrievers that training does not see; {TRAINED_ON} is the one that it does"
         )
+    if arguments.few_calls is not None and arguments.part != "accuracy":
+        raise AgentError(f"--few-calls is of the part accuracy, not of {arguments.part}; leave it out")
     real = arguments.part == "real"
     for task in arguments.tasks:
         if TASKS[task].needs_data != real:

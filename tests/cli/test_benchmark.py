@@ -7,6 +7,7 @@ import pytest
 
 from ospo_agents import AgentError
 from ospo_cli import benchmark
+from ospo_cli._benchmark.calls import game_errors
 from ospo_cli._benchmark.curves import _exponent, _with_documents, _with_pools
 from ospo_cli._benchmark.engine import Recorded, reference_seconds, time_rollouts
 from ospo_cli._benchmark.estimators import TableGame, accuracy, estimators, worth_tables
@@ -14,7 +15,7 @@ from ospo_cli._benchmark.reference import reference_worth
 from ospo_cli._benchmark.report import markdown, terminal_row
 from ospo_cli._benchmark.rows import Row, interleaved
 from ospo_cli._benchmark.work import CUTOFF, fresh_task, graded_pools, make_rollouts, pool_gains
-from shop import shop
+from shop import EachWordOnce, shop
 
 
 @pytest.mark.parametrize("name", ["bm25", "lsa"])
@@ -106,8 +107,10 @@ def test_the_command(tmp_path, capsys, monkeypatch):
 def test_what_cannot_be_measured_is_said():
     with pytest.raises(AgentError, match="--model"):
         benchmark.main(["--only", "dense"])
-    assert not {"dense", "warm", "real-size"} & set(benchmark.parse([]).only)
-    assert {"dense", "warm"} <= set(benchmark.parse(["--model", "somewhere"]).only)
+    assert not {"calls", "dense", "warm", "real-size"} & set(benchmark.parse([]).only)
+    with pytest.raises(AgentError, match="--only calls: expected --model"):
+        benchmark.main(["--only", "calls"])
+    assert {"calls", "dense", "warm"} <= set(benchmark.parse(["--model", "somewhere"]).only)
     with pytest.raises(AgentError, match="--threads: expected at least 1"):
         benchmark.parse(["--threads", "0"])
 
@@ -133,3 +136,14 @@ class TestEstimators:
             few, all_of_them = (accuracy(estimator, tables[5], budget).error for budget in (12, 32))
             assert all_of_them < 1e-8, name
             assert few > all_of_them, name
+
+    def test_a_bound_on_calls_is_exact_at_the_end_and_for_sums(self):
+        sums = game_errors(fresh_task(shop(), "bm25"), 4, 2)
+        texts = game_errors(fresh_task(shop(), EachWordOnce(fresh_task(shop(), "bm25").retriever, linear=False)), 4, 2)
+        assert len(sums) == len(texts) == 2
+        for one in sums:
+            assert (one.at_the_end, set(one.bounded[8])) == (0.0, {0.0})
+        for one in texts:
+            assert one.at_the_end == 0.0
+            assert max(one.bounded[8]) > 0.0
+            assert set(one.bounded) == set(one.permutations) == {8}

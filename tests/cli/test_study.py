@@ -7,12 +7,14 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
 from ospo_agents import AgentError
 from ospo_agents.credit import make_solution
+from ospo_agents.segments import phrases
 from ospo_cli import study
-from ospo_cli._study import accuracy, cells, parts, plan, tables
+from ospo_cli._study import accuracy, cells, few_calls, parts, plan, tables
 from ospo_cli._study.plan import Cell
 from ospo_cli._study.processes import read_cell, train
 from small_run import write_data
@@ -172,6 +174,7 @@ class TestArguments:
             (["--unseen", "bm25"], "--unseen: expected retrievers that training does not see"),
             (["real"], "--data: the part real needs"),
             (["real", "--data", "d", "--tasks", "shopping"], "--tasks: expected of hm in the part real"),
+            (["learning", "--few-calls", "lsa"], "--few-calls is of the part accuracy, not of learning"),
             (["accuracy", "--tasks", "hm"], "--tasks: expected of shopping, fashion in the part accuracy"),
         ],
     )
@@ -212,3 +215,29 @@ class TestArguments:
         arguments.select = "greedy"  # which is the better the lower the sampled value, here
         assert parts.choose_rates(arguments) == {("shopping", "grpo"): 1e-3, ("shopping", "ospo"): 1e-3}
         assert "chosen by the greedy value" in capsys.readouterr().out
+
+
+def test_credit_at_few_calls_is_compared_with_that_of_all_texts():
+    cell = plan.Cell("shopping", "few-calls", {"retriever": "fusion:bm25+lsa"}, 0, 1, 1, "train")
+    task = cells.open_cell(cell, "fusion:bm25+lsa")
+    ids, texts = zip(*task.demonstrations()[:24], strict=True)
+    others = [text.split(", ")[0] for text in texts[1:] + texts[:1]]  # wrong phrases
+    texts = [f"{text}, {other}" for text, other in zip(texts, others, strict=True)]
+    spans = [phrases(text) for text in texts]
+    labels = [
+        accuracy.matches_intent(text, tiles, task.query(prompt_id).intent)
+        for prompt_id, text, tiles in zip(ids, texts, spans, strict=True)
+    ]
+    rollouts = accuracy.WarmRollouts(list(ids), texts, spans, labels, None)
+    solution = make_solution("sampled_shapley")
+    few, every = (few_calls._areas(task, rollouts, solution, calls) for calls in (8, None))
+    sizes = [2 ** len(tiles) - 1 for tiles in spans]
+    assert every["texts"] == np.mean(sizes)
+    assert few["texts"] == np.mean(
+        [min(size, max(8, len(tiles) + 1)) for size, tiles in zip(sizes, spans, strict=True)]
+    )
+    assert few["all"] != every["all"] > 0.6
+    reports = [{"settings": cell.settings, "credit": {"at most 8 texts": few, "all texts": every}}]
+    table = few_calls.few_calls("shopping", reports)
+    assert "shopping, 1 seeds, fusion" in table
+    assert f"| {few['texts']:,.1f} |" in table

@@ -128,7 +128,7 @@ FLOORS = {
     "ospo_cli._benchmark": [
         "open_and_step plan reference rows work",
         "curves engine environments estimators real_size report",
-        "training",
+        "calls training",
         "measure",
         "__init__",
     ],
@@ -138,6 +138,7 @@ FLOORS = {
         "numbers plan",
         "cells plots tables",
         "accuracy advantage_tables true_advantage",
+        "few_calls",
         "processes",
         "parts",
         "__init__",

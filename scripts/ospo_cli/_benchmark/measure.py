@@ -10,6 +10,7 @@ from importlib.metadata import version
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from envs_data.files import write_atomically
+from ospo_cli._benchmark.calls import call_rows
 from ospo_cli._benchmark.curves import Curves, curve_rows, draw_costs
 from ospo_cli._benchmark.engine import dense_rows, game_rows, lexical_rows
 from ospo_cli._benchmark.environments import environment_rows
@@ -26,6 +27,7 @@ __all__ = ["measure"]
 _MEASURES: dict[str, Callable[[Namespace], list[Row]]] = {
     "games": game_rows,
     "estimators": estimator_rows,
+    "calls": call_rows,
     "environments": environment_rows,
     "lexical": lexical_rows,
     "dense": dense_rows,

@@ -7,10 +7,10 @@ CURVES = "curves"
 REAL_SIZE = "real-size"
 """Takes a quarter of an hour and 8 GB of disk, so it is measured only when it is asked for."""
 
-NEED_MODEL = ("dense", "warm")
+NEED_MODEL = ("calls", "dense", "warm")
 """Rows of an embedding model."""
 
-ROWS = ("games", "estimators", "environments", "lexical", "dense", "warm", "price", REAL_SIZE, CURVES)
+ROWS = ("games", "estimators", "calls", "environments", "lexical", "dense", "warm", "price", REAL_SIZE, CURVES)
 """All rows, in the order in which they are measured."""
 
 SETTLING_STEPS = 3

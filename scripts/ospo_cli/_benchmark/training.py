@@ -49,7 +49,7 @@ def price_rows(arguments: Namespace) -> list[Row]:
     steps = arguments.training_steps or (8 if arguments.quick else 40)
     kinds = [("bm25", 1.15)]
     if arguments.model is not None:
-        kinds.append((f"dense:{arguments.model}", 1.5))
+        kinds.append((f"dense:{arguments.model}", 5.0))
     price = []
     for retriever, most in kinds:
         seconds = {

@@ -9,7 +9,7 @@ import dataclasses
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,15 @@ from ospo_cli._study.cells import open_cell, write_report
 from ospo_cli._study.numbers import area_under_roc, area_within_groups
 from ospo_cli._study.plan import Cell
 
-__all__ = ["COMPARED_REDISTRIBUTIONS", "COMPARED_SOLUTIONS", "matches_intent", "measure_accuracy"]
+__all__ = [
+    "COMPARED_REDISTRIBUTIONS",
+    "COMPARED_SOLUTIONS",
+    "WarmRollouts",
+    "areas",
+    "matches_intent",
+    "measure_accuracy",
+    "warm_rollouts",
+]
 
 GROUP = 8
 _ROLLOUTS_AT_ONCE = 64  # in one call of assign_credit, since exact plans are large
@@ -68,18 +76,10 @@ def measure_accuracy(cell: Cell, warm: Path, path: Path) -> None:
     """
     quiet()
     task = open_cell(cell)
-    model, tokenizer, prompt_format = load_policy(warm)
-    ids, prompts = task.prompts(cell.split)
-    ids, prompts = ([item for item in items for _ in range(GROUP)] for items in (ids, prompts))
-    policy = LanguageModelPolicy(model, tokenizer, prompt_format, temperature=1.0, seed=cell.seed, batch_size=256)
-    texts = policy(ids, prompts)
-    spans = [phrases(text) for text in texts]
-    labels = [
-        matches_intent(text, tiles, task.query(prompt_id).intent)
-        for prompt_id, text, tiles in zip(ids, texts, spans, strict=True)
-    ]
-    flat = np.concatenate(labels)
-    queries = np.repeat(np.arange(len(ids)) // GROUP, [len(tiles) for tiles in spans])
+    rollouts = warm_rollouts(cell, warm, task)
+    ids, texts, spans, labels = rollouts.ids, rollouts.texts, rollouts.spans, rollouts.labels
+    tokenizer = rollouts.tokenizer
+    flat, queries = rollouts.flat, rollouts.queries
     credit: dict[str, list[NDArray[np.float64]]] = {}
     report: dict[str, Any] = {
         **dataclasses.asdict(cell),
@@ -90,7 +90,7 @@ def measure_accuracy(cell: Cell, warm: Path, path: Path) -> None:
     for name, (solution, settings) in COMPARED_SOLUTIONS.items():
         credit[name], evaluations = _solve(task, ids, texts, make_solution(solution, **settings))
         values = np.concatenate(credit[name])
-        report["credit"][name] = {**_areas(values, flat, queries), "evaluations": evaluations}
+        report["credit"][name] = {**areas(values, flat, queries), "evaluations": evaluations}
     rewards = task.rewards(ids, texts)
     tokens = [_token_map(tokenizer, text, tiles) for text, tiles in zip(texts, spans, strict=True)]
     report["advantages"] = {
@@ -99,6 +99,48 @@ def measure_accuracy(cell: Cell, warm: Path, path: Path) -> None:
     }
     report["advantages"]["grpo"] = _token_areas(tokens, labels, rewards, credit["shapley"], _group_advantages)
     write_report(path, report)
+
+
+class WarmRollouts(NamedTuple):
+    """B rewrites sampled from a policy after its warm start, :data:`GROUP` of each query, and which segments are right.
+
+    Attributes:
+        ids: Prompt ids, length B.
+        texts: Rewrites.
+        spans: Their segments.
+        labels: Whether each segment is of the query's intent, B times bool (N_b,).
+        tokenizer: The policy's.
+    """
+
+    ids: list[str]
+    texts: list[str]
+    spans: list[list[tuple[int, int]]]
+    labels: list[NDArray[np.bool_]]
+    tokenizer: Any
+
+    @property
+    def flat(self) -> NDArray[np.bool_]:
+        """Labels of all segments in order."""
+        return np.concatenate(self.labels)
+
+    @property
+    def queries(self) -> NDArray[np.int64]:
+        """Number of the query of each of these segments."""
+        return np.repeat(np.arange(len(self.ids)) // GROUP, [len(tiles) for tiles in self.spans])
+
+
+def warm_rollouts(cell: Cell, warm: Path, task: Any, most: int | None = None) -> WarmRollouts:
+    """Rewrites of the queries of a cell's split, of the first ``most`` of them, by the policy in a directory."""
+    model, tokenizer, prompt_format = load_policy(warm)
+    ids, prompts = ([item for item in items[:most] for _ in range(GROUP)] for items in task.prompts(cell.split))
+    policy = LanguageModelPolicy(model, tokenizer, prompt_format, temperature=1.0, seed=cell.seed, batch_size=256)
+    texts = policy(ids, prompts)
+    spans = [phrases(text) for text in texts]
+    labels = [
+        matches_intent(text, tiles, task.query(prompt_id).intent)
+        for prompt_id, text, tiles in zip(ids, texts, spans, strict=True)
+    ]
+    return WarmRollouts(ids, texts, spans, labels, tokenizer)
 
 
 def matches_intent(text: str, spans: Sequence[tuple[int, int]], intent: Sequence[str]) -> NDArray[np.bool_]:
@@ -171,7 +213,7 @@ def _token_areas(
     right = np.array(
         [labels[r][segment[r, c]] for r, c in zip(row.tolist(), column.tolist(), strict=True)], dtype=np.bool_
     )
-    return _areas(advantages[row, column], right, row // GROUP)
+    return areas(advantages[row, column], right, row // GROUP)
 
 
 def _wide(row: NDArray[np.int64], width: int, padding: int) -> NDArray[np.int64]:
@@ -190,5 +232,6 @@ def _padded(credit: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
     return padded
 
 
-def _areas(values: NDArray[np.float64], right: NDArray[np.bool_], groups: NDArray[np.int64]) -> dict[str, float]:
+def areas(values: NDArray[np.float64], right: NDArray[np.bool_], groups: NDArray[np.int64]) -> dict[str, float]:
+    """Areas under the ROC curve of values that should tell right from wrong: of ``all`` pairs, and within groups."""
     return {"all": area_under_roc(values, right), "same query": area_within_groups(values, right, groups)}

@@ -10,7 +10,18 @@ import numpy as np
 from ospo_cli._modes import modes_of
 from ospo_cli._study import tables
 from ospo_cli._study.advantage_tables import true_advantages
-from ospo_cli._study.plan import ABLATIONS, CONTINUATIONS, METHODS, QUERIES, SELECTION_SEED, TASKS, TRAINED_ON, Cell
+from ospo_cli._study.few_calls import few_calls
+from ospo_cli._study.plan import (
+    ABLATIONS,
+    CONTINUATIONS,
+    FEW_CALLS_QUERIES,
+    METHODS,
+    QUERIES,
+    SELECTION_SEED,
+    TASKS,
+    TRAINED_ON,
+    Cell,
+)
 from ospo_cli._study.plots import draw_curves
 from ospo_cli._study.processes import read_cell, train, work
 from ospo_cli._terminal import say
@@ -87,6 +98,9 @@ def _learning(arguments: Namespace) -> None:
 
 
 def _accuracy(arguments: Namespace) -> None:
+    if arguments.few_calls is not None:
+        _few_calls(arguments)
+        return
     cells = [
         Cell(
             task=task,
@@ -105,6 +119,27 @@ def _accuracy(arguments: Namespace) -> None:
     for task in arguments.tasks:
         say()
         say(tables.accuracy(task, [read_cell(arguments.out, cell) for cell in cells if cell.task == task]))
+
+
+def _few_calls(arguments: Namespace) -> None:
+    cells = [
+        Cell(
+            task=task,
+            method="few-calls",
+            settings={"retriever": arguments.few_calls, "queries": FEW_CALLS_QUERIES},
+            seed=seed,
+            steps=1,
+            every=1,
+            split="test",
+            **modes_of(vars(arguments)),
+        )
+        for seed in range(arguments.seeds)
+        for task in arguments.tasks
+    ]
+    train(_COMMAND, arguments.out, cells, arguments.processes, "few calls", what="few calls")
+    for task in arguments.tasks:
+        say()
+        say(few_calls(task, [read_cell(arguments.out, cell) for cell in cells if cell.task == task]))
 
 
 def _true_advantage(arguments: Namespace) -> None:

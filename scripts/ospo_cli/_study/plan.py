@@ -12,6 +12,7 @@ from ospo_cli._modes import mode_options, modes_of
 __all__ = [
     "ABLATIONS",
     "CONTINUATIONS",
+    "FEW_CALLS_QUERIES",
     "METHODS",
     "METRIC",
     "QUERIES",
@@ -34,6 +35,10 @@ QUERIES = 24
 
 CONTINUATIONS = 16
 """Continuations drawn at each place, for the true advantages."""
+
+
+FEW_CALLS_QUERIES = 40
+"""Queries whose rewrites' credit at few calls is measured."""
 
 
 class StudyTask(NamedTuple):

@@ -37,7 +37,8 @@ def train(
         cells: All that are wanted.
         processes: Number of processes at once.
         label: Label of the progress bar.
-        what: ``train``, ``accuracy`` of the credit after the warm start, or ``true advantage`` of its phrases.
+        what: ``train``, ``accuracy`` of the credit after the warm start, also with ``few calls``, or ``true advantage``
+            of its phrases.
 
     Raises:
         AgentError: A process failed; the message holds the last line of its output.
@@ -57,7 +58,8 @@ def work(job: str, out: Path) -> None:
     """Work on one job of :func:`train`, in this process.
 
     Args:
-        job: JSON of the cell's fields and ``what``: ``warm start``, ``train``, ``accuracy`` or ``true advantage``.
+        job: JSON of the cell's fields and ``what``: ``warm start``, ``train``, ``accuracy``, ``few calls`` or
+            ``true advantage``.
         out: Directory of the study.
     """
     from ospo_cli._study.cells import run_cell, warm_start_cell
@@ -71,6 +73,10 @@ def work(job: str, out: Path) -> None:
         from ospo_cli._study.true_advantage import measure_true_advantages
 
         measure_true_advantages(cell, cell.warm_path(out), cell.path(out))
+    elif what == "few calls":
+        from ospo_cli._study.few_calls import measure_few_calls
+
+        measure_few_calls(cell, cell.warm_path(out), cell.path(out))
     elif what == "accuracy":
         from ospo_cli._study.accuracy import measure_accuracy
 
