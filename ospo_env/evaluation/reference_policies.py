@@ -1,4 +1,4 @@
-"""Reference policies, which read the task itself: the raw query, feedback, a strong reference, and noise."""
+"""Reference policies, which read the task itself and need no model, by name."""
 
 import hashlib
 from collections import Counter
@@ -10,7 +10,10 @@ import polars as pl
 
 from envs_data.errors import unknown_name
 from ospo_env.errors import TaskError
+from ospo_env.evaluation.association import association_policy
+from ospo_env.evaluation.constant import constant_policy
 from ospo_env.evaluation.feedback import feedback_policy
+from ospo_env.evaluation.spelling import spelling_policy
 from ospo_env.forks import refuse_after_fork
 from ospo_env.metrics import FULL_GAIN
 from ospo_env.task import RetrievalTask
@@ -26,8 +29,9 @@ def make_reference_policy(name: str, task: RetrievalTask, seed: int = 0) -> Refe
     """A policy to compare learners with; it reads the task itself, as no learner may.
 
     Args:
-        name: ``"query"``, ``"prf"``, ``"oracle"`` or ``"random"``, explained at the functions of those names.
-        task: The task to read.
+        name: A name in :data:`REFERENCE_POLICIES`.
+        task: The task to read. Of judgements, ``"constant"`` reads those of training queries, ``"association"`` also
+            those of validation queries, and ``"oracle"`` those of the queries that it writes for; the others read none.
         seed: Seed of ``"random"``; the others need none.
 
     Returns:
@@ -96,6 +100,9 @@ def oracle_policy(task: RetrievalTask, seed: int = 0) -> ReferencePolicy:
 REFERENCE_POLICIES: dict[str, Callable[[RetrievalTask, int], ReferencePolicy]] = {
     "query": query_policy,
     "prf": prf_policy,
+    "constant": lambda task, seed: constant_policy(task),
+    "association": lambda task, seed: association_policy(task),
+    "spelling": lambda task, seed: spelling_policy(task),
     "oracle": oracle_policy,
     "random": random_policy,
 }

@@ -71,7 +71,12 @@ FLOORS = {
         "corpus_scorer pool_scorer",
         "__init__",
     ],
-    "ospo_env.evaluation": ["feedback intervals rewrites trec", "reference_policies summary", "__init__"],
+    "ospo_env.evaluation": [
+        "expansion feedback intervals rewrites trec",
+        "association constant spelling",
+        "reference_policies summary",
+        "__init__",
+    ],
     "ospo_env.wrappers": ["phrases", "choices", "numeric", "__init__"],
     "ospo_env.conformance": ["other_process", "messages", "environment retriever", "__init__"],
     "ospo_env.conformance.environment": ["case", "episodes rewards", "clauses", "__init__"],
