@@ -12,6 +12,7 @@ from ospo_env.evaluation.intervals import Interval, interval
 
 __all__ = ["corrected_correlation", "true_advantages"]
 
+BASELINE = "grpo"
 _RESAMPLES = 2_000
 
 _Array = NDArray[np.float64]
@@ -50,6 +51,8 @@ def corrected_correlation(laid: _Array, true: _Array, noise: _Array, cluster: ND
 def true_advantages(task: str, reports: Sequence[Mapping[str, Any]]) -> str:
     """Two tables, of words and of separators: correlation with the true advantage, and sizes.
 
+    Schemes that lay what GRPO lays have no row of their own.
+
     Args:
         task: Name of the task.
         reports: Reports of :func:`ospo_cli._study.true_advantage.measure_true_advantages`, one a seed.
@@ -71,9 +74,16 @@ def true_advantages(task: str, reports: Sequence[Mapping[str, Any]]) -> str:
             head += ["mean on first phrases", "mean on repeats"]
             first += _means(true, repeat)
         rows = [first]
-        for name in reports[0][kind]["laid"]:
-            laid = np.concatenate([np.array(report[kind]["laid"][name]) for report in reports])
-            row: list[object] = [name, corrected_correlation(laid, true, noise, cluster)]
+        everywhere = {
+            name: np.concatenate([np.array(report[kind]["laid"][name]) for report in reports])
+            for name in reports[0][kind]["laid"]
+        }
+        for name, laid in everywhere.items():
+            if name != BASELINE and np.array_equal(laid, everywhere[BASELINE]):
+                continue
+            alone = kind == "words" or name != BASELINE
+            row: list[object] = [name if alone else f"{name}, and whatever is not named"]
+            row.append(_shown(corrected_correlation(laid, true, noise, cluster)))
             row.append(f"{np.sqrt(np.mean(laid**2)):.2f}")
             if repeat is not None:
                 row += _means(laid, repeat)
@@ -84,6 +94,11 @@ def true_advantages(task: str, reports: Sequence[Mapping[str, Any]]) -> str:
         )
         made.append(markdown(title, head, rows))
     return "\n".join(made)
+
+
+def _shown(correlation: Interval) -> str:
+    """The correlation, where the true advantage can be told from noise in nearly all samples of queries."""
+    return "no signal" if np.isnan(correlation).any() else str(correlation)
 
 
 def _joined(reports: Sequence[Mapping[str, Any]], kind: str, name: str) -> _Array:
