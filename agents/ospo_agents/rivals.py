@@ -1,7 +1,11 @@
 """Redistributions of other methods: what they lay on tokens, without a value model and without re-rolling.
 
 None is potential-based. ``entropy_weights``, ``tempo`` and ``grpo_lambda`` do not read credit: they treat tokens inside
-and outside the scored span alike. SPO and VinePPO need new rollouts from inside a completion, and are not here.
+and outside the scored span alike.
+
+SPO (arXiv 2505.23564) and VinePPO (arXiv 2410.01679) are not here: they complete texts anew from the end of every
+segment. TRL's trainer generates once, from prompts, and has no place for that; at 5 segments and 4 completions each, a
+step would generate twenty times as many tokens. ``ospo study true-advantage`` does it, to measure.
 """
 
 import numpy as np
