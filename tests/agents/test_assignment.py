@@ -266,7 +266,7 @@ def test_games_are_planned_in_one_place():
         if path.parent.name not in ("_benchmark", "credit")  # which compare and combine solutions of one game
     }
     assert {name: count for name, count in counts.items() if count} == {"assignment.py": 1}
-    for name in ("trainer.py", "_explanation.py", "accuracy.py", "credit_any_text.py"):
+    for name in ("batches.py", "_explanation.py", "accuracy.py", "credit_any_text.py"):
         (path,) = (path for folder in ("agents", "scripts", "examples") for path in (ROOT / folder).rglob(name))
         assert "assign_credit(" in path.read_text()
     assert plans_made("solution.plan(3)\nplan(4)") == 1  # the negative control

@@ -97,7 +97,7 @@ def test_ospo_and_grpo_have_the_same_settings(tmp_path, warm):
         for trainer in (trainer_of(tmp_path, warm, algo=algo) for algo in ("ospo", "grpo"))
     )
     credit = {"segmenter", "solution", "solution_settings", "redistribution", "redistribution_settings"}
-    assert set(ospo) - set(grpo) == credit | {"credit_separators"}
+    assert set(ospo) - set(grpo) == credit | {"credit_separators", "calls"}
     differing = {name for name, value in grpo.items() if ospo[name] != value}
     assert differing <= {"_n_gpu", "distributed_state", "accelerator_config", "deepspeed_plugin"}, differing
 

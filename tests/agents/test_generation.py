@@ -87,12 +87,12 @@ def test_prompts_padded_on_the_right_give_other_texts(directories, monkeypatch):
     path = directories("qwen2", "right")
     alone = texts(path, 1)
     model, tokenizer, _ = load_policy(path)
-    apply = tokenizer.apply_chat_template
+    pad = tokenizer.pad
 
-    def as_it_likes(*arguments, tokenizer_kwargs, **settings):
-        return apply(*arguments, **settings)
+    def as_it_likes(*arguments, padding_side, **settings):
+        return pad(*arguments, **settings)
 
-    monkeypatch.setattr(tokenizer, "apply_chat_template", as_it_likes)
+    monkeypatch.setattr(tokenizer, "pad", as_it_likes)
     policy = LanguageModelPolicy(model, tokenizer, PromptFormat(), max_new_tokens=12)
     assert sum(one != other for one, other in zip(policy(IDS, PROMPTS), alone, strict=True)) >= 4
 

@@ -290,8 +290,7 @@ def test_cells_of_the_study_have_modes(tmp_path):
     assert {name: getattr(opened, name) for name in MODES} == APPEND
     earlier = {name: value for name, value in vars(a_cell()).items() if name not in MODES}
     path = a_cell().path(tmp_path)
-    path.parent.mkdir(parents=True)
-    path.write_text(json.dumps(earlier))
+    cells.write_report(path, earlier)
     assert read_cell(tmp_path, a_cell()) == {**earlier, **MODES}
     assert study.parse(["learning", *FLAGS]).compose == "append"
 
@@ -336,5 +335,8 @@ def test_every_program_explains_the_options(program, capsys):
     assert "--compose {replace,append}" in shown
     assert "--query-weight TIMES" in shown
     assert "--repeats {count,once}" in shown
-    usual = "as in the policies' training, else replace" if program is evaluate else "replace"
+    usual = {
+        evaluate: "as in the policies' training, else replace",
+        explain: "that of the policy's training, else replace",
+    }.get(program, "replace")
     assert f"the query and then the rewrite (append) (default: {usual})" in shown

@@ -68,8 +68,8 @@ def _own_statistics(trainer, redistribute):
 
     def alone(rollouts):
         others = np.ones(len(rollouts.mask), dtype=bool)
-        first = trainer.accelerator.process_index * len(trainer._rollouts)
-        others[first : first + len(trainer._rollouts)] = False
+        first = trainer.accelerator.process_index * len(trainer._completions)
+        others[first : first + len(trainer._completions)] = False
         credit, segment, whole = rollouts.credit.copy(), rollouts.segment.copy(), rollouts.whole.copy()
         credit[others], segment[others], whole[others] = np.nan, -1, 0
         return redistribute(dataclasses.replace(rollouts, credit=credit, segment=segment, whole=whole))

@@ -70,7 +70,7 @@ def test_a_file_of_rewrites_does_not_choose_the_data(rewrites, env_arguments):
     elsewhere = dataclasses.replace(rewrites, data=own)
     with pytest.raises(TaskError, match=r"made on .*which a file may not choose; .*repeat it: rescore\(\.\.\., data="):
         rescore(elsewhere, "bm25")
-    with pytest.raises(TaskError, match="name the directory that they were made on"):  # opened, since it is named
+    with pytest.raises(TaskError, match="OSPO-ESCI-v0 reads the data sets"):  # opened, since it is named
         rescore(elsewhere, "bm25", data=own)
 
 

@@ -85,7 +85,9 @@ def complete(
         contexts: Tokens of each sequence, length B: a prompt, or a prompt and the beginning of its completion.
         settings: Result of :func:`generation_settings`.
     """
-    encoded = tokenizer.pad({"input_ids": list(contexts)}, padding_side="left", return_tensors="pt")
+    encoded = tokenizer.pad(
+        {"input_ids": list(contexts)}, padding_side="left", return_attention_mask=True, return_tensors="pt"
+    )
     prompts, mask = (encoded[name].to(model.device) for name in ("input_ids", "attention_mask"))
     with torch.inference_mode():
         output = model.generate(input_ids=prompts, attention_mask=mask, **settings)
