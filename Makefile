@@ -19,7 +19,7 @@ demo: $(VENV)/.agents
 	$(BIN)/python scripts/report.py --run runs/demo --evaluation runs/demo/metrics.json
 
 test: check $(VENV)/.openai-2
-	OSPO_OPENAI_2=$(abspath $(VENV)/openai-2) $(BIN)/python -m pytest -n $(WORKERS)
+	OSPO_OPENAI_2=$(abspath $(VENV)/openai-2) $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -2,7 +2,7 @@
 
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -99,68 +99,45 @@ def _learning(arguments: Namespace) -> None:
 
 def _accuracy(arguments: Namespace) -> None:
     if arguments.few_calls is not None:
-        _few_calls(arguments)
+        settings = {"retriever": arguments.few_calls, "queries": FEW_CALLS_QUERIES}
+        _measured(arguments, "few calls", settings, few_calls)
         return
-    cells = [
-        Cell(
-            task=task,
-            method="accuracy",
-            settings={},
-            seed=seed,
-            steps=1,
-            every=1,
-            split="test",
-            **modes_of(vars(arguments)),
-        )
-        for seed in range(arguments.seeds)
-        for task in arguments.tasks
-    ]
-    train(_COMMAND, arguments.out, cells, arguments.processes, "accuracy", what="accuracy")
-    for task in arguments.tasks:
-        say()
-        say(tables.accuracy(task, [read_cell(arguments.out, cell) for cell in cells if cell.task == task]))
-
-
-def _few_calls(arguments: Namespace) -> None:
-    cells = [
-        Cell(
-            task=task,
-            method="few-calls",
-            settings={"retriever": arguments.few_calls, "queries": FEW_CALLS_QUERIES},
-            seed=seed,
-            steps=1,
-            every=1,
-            split="test",
-            **modes_of(vars(arguments)),
-        )
-        for seed in range(arguments.seeds)
-        for task in arguments.tasks
-    ]
-    train(_COMMAND, arguments.out, cells, arguments.processes, "few calls", what="few calls")
-    for task in arguments.tasks:
-        say()
-        say(few_calls(task, [read_cell(arguments.out, cell) for cell in cells if cell.task == task]))
+    _measured(arguments, "accuracy", {}, tables.accuracy)
 
 
 def _true_advantage(arguments: Namespace) -> None:
+    settings = {"queries": QUERIES, "continuations": CONTINUATIONS}
+    _measured(arguments, "true advantage", settings, true_advantages, steps=arguments.steps, split="validation")
+
+
+def _measured(
+    arguments: Namespace,
+    what: str,
+    settings: Mapping[str, Any],
+    table: Callable[[str, Sequence[Mapping[str, Any]]], str],
+    *,
+    steps: int = 1,
+    split: str = "test",
+) -> None:
+    """Measure something of the policies of each task and seed, and print its tables."""
     cells = [
         Cell(
             task=task,
-            method="true-advantage",
-            settings={"queries": QUERIES, "continuations": CONTINUATIONS},
+            method=what.replace(" ", "-"),
+            settings=settings,
             seed=seed,
-            steps=arguments.steps,
+            steps=steps,
             every=1,
-            split="validation",
+            split=split,
             **modes_of(vars(arguments)),
         )
         for seed in range(arguments.seeds)
         for task in arguments.tasks
     ]
-    train(_COMMAND, arguments.out, cells, arguments.processes, "true advantages", what="true advantage")
+    train(_COMMAND, arguments.out, cells, arguments.processes, what, what=what)
     for task in arguments.tasks:
         say()
-        say(true_advantages(task, [read_cell(arguments.out, cell) for cell in cells if cell.task == task]))
+        say(table(task, [read_cell(arguments.out, cell) for cell in cells if cell.task == task]))
 
 
 def _ablations(arguments: Namespace) -> None:
