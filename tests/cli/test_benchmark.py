@@ -10,7 +10,7 @@ from ospo_cli import benchmark
 from ospo_cli._benchmark.calls import game_errors
 from ospo_cli._benchmark.curves import _exponent, _with_documents, _with_pools
 from ospo_cli._benchmark.engine import Recorded, reference_seconds, time_rollouts
-from ospo_cli._benchmark.estimators import TableGame, accuracy, estimators, worth_tables
+from ospo_cli._benchmark.estimators import Accuracy, TableGame, accuracy, comparison, estimators, worth_tables
 from ospo_cli._benchmark.reference import reference_worth
 from ospo_cli._benchmark.report import markdown, terminal_row
 from ospo_cli._benchmark.rows import Row, interleaved
@@ -147,3 +147,19 @@ class TestEstimators:
             assert one.at_the_end == 0.0
             assert max(one.bounded[8]) > 0.0
             assert set(one.bounded) == set(one.permutations) == {8}
+
+
+def test_estimators_are_compared_by_their_medians_where_none_is_exact():
+    cells = {
+        (kind, n, name, budget): Accuracy(error * n / budget, top, 1.0)
+        for kind, error, top in (("a", 1.0, 1.0), ("b", 2.0, 0.5), ("c", 9.0, 0.0))
+        for n in (8, 10)
+        for name in ("one", "other")
+        for budget in (100, 200)
+    }
+    assert comparison(cells).splitlines() == [
+        "| N | estimator | 100 | 200 | top phrase right at 200 |",
+        "|---|---|---|---|---|",
+        "| 10 | one | 0.2 | 0.1 | 0.50 |",
+        "| 10 | other | 0.2 | 0.1 | 0.50 |",
+    ]

@@ -20,12 +20,13 @@ from ospo_agents.credit import make_solution
 from ospo_agents.credit.shapley_value import shapley_of_table
 from ospo_cli._benchmark.rows import Row
 from ospo_cli._benchmark.work import fresh_task, make_rollouts, open_data
+from ospo_cli._terminal import say
 
-__all__ = ["Accuracy", "TableGame", "accuracy", "estimator_rows", "estimators", "worth_tables"]
+__all__ = ["Accuracy", "TableGame", "accuracy", "comparison", "estimator_rows", "estimators", "worth_tables"]
 
 _SIZES = (6, 8, 9, 10, 12, 14, 16, 20)
 _BUDGETS = (64, 128, 256, 512)
-_DEFAULT_BUDGET = 512
+_DEFAULT, _DEFAULT_BUDGET = "sampled_shapley", 512
 _EXACT_TO = 9
 _MOST_ERROR = {10: 0.01, 12: 0.01, 14: 0.01, 16: 0.015}
 _LEAST_TOP = 0.85
@@ -85,16 +86,46 @@ class Accuracy(NamedTuple):
 
 
 def estimator_rows(arguments: Namespace) -> list[Row]:
-    """Targets of the default estimator, then its rivals without a target."""
+    """Targets of the default estimator; all estimators at all budgets are printed as a table of their own."""
     sizes = _SIZES[:4] if arguments.quick else _SIZES
     number = 4 if arguments.quick else 24
-    rows = []
-    for kind, tables in _kinds(arguments, sizes, number):
-        for n, games in tables.items():
-            for name, estimator in estimators().items():
-                for budget in _BUDGETS:
-                    rows += list(_rows(kind, n, name, budget, accuracy(estimator, games, budget)))
-    return rows
+    cells = {
+        (kind, n, name, budget): accuracy(estimator, games, budget)
+        for kind, tables in _kinds(arguments, sizes, number)
+        for n, games in tables.items()
+        for name, estimator in estimators().items()
+        for budget in _BUDGETS
+    }
+    say(comparison(cells))
+    return [
+        row
+        for (kind, n, name, budget), found in cells.items()
+        if name == _DEFAULT and budget == _DEFAULT_BUDGET
+        for row in _rows(kind, n, found)
+    ]
+
+
+def comparison(cells: Mapping[tuple[str, int, str, int], Accuracy]) -> str:
+    """A table in Markdown: error of each estimator by budget, the median over kinds of games, where it is not exact.
+
+    Args:
+        cells: Accuracy by kind of games, number of players, estimator and budget.
+    """
+    budgets = sorted({budget for *_, budget in cells})
+    lines = [
+        "| N | estimator |" + "".join(f" {budget} |" for budget in budgets) + f" top phrase right at {budgets[-1]} |"
+    ]
+    lines.append("|---" * (len(budgets) + 3) + "|")
+    for n in sorted({n for _, n, _, _ in cells if n > _EXACT_TO}):
+        for name in dict.fromkeys(name for _, _, name, _ in cells):
+            found = {
+                budget: [one for (_, m, other, spent), one in cells.items() if (m, other, spent) == (n, name, budget)]
+                for budget in budgets
+            }
+            errors = [f"{np.median([one.error for one in found[budget]]):.3g}" for budget in budgets]
+            top = np.mean([one.top for one in found[budgets[-1]]])
+            lines.append(f"| {n} | {name} | " + " | ".join(errors) + f" | {top:.2f} |")
+    return "\n".join([*lines, ""])
 
 
 def worth_tables(data: Any, retriever: str, sizes: Sequence[int], number: int) -> dict[int, list[TableGame]]:
@@ -122,7 +153,7 @@ def worth_tables(data: Any, retriever: str, sizes: Sequence[int], number: int) -
 
 def estimators() -> dict[str, Estimator]:
     """Estimators of the Shapley value by name; those of shapiq where it is installed."""
-    found: dict[str, Estimator] = {name: partial(_solve, name) for name in ("sampled_shapley", "permutation_shapley")}
+    found: dict[str, Estimator] = {name: partial(_solve, name) for name in (_DEFAULT, "permutation_shapley")}
     if importlib.util.find_spec("shapiq") is not None:
         import shapiq  # slow to import
 
@@ -160,16 +191,15 @@ def _kinds(
             yield f"--data, {retriever}", worth_tables(open_data(arguments.data), retriever, sizes, number)
 
 
-def _rows(kind: str, n: int, name: str, budget: int, found: Accuracy) -> Iterator[Row]:
-    """Rows of one estimator on one kind of games."""
-    ours = name == "sampled_shapley" and budget == _DEFAULT_BUDGET
-    most = (0.0 if n <= _EXACT_TO else _MOST_ERROR.get(n)) if ours else None
-    work = f"{name}, {kind}, N = {n}, {budget} evaluations"
+def _rows(kind: str, n: int, found: Accuracy) -> Iterator[Row]:
+    """Rows of the default estimator on one kind of games."""
+    most = 0.0 if n <= _EXACT_TO else _MOST_ERROR.get(n)
+    work = f"{_DEFAULT}, {kind}, N = {n}, {_DEFAULT_BUDGET} evaluations"
     target = "" if most is None else f"<= {most:g}"
     yield Row(f"relative squared error of {work}", target, found.error, "", most=most, details=found._asdict())
-    if ours and n >= 10:
+    if n > _EXACT_TO:
         yield Row(f"top phrase right by {work}", f">= {_LEAST_TOP}", found.top, "", least=_LEAST_TOP)
-    if ours and n == _TIMED_PLAYERS:
+    if n == _TIMED_PLAYERS:
         target = f"<= {_MOST_MILLISECONDS:g} ms"
         yield Row(f"arithmetic of {work}", target, found.milliseconds, "ms", most=_MOST_MILLISECONDS)
 
