@@ -117,6 +117,9 @@ def run_program(name, arguments, directory):
     if name in PARSED:
         program.parse(arguments)
         return
+    if name == "model":  # which asks the package index
+        program._parser().parse_args(arguments)
+        return
     if name == "train":
         if "--preset" in arguments or any("/" in value and not value.startswith("runs") for value in policy(arguments)):
             program.parse(arguments)

@@ -68,7 +68,9 @@ def parse(argv: Sequence[str] | None) -> Namespace:
         metavar="NAME",
         help=f"methods to train, of {', '.join(names)} (default: those of the part)",
     )
-    parser.add_argument("--seeds", type=int, help="number of seeds to report")
+    parser.add_argument(
+        "--seeds", type=int, help="number of seeds to report; 0 in the part learning: choose rates only"
+    )
     parser.add_argument("--steps", type=int, help="optimiser steps of each run, of 64 rollouts each")
     parser.add_argument("--every", type=int, default=25, help="steps between evaluations")
     parser.add_argument(
@@ -121,7 +123,8 @@ def main(argv: Sequence[str] | None) -> None:
 def _check(arguments: Namespace) -> None:
     check_directory("--out", arguments.out)
     fewest = 0 if arguments.part == "true-advantage" else 1  # steps before the measurement
-    counts = {"seeds": 1, "steps": fewest, "every": 1, "processes": 1, "selection_steps": 1}
+    seeds = 0 if arguments.part == "learning" else 1  # without seeds, rates are chosen and that is all
+    counts = {"seeds": seeds, "steps": fewest, "every": 1, "processes": 1, "selection_steps": 1}
     for name, least in counts.items():
         if getattr(arguments, name) < least:
             raise AgentError(f"--{name.replace('_', '-')}: expected at least {least}, got {getattr(arguments, name)}")

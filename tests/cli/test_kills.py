@@ -23,7 +23,7 @@ def assert_same(out, whole):
 
 
 def test_killed_in_the_warm_start_at_a_checkpoint_and_between_two(tmp_path, data):
-    settings = {"data": data, "steps": 40, "save_steps": 4}
+    settings = {"data": data, "steps": 20, "save_steps": 4}
     whole = run(tmp_path / "whole", **settings)
     out = tmp_path / "killed"
     kill(command(out, **settings), lambda: any(out.glob(".warmstart*")))
@@ -32,13 +32,13 @@ def test_killed_in_the_warm_start_at_a_checkpoint_and_between_two(tmp_path, data
     partial = out / "checkpoints" / ".partial"
     kill(command(out, "--resume"), lambda: any(partial.glob("checkpoint-*")))
     log_file = out / "log.jsonl"
-    kill(command(out, "--resume"), lambda: log_file.exists() and log_file.read_bytes().count(b"\n") > 13)
+    kill(command(out, "--resume"), lambda: log_file.exists() and log_file.read_bytes().count(b"\n") > 9)
     assert not (out / "policy").exists()
     (kept,) = (out / "checkpoints").glob("checkpoint-*")
-    assert int(kept.name.partition("-")[2]) >= 12
-    (partial / "checkpoint-39").mkdir()  # one that was being written
+    assert int(kept.name.partition("-")[2]) >= 8
+    (partial / "checkpoint-19").mkdir()  # one that was being written
     with log_file.open("a") as stream:
-        stream.write('{"step": 39, "los')
+        stream.write('{"step": 19, "los')
     run(out, "--resume")
     assert_same(out, whole)
 

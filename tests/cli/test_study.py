@@ -167,7 +167,8 @@ class TestArguments:
         ("given", "named"),
         [
             (["true-advantage", "--steps", "-1"], "--steps: expected at least 0"),
-            (["--seeds", "0"], "--seeds: expected at least 1"),
+            (["--seeds", "-1"], "--seeds: expected at least 0"),
+            (["accuracy", "--seeds", "0"], "--seeds: expected at least 1"),
             (["--steps", "30"], "--every: expected a divisor of --steps 30"),
             (["--steps", "0"], "--steps: expected at least 1"),
             (["--selection-seeds", "-1"], "--selection-seeds: expected at least 0"),
@@ -215,6 +216,10 @@ class TestArguments:
         arguments.select = "greedy"  # which is the better the lower the sampled value, here
         assert parts.choose_rates(arguments) == {("shopping", "grpo"): 1e-3, ("shopping", "ospo"): 1e-3}
         assert "chosen by the greedy value" in capsys.readouterr().out
+        arguments.seeds = 0
+        parts.study(arguments)  # without seeds nothing else is trained
+        assert "chosen by the greedy value" in capsys.readouterr().out
+        assert not list(tmp_path.rglob("*-test.json.gz"))
 
 
 def test_credit_at_few_calls_is_compared_with_that_of_all_texts():

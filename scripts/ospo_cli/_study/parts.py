@@ -82,6 +82,8 @@ def _runs(arguments: Namespace, cells: Sequence[Cell], task: str) -> dict[str, l
 
 def _learning(arguments: Namespace) -> None:
     chosen = choose_rates(arguments)
+    if not arguments.seeds:
+        return
     cells = _cells(arguments, lambda task, method: chosen[task, method])
     _train(arguments, cells, "learning")
     for task in arguments.tasks:

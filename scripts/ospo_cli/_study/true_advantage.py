@@ -62,6 +62,7 @@ COMPARED: dict[str, Scheme | None] = {
     "state, place mean off, twins": Scheme(
         "state_shapley", "additive", {**_GAIN, "centring": "place", "twin_weight": 0.5}
     ),
+    "state, place mean off": Scheme("state_shapley", "additive", {**_GAIN, "centring": "place"}),
     "signed, place mean off": Scheme("sampled_shapley", "additive", {**_GAIN, "centring": "place"}),
     "half state, twins": Scheme(
         "state_shapley", "additive", {**_GAIN, "centring": "group", "twin_weight": 0.5}, {"share": 0.5}
