@@ -179,7 +179,7 @@ class RetrievalTask(Prompts):
 
     @property
     def linear(self) -> bool:
-        """Whether worths of coalitions follow from the scores of segments, so that ``calls`` has no effect."""
+        """True if worths of coalitions follow from the scores of segments, so that ``calls`` has no effect."""
         with retriever_errors(self.retriever.name, "on the property linear"):
             return self.candidates == "pool" and bool(self.retriever.linear)
 

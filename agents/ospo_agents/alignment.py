@@ -79,7 +79,7 @@ def boundary_tokens(
 
 
 def _in_words(text: str) -> list[bool]:
-    """Whether each character is a letter, a digit, or a mark or joiner behind one."""
+    """True for each character that is a letter, a digit, or a mark or joiner behind one."""
     flags: list[bool] = []
     for character in text:
         kind = unicodedata.category(character)[0]

@@ -70,7 +70,7 @@ class CreditedText:
 
     @property
     def unions_matter(self) -> bool:
-        """Whether the unions can make Owen values differ from Shapley values: there are two, and one has two segments.
+        """True if the unions can make Owen values differ from Shapley values: there are two, and one has two segments.
 
         In all other structures the two are equal, whatever the game. Segments that do not count are no players.
         """

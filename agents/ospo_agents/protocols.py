@@ -49,7 +49,7 @@ class BoundedTask(Protocol):
 
     @property
     def linear(self) -> bool:
-        """Whether worths of coalitions follow from scores of segments: they cost nothing then, and need no bound."""
+        """True if worths of coalitions follow from scores of segments: they cost nothing then, and need no bound."""
         ...
 
     def coalition_values(

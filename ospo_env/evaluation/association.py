@@ -76,8 +76,8 @@ class Associations:
 
     def words(self, query: str) -> Mapping[str, float]:
         """The associated words of a query with their shares P(w), best first."""
-        known = [word for word in dict.fromkeys(map(_stem, tokens(query))) if word in self._rows]
-        weights = {word: math.log(self._queries / len(self._rows[word])) for word in known}
+        indexed = [word for word in dict.fromkeys(map(_stem, tokens(query))) if word in self._rows]
+        weights = {word: math.log(self._queries / len(self._rows[word])) for word in indexed}
         total = math.fsum(weights.values())
         if total <= 0:  # no word of the query is known, or all training queries have each
             return {}

@@ -39,12 +39,12 @@ def spelling_policy(task: RetrievalTask) -> Callable[..., list[str]]:
     def rewrite(prompt_id: str) -> str:
         query = task.query(prompt_id).query
         spans = token_spans(query)
-        found = {span: new for span in spans if (new := corrected(query[slice(*span)])) is not None}
+        corrections = {span: new for span in spans if (new := corrected(query[slice(*span)])) is not None}
         if task.compose == "append":
-            return cap_words(" ".join(dict.fromkeys(found.values())), task.max_words)[0]
+            return cap_words(" ".join(dict.fromkeys(corrections.values())), task.max_words)[0]
         if len(spans) > task.max_words:
             return query
-        for (start, end), new in reversed(found.items()):
+        for (start, end), new in reversed(corrections.items()):
             query = query[:start] + new + query[end:]
         return query
 
@@ -67,8 +67,8 @@ def correction(word: str, frequency: Mapping[str, int], letters: Sequence[str]) 
     """
     if word in frequency or len(word) < _SHORTEST or not word.isalpha():
         return None
-    known = {near for near in _neighbours(word, letters) if frequency.get(near, 0) >= _LEAST}
-    return min(known, key=lambda near: (-frequency[near], near), default=None)
+    candidates = {near for near in _neighbours(word, letters) if frequency.get(near, 0) >= _LEAST}
+    return min(candidates, key=lambda near: (-frequency[near], near), default=None)
 
 
 def _neighbours(word: str, letters: Sequence[str]) -> Iterator[str]:

@@ -125,13 +125,13 @@ class Scorer(ABC):
         for game, called, worth in zip(
             games, split_values(values, [len(game.called) for game in games]), worths, strict=True
         ):
-            known = game.known_values(called)
-            unknown = np.isnan(known)
+            of_texts = game.known_values(called)
+            unknown = np.isnan(of_texts)
             if game.coalitions is not None:
-                known[unknown] = estimate(game, known)
-                self._cache.count_estimated(int(unknown[game.settle(known, worth)].sum()))
+                of_texts[unknown] = estimate(game, of_texts)
+                self._cache.count_estimated(int(unknown[game.settle(of_texts, worth)].sum()))
             else:
-                game.settle(known, worth)
+                game.settle(of_texts, worth)
 
     @abstractmethod
     def measured(self, queries: NDArray[np.int64], texts: Sequence[str], metrics: Sequence[Metric]) -> Measured:

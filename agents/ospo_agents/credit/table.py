@@ -138,15 +138,12 @@ def sampled_shapley(budget: int = 512) -> Solution:
     """
     _check_settings(budget)
     return _exact_within(
+        "sampled_shapley",
         budget,
         shapley(budget),
         lambda n, unions: _power(n),
-        Solution(
-            "sampled_shapley",
-            lambda n, unions=None, seed=0: plan_pairs(n, budget, seed),
-            lambda coalitions, worths, unions=None: solve_pairs(coalitions, worths)[0],
-            lambda coalitions, worths, unions=None: solve_pairs(coalitions, worths),
-        ),
+        lambda n, unions, seed: plan_pairs(n, budget, seed),
+        lambda coalitions, worths, unions: solve_pairs(coalitions, worths),
     )
 
 
@@ -157,15 +154,12 @@ def permutation_shapley(budget: int = 512) -> Solution:
     """
     _check_settings(budget)
     return _exact_within(
+        "permutation_shapley",
         budget,
         shapley(budget),
         lambda n, unions: _power(n),
-        Solution(
-            "permutation_shapley",
-            lambda n, unions=None, seed=0: plan_permutations(n, budget, seed),
-            lambda coalitions, worths, unions=None: solve_permutations(coalitions, worths)[0],
-            lambda coalitions, worths, unions=None: solve_permutations(coalitions, worths),
-        ),
+        lambda n, unions, seed: plan_permutations(n, budget, seed),
+        lambda coalitions, worths, unions: solve_permutations(coalitions, worths),
     )
 
 
@@ -176,15 +170,12 @@ def sampled_owen(budget: int = 512) -> Solution:
     """
     _check_settings(budget)
     return _exact_within(
+        "sampled_owen",
         budget,
         owen(budget),
         lambda n, unions: owen_evaluations(require_unions(unions)),
-        Solution(
-            "sampled_owen",
-            lambda n, unions=None, seed=0: plan_permutations(n, budget, seed, require_unions(unions)),
-            lambda coalitions, worths, unions=None: solve_permutations(coalitions, worths, require_unions(unions))[0],
-            lambda coalitions, worths, unions=None: solve_permutations(coalitions, worths, require_unions(unions)),
-        ),
+        lambda n, unions, seed: plan_permutations(n, budget, seed, require_unions(unions)),
+        lambda coalitions, worths, unions: solve_permutations(coalitions, worths, require_unions(unions)),
     )
 
 
@@ -207,27 +198,32 @@ def state_shapley(budget: int = 512, share: float = 1.0) -> Solution:
 
 
 def _exact_within(
-    budget: int, exact: Solution, evaluations: Callable[[int, Unions | None], int], estimate: Solution
+    name: str,
+    budget: int,
+    exact: Solution,
+    evaluations: Callable[[int, Unions | None], int],
+    plan_estimate: Callable[[int, Unions | None, int], Coalitions],
+    solve_estimate: Callable[[Coalitions, Worths, Unions | None], tuple[Credit, Credit]],
 ) -> Solution:
     """A solution that is exact, with standard error 0, where its evaluations fit the budget, and estimated elsewhere.
 
-    Whether they fit is known from the number of players and the unions, so ``solve`` decides as ``plan`` did.
+    The number of players and the unions tell whether they fit, so ``solve`` decides as ``plan`` did.
     """
 
     def plan(n: int, unions: Unions | None = None, seed: int = 0) -> Coalitions:
-        return (exact if evaluations(n, unions) <= budget else estimate).plan(n, unions, seed)
+        fits = evaluations(n, unions) <= budget
+        return exact.plan(n, unions, seed) if fits else plan_estimate(n, unions, seed)
 
     def solve_with_error(coalitions: Coalitions, worths: Worths, unions: Unions | None = None) -> tuple[Credit, Credit]:
         n = coalitions.shape[1]
         if evaluations(n, unions) <= budget:
             return exact.solve(coalitions, worths, unions), np.zeros(n)
-        assert estimate.solve_with_error is not None
-        return estimate.solve_with_error(coalitions, worths, unions)
+        return solve_estimate(coalitions, worths, unions)
 
     def solve(coalitions: Coalitions, worths: Worths, unions: Unions | None = None) -> Credit:
         return solve_with_error(coalitions, worths, unions)[0]
 
-    return Solution(estimate.name, plan, solve, solve_with_error, exact.needs_unions)
+    return Solution(name, plan, solve, solve_with_error, exact.needs_unions)
 
 
 def _power(n: int) -> int:

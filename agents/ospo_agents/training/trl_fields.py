@@ -9,6 +9,7 @@ from typing import Any
 
 from ospo_agents.errors import AgentError, unknown
 from ospo_agents.training.learners import OF_SOME, Learner
+from ospo_agents.training.trl_parts import CREDIT
 
 __all__ = ["adapter_fields", "check_names", "check_values", "config_fields"]
 
@@ -49,18 +50,7 @@ _OWN: dict[str, str] = {
     "temperature": "temperature",
     "use_vllm": "vllm",
     "vllm_mode": "vllm",
-    **{
-        name: name
-        for name in (
-            "segmenter",
-            "solution",
-            "solution_settings",
-            "redistribution",
-            "redistribution_settings",
-            "credit_separators",
-            "calls",
-        )
-    },
+    **{name: name for name in CREDIT},
 }
 """Fields that settings of this project decide: TRL's name -> the setting."""
 

@@ -99,9 +99,9 @@ def estimator_rows(arguments: Namespace) -> list[Row]:
     say(comparison(cells))
     return [
         row
-        for (kind, n, name, budget), found in cells.items()
+        for (kind, n, name, budget), cell in cells.items()
         if name == _DEFAULT and budget == _DEFAULT_BUDGET
-        for row in _rows(kind, n, found)
+        for row in _rows(kind, n, cell)
     ]
 
 
@@ -118,12 +118,12 @@ def comparison(cells: Mapping[tuple[str, int, str, int], Accuracy]) -> str:
     lines.append("|---" * (len(budgets) + 3) + "|")
     for n in sorted({n for _, n, _, _ in cells if n > _EXACT_TO}):
         for name in dict.fromkeys(name for _, _, name, _ in cells):
-            found = {
+            by_budget = {
                 budget: [one for (_, m, other, spent), one in cells.items() if (m, other, spent) == (n, name, budget)]
                 for budget in budgets
             }
-            errors = [f"{np.median([one.error for one in found[budget]]):.3g}" for budget in budgets]
-            top = np.mean([one.top for one in found[budgets[-1]]])
+            errors = [f"{np.median([one.error for one in by_budget[budget]]):.3g}" for budget in budgets]
+            top = np.mean([one.top for one in by_budget[budgets[-1]]])
             lines.append(f"| {n} | {name} | " + " | ".join(errors) + f" | {top:.2f} |")
     return "\n".join([*lines, ""])
 
@@ -153,15 +153,15 @@ def worth_tables(data: Any, retriever: str, sizes: Sequence[int], number: int) -
 
 def estimators() -> dict[str, Estimator]:
     """Estimators of the Shapley value by name; those of shapiq where it is installed."""
-    found: dict[str, Estimator] = {name: partial(_solve, name) for name in (_DEFAULT, "permutation_shapley")}
+    by_name: dict[str, Estimator] = {name: partial(_solve, name) for name in (_DEFAULT, "permutation_shapley")}
     if importlib.util.find_spec("shapiq") is not None:
         import shapiq  # slow to import
 
         for name, settings in _SHAPIQ.items():
             approximator = getattr(shapiq, name)
             if approximator is not None:  # some of them need further packages
-                found[f"shapiq {name}"] = partial(_approximate, approximator, settings)
-    return found
+                by_name[f"shapiq {name}"] = partial(_approximate, approximator, settings)
+    return by_name
 
 
 def accuracy(estimator: Estimator, games: Sequence[TableGame], budget: int) -> Accuracy:
@@ -191,17 +191,17 @@ def _kinds(
             yield f"--data, {retriever}", worth_tables(open_data(arguments.data), retriever, sizes, number)
 
 
-def _rows(kind: str, n: int, found: Accuracy) -> Iterator[Row]:
+def _rows(kind: str, n: int, cell: Accuracy) -> Iterator[Row]:
     """Rows of the default estimator on one kind of games."""
     most = 0.0 if n <= _EXACT_TO else _MOST_ERROR.get(n)
     work = f"{_DEFAULT}, {kind}, N = {n}, {_DEFAULT_BUDGET} evaluations"
     target = "" if most is None else f"<= {most:g}"
-    yield Row(f"relative squared error of {work}", target, found.error, "", most=most, details=found._asdict())
+    yield Row(f"relative squared error of {work}", target, cell.error, "", most=most, details=cell._asdict())
     if n > _EXACT_TO:
-        yield Row(f"top phrase right by {work}", f">= {_LEAST_TOP}", found.top, "", least=_LEAST_TOP)
+        yield Row(f"top phrase right by {work}", f">= {_LEAST_TOP}", cell.top, "", least=_LEAST_TOP)
     if n == _TIMED_PLAYERS:
         target = f"<= {_MOST_MILLISECONDS:g} ms"
-        yield Row(f"arithmetic of {work}", target, found.milliseconds, "ms", most=_MOST_MILLISECONDS)
+        yield Row(f"arithmetic of {work}", target, cell.milliseconds, "ms", most=_MOST_MILLISECONDS)
 
 
 def _solve(name: str, game: _Clocked, budget: int, seed: int) -> NDArray[np.float64]:
