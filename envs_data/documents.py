@@ -12,7 +12,7 @@ from envs_data.cache import FileIdentity
 from envs_data.errors import DataError, one_line
 from envs_data.layout import cast_table
 
-__all__ = ["Documents", "corpus_digest", "open_documents"]
+__all__ = ["Documents", "columns_digest", "corpus_digest", "open_documents"]
 
 _IN_MEMORY = 64 * 2**20  # bytes: a documents file up to this size is read whole
 _BLOCK = 2**14  # texts in one read
@@ -27,6 +27,17 @@ def corpus_digest(texts: Iterable[str]) -> str:
     return digest.hexdigest()
 
 
+def columns_digest(texts: str, doc_ids: Iterable[str], titles: Iterable[str]) -> str:
+    """SHA-256 hex digest of all columns of documents.
+
+    Args:
+        texts: :func:`corpus_digest` of the texts.
+        doc_ids: Ids in the same order.
+        titles: Titles in the same order.
+    """
+    return corpus_digest([texts, corpus_digest(doc_ids), corpus_digest(titles)])
+
+
 class Documents:
     """Table of D documents with the columns ``doc_id``, ``title`` and ``text``; other tables refer to rows.
 
@@ -34,6 +45,11 @@ class Documents:
         frame: All columns; with ``file``, the columns already in memory, at least ``doc_id``.
         file: Parquet file of all columns, its rows in the same order.
         digest: :func:`corpus_digest` of the texts, if it is known.
+
+    Attributes:
+        doc_ids: D ids.
+        texts: D texts, read from disk in blocks where they are not in memory.
+        titles: D titles, likewise.
     """
 
     def __init__(self, frame: pl.DataFrame, file: Path | None = None, digest: str | None = None) -> None:
@@ -41,7 +57,9 @@ class Documents:
         self._file = None if file is None else file.absolute()
         self._identity = None if file is None else FileIdentity.of(file)
         self._digest = digest
-        self.texts: Sequence[str] = _Texts(self)
+        self.doc_ids: Sequence[str] = _Column(self, "doc_id")
+        self.texts: Sequence[str] = _Column(self, "text")
+        self.titles: Sequence[str] = _Column(self, "title")
 
     @property
     def height(self) -> int:
@@ -61,6 +79,11 @@ class Documents:
     def digest(self) -> str:
         """:func:`corpus_digest` of the texts."""
         return self._digest or corpus_digest(self.texts)
+
+    @cached_property
+    def columns_digest(self) -> str:
+        """:func:`columns_digest` of all columns."""
+        return columns_digest(self.digest, self.doc_ids, self.titles)
 
     def __getitem__(self, column: str) -> pl.Series:
         """A whole column, kept in memory from its first use on; iterating over :attr:`texts` takes less memory.
@@ -113,11 +136,12 @@ def open_documents(file: Path, digest: str | None = None) -> Documents:
     return Documents(scan.select("doc_id").collect(), file, digest)
 
 
-class _Texts(Sequence[str]):
-    """Texts in row order, read in blocks; the latest block is kept, so that single texts are not read one by one."""
+class _Column(Sequence[str]):
+    """A column in row order, read in blocks; the latest block is kept, so that single rows are not read one by one."""
 
-    def __init__(self, documents: Documents) -> None:
+    def __init__(self, documents: Documents, name: str) -> None:
         self._documents = documents
+        self._name = name
         self._block: tuple[int, list[str]] = (0, [])
 
     def __len__(self) -> int:
@@ -125,7 +149,7 @@ class _Texts(Sequence[str]):
 
     def __iter__(self) -> Iterator[str]:
         for start in range(0, len(self), _BLOCK):
-            yield from self._documents.rows("text", start, _BLOCK)
+            yield from self._rows(start, _BLOCK)
 
     @overload
     def __getitem__(self, rows: int) -> str: ...
@@ -139,8 +163,11 @@ class _Texts(Sequence[str]):
             start, block = self._block
             if not start <= selection < start + len(block):
                 start = selection - selection % _BLOCK
-                self._block = start, block = start, self._documents.rows("text", start, _BLOCK).to_list()
+                self._block = start, block = start, self._rows(start, _BLOCK)
             return block[selection - start]
         if selection.step == 1:
-            return self._documents.rows("text", selection.start, len(selection)).to_list()
+            return self._rows(selection.start, len(selection))
         return [self[row] for row in selection]
+
+    def _rows(self, start: int, count: int) -> list[str]:
+        return self._documents.rows(self._name, start, count).to_list()

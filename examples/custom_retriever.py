@@ -21,10 +21,10 @@ class SharedWords:
     name = "shared-words"
     linear = False  # a word in two pieces counts once in the whole
 
-    def __init__(self, documents: Sequence[str], corpus: str) -> None:
-        """Take the texts of all documents and their digest."""
-        self.words = [set(tokens(document)) for document in documents]
-        self.fingerprint = f"shared-words-1-{corpus}"  # everything that decides a score
+    def __init__(self, corpus: ospo_env.Corpus) -> None:
+        """Take the documents."""
+        self.words = [set(tokens(text)) for text in corpus.texts]
+        self.fingerprint = f"shared-words-1-{corpus.digest}"  # everything that decides a score
 
     def score_pools(self, texts: Sequence[str], pools: NDArray[np.int32]) -> NDArray[np.float64]:
         """Scores (B, P) of B texts on document rows (B, P), which are padded with -1."""

@@ -15,6 +15,7 @@ from ospo_env.metrics import parse_metric
 from ospo_env.outcomes import Outcome
 from ospo_env.prompts import Prompts
 from ospo_env.retrievers.base import Retriever
+from ospo_env.retrievers.corpus import Corpus
 from ospo_env.retrievers.registry import RetrieverSpec, make_retriever
 from ospo_env.scoring.base import Scorer
 from ospo_env.scoring.calls import retriever_errors
@@ -92,7 +93,7 @@ class RetrievalTask(Prompts):
             raise TaskError(unknown_name("candidates", candidates, _SCORERS))
         self._composition = Composition(compose, query_weight, repeats)
         parsed = parse_metric(metric)
-        self.retriever: Retriever = make_retriever(retriever, data.documents.texts, data.documents.digest)
+        self.retriever: Retriever = make_retriever(retriever, Corpus.of_documents(data.documents))
         self.metric = str(parsed)
         self.max_words = max_words
         self.candidates = candidates

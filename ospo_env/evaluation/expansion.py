@@ -10,6 +10,7 @@ from scipy import sparse
 
 from ospo_env.errors import TaskError
 from ospo_env.forks import refuse_after_fork
+from ospo_env.retrievers.corpus import Corpus
 from ospo_env.retrievers.terms import count_matrix, term_counts
 from ospo_env.retrievers.vocabulary import Vocabulary
 from ospo_env.task import RetrievalTask
@@ -35,7 +36,7 @@ class CorpusWords(NamedTuple):
 def corpus_words(task: RetrievalTask) -> CorpusWords:
     """The words of a task's documents; counted once, and then read from disk."""
     refuse_after_fork("reading data")
-    counts = term_counts(task.data.documents.texts, task.data.documents.digest)
+    counts = term_counts(Corpus.of_documents(task.data.documents))
     holds = count_matrix(counts)
     holds.data = np.ones_like(holds.data)
     words = Vocabulary(counts).tokens()

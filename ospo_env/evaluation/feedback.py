@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from ospo_env.errors import TaskError
 from ospo_env.forks import refuse_after_fork
+from ospo_env.retrievers.corpus import Corpus
 from ospo_env.retrievers.terms import term_counts
 from ospo_env.retrievers.vocabulary import Vocabulary
 from ospo_env.scoring.calls import ranked_documents
@@ -58,7 +59,7 @@ def feedback_policy(
     if not 0.0 <= interpolation < 1.0:
         raise TaskError(f"expected interpolation as a share of at least 0 and below 1; got {interpolation!r}")
     refuse_after_fork("reading data")
-    counts = term_counts(task.data.documents.texts, task.data.documents.digest)
+    counts = term_counts(Corpus.of_documents(task.data.documents))
     words = Vocabulary(counts).tokens()
     corpus = np.bincount(counts["terms"], weights=counts["counts"], minlength=len(words)).astype(np.float64)
     corpus /= max(corpus.sum(), 1.0)

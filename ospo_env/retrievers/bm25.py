@@ -12,6 +12,7 @@ from scipy import sparse
 
 from ospo_env.retrievers.array_file import ArrayFile
 from ospo_env.retrievers.base import best_rows, make_fingerprint
+from ospo_env.retrievers.corpus import Corpus
 from ospo_env.retrievers.pool_sums import pool_sums
 from ospo_env.retrievers.storage import index_arrays
 from ospo_env.retrievers.structure import Arrays, check_array, check_numbers
@@ -38,8 +39,7 @@ class BM25Retriever:
     The index of a large corpus is kept on disk and mapped (:func:`~ospo_env.retrievers.storage.index_arrays`).
 
     Args:
-        documents: Texts of the documents, at least one; read only if they have no index yet.
-        corpus: Digest of the documents, for the fingerprint.
+        corpus: The documents, at least one; texts are read only if they have no index yet.
         k1: Saturation of a term's frequency, above 0.
         b: Weight of a document's length, in [0, 1].
     """
@@ -47,15 +47,15 @@ class BM25Retriever:
     name = "bm25"
     linear = True
 
-    def __init__(self, documents: Sequence[str], corpus: str, *, k1: float = 1.5, b: float = 0.75) -> None:
-        self.fingerprint = make_fingerprint("bm25", _VERSION, {"k1": k1, "b": b, "unit": _UNIT}, corpus)
-        self._terms = term_counts(documents, corpus)
+    def __init__(self, corpus: Corpus, *, k1: float = 1.5, b: float = 0.75) -> None:
+        self.fingerprint = make_fingerprint("bm25", _VERSION, {"k1": k1, "b": b, "unit": _UNIT}, corpus.digest)
+        self._terms = term_counts(corpus)
         self._vocabulary = Vocabulary(self._terms)
         self._index = index_arrays(
             self.fingerprint,
             partial(_weigh, self._terms, k1, b),
             check=partial(_check_weights, len(self._terms["terms"])),
-            documents=len(documents),
+            documents=len(corpus),
             label="bm25 index",
         )
 

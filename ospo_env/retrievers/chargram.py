@@ -11,6 +11,7 @@ from scipy import sparse
 
 from ospo_env.retrievers.array_file import ArrayFile
 from ospo_env.retrievers.base import best_rows, equal_pools, make_fingerprint
+from ospo_env.retrievers.corpus import Corpus
 from ospo_env.retrievers.storage import index_arrays
 from ospo_env.retrievers.structure import Arrays, check_array, check_numbers, check_offsets
 from ospo_env.retrievers.terms import document_blocks, term_counts
@@ -44,22 +45,21 @@ class CharGramRetriever:
     The index of a large corpus is kept on disk and mapped (:func:`~ospo_env.retrievers.storage.index_arrays`).
 
     Args:
-        documents: Texts of the documents, at least one; read only if they have no index yet.
-        corpus: Digest of the documents, for the fingerprint.
+        corpus: The documents, at least one; texts are read only if they have no index yet.
     """
 
     name = "chargram"
     linear = True
 
-    def __init__(self, documents: Sequence[str], corpus: str) -> None:
+    def __init__(self, corpus: Corpus) -> None:
         settings = {"sizes": _SIZES, "units": [_GRAM_UNIT, _WORD_UNIT]}
-        self.fingerprint = make_fingerprint("chargram", _VERSION, settings, corpus)
-        self._terms = term_counts(documents, corpus)
+        self.fingerprint = make_fingerprint("chargram", _VERSION, settings, corpus.digest)
+        self._terms = term_counts(corpus)
         self._index = index_arrays(
             self.fingerprint,
             partial(_weigh, self._terms),
             check=partial(_check_grams, len(self._terms["terms"]), len(self._terms["word_ids"])),
-            documents=len(documents),
+            documents=len(corpus),
             label="chargram index",
         )
 

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from ospo_env.retrievers.array_file import ArrayFile
 from ospo_env.retrievers.base import equal_pools, make_fingerprint, unit_rows
+from ospo_env.retrievers.corpus import Corpus
 from ospo_env.retrievers.encoder import UNIT, TextEncoder
 from ospo_env.retrievers.models import check_dtype, library_versions, locate_model
 from ospo_env.retrievers.storage import stored_arrays
@@ -38,8 +39,7 @@ class DenseRetriever:
     encoded. Vectors of one device serve another, whose own may differ by 1e-6.
 
     Args:
-        documents: Texts of the documents, at least one.
-        corpus: Digest of the documents, for the fingerprint.
+        corpus: The documents, at least one.
         model: A directory, or a hub id that the local cache of the hub holds.
         query_prompt: Prefix of texts, such as ``"query: "`` for E5; ``None`` takes the model's own.
         document_prompt: Prefix of documents, such as ``"passage: "``; likewise.
@@ -58,8 +58,7 @@ class DenseRetriever:
 
     def __init__(
         self,
-        documents: Sequence[str],
-        corpus: str,
+        corpus: Corpus,
         model: str,
         *,
         query_prompt: str | None = None,
@@ -74,15 +73,15 @@ class DenseRetriever:
         check_index("dense", index)
         files = locate_model("dense", model, revision, hub)
         shared = {"model": files.digest, "dtype": dtype, "unit": UNIT, "libraries": library_versions()}
-        key = make_fingerprint("dense-documents", _VERSION, shared | {"prompt": document_prompt}, corpus)
+        key = make_fingerprint("dense-documents", _VERSION, shared | {"prompt": document_prompt}, corpus.digest)
         settings = shared | {"prompts": [query_prompt, document_prompt], "index": index}
-        self.fingerprint = make_fingerprint("dense", _VERSION, settings, corpus)
+        self.fingerprint = make_fingerprint("dense", _VERSION, settings, corpus.digest)
         self._opening = (files.directory, dtype, device)
         self._prompts = {"query": query_prompt, "document": document_prompt}
         self._stored = stored_arrays(
             key,
-            lambda directory: self._build(documents, directory),
-            check=partial(_check_vectors, len(documents)),
+            lambda directory: self._build(corpus.texts, directory),
+            check=partial(_check_vectors, len(corpus)),
             label=f"vectors of {model}",
         )
         self._index = VectorIndex(self._stored, index, UNIT, key)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ospo_env.errors import TaskError
 from ospo_env.forks import refuse_after_fork
 from ospo_env.retrievers.base import best_rows, equal_pools, make_fingerprint, unit_rows
+from ospo_env.retrievers.corpus import Corpus
 from ospo_env.retrievers.storage import index_arrays
 from ospo_env.retrievers.structure import Arrays, check_array, check_numbers
 from ospo_env.retrievers.terms import count_matrix, term_counts
@@ -37,8 +38,7 @@ class LSARetriever:
     result does not depend on the number of threads.
 
     Args:
-        documents: Texts of the documents, at least two, with at least two different tokens among them.
-        corpus: Digest of the documents, for the fingerprint.
+        corpus: The documents, at least two, with at least two different tokens among them.
         dimensions: Length of the vectors, at most; the smaller side of the term matrix less 1 bounds it.
         seed: Seed of the randomised decomposition.
 
@@ -49,12 +49,12 @@ class LSARetriever:
     name = "lsa"
     linear = True
 
-    def __init__(self, documents: Sequence[str], corpus: str, *, dimensions: int = 128, seed: int = 0) -> None:
+    def __init__(self, corpus: Corpus, *, dimensions: int = 128, seed: int = 0) -> None:
         settings = {"dimensions": dimensions, "seed": seed, "units": [_DOCUMENT_UNIT, _TOKEN_UNIT]}
-        self.fingerprint = make_fingerprint("lsa", _VERSION, settings, corpus)
-        self._terms = term_counts(documents, corpus)
+        self.fingerprint = make_fingerprint("lsa", _VERSION, settings, corpus.digest)
+        self._terms = term_counts(corpus)
         self._vocabulary = Vocabulary(self._terms)
-        shape = (len(documents), len(self._vocabulary))
+        shape = (len(corpus), len(self._vocabulary))
         if min(shape) < 2:
             raise TaskError(
                 "expected at least two documents and two different words for the retriever 'lsa'; "
@@ -65,7 +65,7 @@ class LSARetriever:
             self.fingerprint,
             partial(_decompose, self._terms, length, seed),
             check=partial(_check_vectors, *shape, length),
-            documents=len(documents),
+            documents=len(corpus),
             label="lsa index",
         )
 

@@ -1,46 +1,44 @@
 """Retrievers by name: one table for environments, training and evaluation."""
 
 import importlib
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable
 from typing import TypeAlias, cast
 
 from cachetools import LRUCache
 
-from envs_data.documents import corpus_digest
 from envs_data.errors import one_line, unknown_name
 from ospo_env.errors import RetrieverError, TaskError
 from ospo_env.forks import ThreadLock
 from ospo_env.retrievers.base import RETRIEVER_MEMBERS, Retriever, is_retriever
 from ospo_env.retrievers.bm25 import BM25Retriever
 from ospo_env.retrievers.chargram import CharGramRetriever
+from ospo_env.retrievers.corpus import Corpus
 from ospo_env.retrievers.dense import DenseRetriever
 from ospo_env.retrievers.fusion import FusionRetriever
 from ospo_env.retrievers.lsa import LSARetriever
 from ospo_env.retrievers.rerank import RerankRetriever
-from ospo_env.retrievers.specs import Kind, named_factory
+from ospo_env.retrievers.specs import Kind, NamedFactory, named_factory
 
 __all__ = [
     "RetrieverFactory",
     "RetrieverSpec",
-    "corpus_digest",
     "make_retriever",
     "register_retriever",
     "resolve_retriever",
 ]
 
-RetrieverFactory: TypeAlias = Callable[[Sequence[str], str], Retriever]
-"""A function of the texts of all documents and their digest that returns a retriever."""
+RetrieverFactory: TypeAlias = Callable[[Corpus], Retriever]
+"""A function of the corpus that returns a retriever."""
 
 RetrieverSpec: TypeAlias = str | Retriever | RetrieverFactory
 """A registered name (``kind``, ``kind:argument``, ``kind:argument?setting=value``), ``module:attribute`` (a factory or
 a retriever), a retriever, or a factory. Before a colon, a registered kind goes before a module of that name."""
 
 
-def _fusion(
-    documents: Sequence[str], corpus: str, parts: str, *, method: str = "reciprocal_rank", weights: str = ""
-) -> Retriever:
+def _fusion(corpus: Corpus, parts: str, *, method: str = "reciprocal_rank", weights: str = "") -> Retriever:
     """Fusion of the retrievers of several specifications, whose own question marks are written ``%3F``."""
-    retrievers = [make_retriever(part, documents, corpus) for part in parts.split("+")]
+    retrievers = [make_retriever(part, corpus) for part in parts.split("+")]
     try:
         numbers = [float(weight) for weight in weights.split("+")] if weights else None
     except ValueError:
@@ -49,8 +47,7 @@ def _fusion(
 
 
 def _rerank(
-    documents: Sequence[str],
-    corpus: str,
+    corpus: Corpus,
     model: str,
     *,
     first: str = "bm25",
@@ -62,10 +59,9 @@ def _rerank(
 ) -> Retriever:
     """A cross-encoder; ``first`` names the retriever that finds the candidates in the whole corpus."""
     return RerankRetriever(
-        documents,
         corpus,
         model,
-        first=lambda: make_retriever(first, documents, corpus),
+        first=lambda: make_retriever(first, corpus),
         depth=depth,
         dtype=dtype,
         device=device,
@@ -92,10 +88,10 @@ def register_retriever(name: str, factory: Callable[..., Retriever], *, argument
 
     Args:
         name: Its name for environments, training and evaluation. A registered name gets the new meaning.
-        factory: Function of the texts of all documents and their digest. Its keyword-only parameters can be set behind
-            a question mark, as in ``name?depth=3``.
+        factory: Function of the corpus. Its keyword-only parameters can be set behind a question mark, as in
+            ``name?depth=3``.
         argument: Description of the text after ``name:``, for messages, such as ``"a directory"``; the factory gets
-            that text as third argument. ``None`` if the name takes none.
+            that text as second argument. ``None`` if the name takes none.
 
     Raises:
         TaskError: The name is empty or holds a sign that has a meaning in specifications.
@@ -105,34 +101,33 @@ def register_retriever(name: str, factory: Callable[..., Retriever], *, argument
     _KINDS[name] = Kind(factory, argument)
 
 
-def make_retriever(spec: RetrieverSpec, documents: Sequence[str], corpus: str) -> Retriever:
+def make_retriever(spec: RetrieverSpec, corpus: Corpus) -> Retriever:
     """The retriever of a specification on a corpus.
 
     The last few that were built are kept, so that all environments of a process on the same documents share one.
 
     Args:
         spec: The specification; an object that is a retriever already is returned as it is.
-        documents: The texts of all documents, in row order. Those of a large data set are read from disk on access:
-            in slices, or in turn.
-        corpus: Their digest, as :func:`corpus_digest` gives it.
+        corpus: The documents.
 
     Returns:
         The retriever.
 
     Raises:
-        TaskError: The name is unknown, the import failed, or the object neither is a retriever nor makes one.
+        TaskError: The name is unknown, the import failed, the object neither is a retriever nor makes one, or it is a
+            factory of two arguments, texts and their digest, as factories once were.
     """
     named = resolve_retriever(spec)
     if not isinstance(named, type) and is_retriever(named):
         return named
     factory = cast(RetrieverFactory, named)
     with _lock.current:
-        made = _made.get((factory, corpus))
+        made = _made.get((factory, corpus.columns_digest))
         if made is None:
-            made = _make(factory, spec, documents, corpus)
+            made = _make(factory, spec, corpus)
             if not is_retriever(made):
                 raise TaskError(_not_a_retriever(spec, made))
-            _made[factory, corpus] = made
+            _made[factory, corpus.columns_digest] = made
     return made
 
 
@@ -168,16 +163,36 @@ def _named(spec: str) -> RetrieverFactory | Retriever:
     return of_module
 
 
-def _make(factory: RetrieverFactory, spec: RetrieverSpec, documents: Sequence[str], corpus: str) -> Retriever:
+def _make(factory: RetrieverFactory, spec: RetrieverSpec, corpus: Corpus) -> Retriever:
+    _refuse_two_arguments(factory, spec)
     try:
-        return factory(documents, corpus)
+        return factory(corpus)
     except (TaskError, RetrieverError, KeyboardInterrupt):
         raise  # the first two say already what is wrong
     except BaseException as error:  # a user's code, or something that is not meant to make retrievers
         raise TaskError(
-            f"cannot make a retriever with {_described(spec)}, called with the documents and their digest: "
-            f"{_reason(error)}"
+            f"cannot make a retriever with {_described(spec)}, called with the corpus: {_reason(error)}"
         ) from error
+
+
+def _refuse_two_arguments(factory: RetrieverFactory, spec: RetrieverSpec) -> None:
+    """Raise a ``TaskError`` if a factory takes texts and digest in place of a corpus."""
+    function, behind = (factory.factory, len(factory.arguments)) if isinstance(factory, NamedFactory) else (factory, 0)
+    if not _binds(function, 1 + behind) and _binds(function, 2 + behind):
+        raise TaskError(
+            f"expected a factory of one argument, an ospo_env.Corpus; {_described(spec)} takes two, texts and their "
+            "digest, as factories once did: replace its parameters (documents, corpus) by (corpus), and write "
+            "'documents, corpus = corpus.texts, corpus.digest' as its first line"
+        )
+
+
+def _binds(function: Callable[..., Retriever], count: int) -> bool:
+    """Whether a function can be called with this many arguments by position, as far as its signature tells."""
+    try:
+        inspect.signature(function).bind(*range(count))
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _not_a_retriever(spec: RetrieverSpec, value: object) -> str:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ospo_env.errors import TaskError
 from ospo_env.forks import refuse_after_fork
 from ospo_env.retrievers.base import Retriever, best_rows, make_fingerprint
+from ospo_env.retrievers.corpus import Corpus
 from ospo_env.retrievers.models import check_dtype, library_versions, locate_model
 from ospo_env.retrievers.unpadded import CHUNK, forward, known_tokens, open_model
 
@@ -26,8 +27,7 @@ class RerankRetriever:
     linear. The model is opened when a pair has to be scored.
 
     Args:
-        documents: Texts of the documents, at least one; kept.
-        corpus: Digest of the documents, for the fingerprint.
+        corpus: The documents, at least one; their texts are kept.
         model: A directory, or a hub id that the local cache of the hub holds.
         first: Factory of the retriever that finds candidates in a corpus of more than ``depth`` documents.
         depth: Number of candidates that are reranked when the whole corpus is ranked, at least 1.
@@ -46,8 +46,7 @@ class RerankRetriever:
 
     def __init__(
         self,
-        documents: Sequence[str],
-        corpus: str,
+        corpus: Corpus,
         model: str,
         *,
         first: Callable[[], Retriever],
@@ -61,7 +60,7 @@ class RerankRetriever:
         if depth < 1:
             raise TaskError(f"expected the depth of the retriever 'rerank' as at least 1; got {depth}")
         files = locate_model("rerank", model, revision, hub)
-        self._first = first() if len(documents) > depth else None
+        self._first = first() if len(corpus) > depth else None
         settings = {
             "model": files.digest,
             "dtype": dtype,
@@ -69,8 +68,8 @@ class RerankRetriever:
             "first": self._first.fingerprint if self._first else None,
             "depth": depth,
         }
-        self.fingerprint = make_fingerprint("rerank", _VERSION, settings, corpus)
-        self._documents = documents
+        self.fingerprint = make_fingerprint("rerank", _VERSION, settings, corpus.digest)
+        self._documents = corpus.texts
         self._depth = depth
         self._opening = (files.directory, dtype, device)
 

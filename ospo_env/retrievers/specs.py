@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from urllib.parse import unquote
@@ -10,6 +10,7 @@ from urllib.parse import unquote
 from envs_data.errors import unknown_name
 from ospo_env.errors import TaskError
 from ospo_env.retrievers.base import Retriever
+from ospo_env.retrievers.corpus import Corpus
 
 __all__ = ["Kind", "NamedFactory", "named_factory"]
 
@@ -21,8 +22,7 @@ class Kind(NamedTuple):
     """Meaning of a registered name.
 
     Attributes:
-        factory: Function of the texts of all documents, their digest, the argument if the kind takes one, and the
-            settings by keyword.
+        factory: Function of the corpus, the argument if the kind takes one, and the settings by keyword.
         argument: Description of the text after the colon; ``None`` if there is none.
     """
 
@@ -44,9 +44,9 @@ class NamedFactory:
     arguments: tuple[str, ...]
     settings: tuple[tuple[str, Any], ...]
 
-    def __call__(self, documents: Sequence[str], corpus: str) -> Retriever:
-        """The retriever of the texts of all documents and their digest."""
-        return self.factory(documents, corpus, *self.arguments, **dict(self.settings))
+    def __call__(self, corpus: Corpus) -> Retriever:
+        """The retriever of a corpus."""
+        return self.factory(corpus, *self.arguments, **dict(self.settings))
 
 
 def named_factory(spec: str, kinds: Mapping[str, Kind]) -> Callable[..., Retriever] | None:

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from ospo_env.retrievers.array_file import ArrayFile
 from ospo_env.retrievers.base import make_fingerprint
+from ospo_env.retrievers.corpus import Corpus
 from ospo_env.retrievers.storage import index_arrays
 from ospo_env.retrievers.structure import Arrays, check_array, check_numbers, check_offsets
 from ospo_env.retrievers.vocabulary import check_vocabulary, vocabulary_arrays
@@ -24,23 +25,22 @@ _VERSION = 2  # goes up with the analyser
 _BLOCK = 8_192  # documents in memory at once
 
 
-def term_counts(documents: Sequence[str], corpus: str) -> Mapping[str, NDArray[Any]]:
+def term_counts(corpus: Corpus) -> Mapping[str, NDArray[Any]]:
     """Counts of the V tokens in the D documents, document-major, and the table of the tokens.
 
     Documents are read in blocks, in order, and only if their counts are not on disk yet.
 
     Args:
-        documents: Texts of the documents, at least one.
-        corpus: Digest of the documents.
+        corpus: The documents, at least one.
 
     Returns:
         ``starts`` int64 (D + 1,): document r has the cells ``starts[r]`` to ``starts[r + 1]``; ``terms`` int32, the
         token of each cell, ascending in a document; ``counts`` int32, its count; and the table of
         :func:`vocabulary_arrays`, with tokens numbered in order of first appearance.
     """
-    key = make_fingerprint("terms", _VERSION, {}, corpus)
-    check = partial(_check_counts, len(documents))
-    return index_arrays(key, partial(_count, documents), check=check, documents=len(documents), label="token counts")
+    key = make_fingerprint("terms", _VERSION, {}, corpus.digest)
+    check = partial(_check_counts, len(corpus))
+    return index_arrays(key, partial(_count, corpus.texts), check=check, documents=len(corpus), label="token counts")
 
 
 def count_matrix(terms: Mapping[str, NDArray[Any]]) -> sparse.csr_matrix:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ospo_env.env import RewriteEnv
 from ospo_env.errors import RetrieverError, TaskError
 from ospo_env.retrievers.base import Encoder, is_encoder
+from ospo_env.retrievers.corpus import Corpus
 from ospo_env.retrievers.registry import RetrieverSpec, make_retriever
 from ospo_env.scoring.calls import plain_array, retriever_errors
 from ospo_env.spaces import FreeText
@@ -192,7 +193,7 @@ def open_encoder(encoder: RetrieverSpec | Encoder, task: RetrievalTask) -> Encod
     """
     if not isinstance(encoder, str) and not isinstance(encoder, type) and is_encoder(encoder):
         return encoder
-    made = make_retriever(cast(RetrieverSpec, encoder), task.data.documents.texts, task.data.documents.digest)
+    made = make_retriever(cast(RetrieverSpec, encoder), Corpus.of_documents(task.data.documents))
     if not is_encoder(made):
         raise TaskError(f"the retriever {made.name!r} has no vectors of texts; use 'lsa' or 'dense:MODEL' as encoder")
     return made

@@ -156,7 +156,7 @@ def test_other_data_is_not_resumed(unfinished, tmp_path, key, message):
 EVIL = """
 from pathlib import Path
 Path(__file__).with_name("ran").write_text("")
-def factory(documents, corpus):
+def factory(corpus):
     raise RuntimeError
 """
 

@@ -56,7 +56,7 @@ FLOORS = {
         "__init__",
     ],
     "ospo_env.retrievers": [
-        "array_file base models storage structure unpadded",
+        "array_file base corpus models storage structure unpadded",
         "vocabulary",
         "encoder pool_sums specs terms vectors",
         "bm25 chargram dense fusion lsa rerank",

@@ -20,9 +20,9 @@ class Right:
     name = "right"
     linear = False
 
-    def __init__(self, documents, corpus):
-        self.inner = BM25Retriever(documents, corpus)
-        self.documents = len(documents)
+    def __init__(self, corpus):
+        self.inner = BM25Retriever(corpus)
+        self.documents = len(corpus)
         self.fingerprint = f"right-{self.inner.fingerprint}"
 
     def spoil(self, scores, texts, pools):
@@ -84,9 +84,9 @@ class Blank(RightAndLinear):
 class BlankDocuments(Right):
     """A text that matches something matches everything, as the cosine of an empty document's vector would have it."""
 
-    def __init__(self, documents, corpus):
-        super().__init__(documents, corpus)
-        self.blank = np.array([not document.strip() for document in documents])
+    def __init__(self, corpus):
+        super().__init__(corpus)
+        self.blank = np.array([not document.strip() for document in corpus.texts])
 
     def spoil(self, scores, texts, pools):
         matching = column([len(self.inner.rank_corpus(text, 1)[0]) > 0 for text in texts])
@@ -96,9 +96,9 @@ class BlankDocuments(Right):
 class Unknown(Right):
     """A text that matches nothing keeps the order of rows."""
 
-    def __init__(self, documents, corpus):
-        super().__init__(documents, corpus)
-        self.filled = np.array([bool(document.strip()) for document in documents])
+    def __init__(self, corpus):
+        super().__init__(corpus)
+        self.filled = np.array([bool(document.strip()) for document in corpus.texts])
 
     def spoil(self, scores, texts, pools):
         lost = column([bool(text.strip()) and not len(self.inner.rank_corpus(text, 1)[0]) for text in texts])
@@ -158,8 +158,8 @@ class Threads(Right):
 
 
 class Fingerprint(RightAndLinear):
-    def __init__(self, documents, corpus):
-        super().__init__(documents, corpus)
+    def __init__(self, corpus):
+        super().__init__(corpus)
         self.fingerprint = "right"
 
 

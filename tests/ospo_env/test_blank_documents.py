@@ -7,7 +7,7 @@ import pytest
 from envs_data import prepare_beir
 from minilm import DIRECTORY, needs_minilm
 from ospo_env.retrievers import make_retriever
-from ospo_env.retrievers.registry import corpus_digest
+from ospo_env.retrievers.corpus import Corpus
 from paths import SHARED_CASES
 
 DOCUMENTS = ["red wool coat", "", "blue shoe", " \n", "\u3000", "red shoe", "garden hose"]
@@ -18,7 +18,7 @@ FUSED = pytest.param(f"fusion:bm25+dense:{DIRECTORY}", marks=needs_minilm)
 
 @pytest.mark.parametrize("spec", ["bm25", "chargram", "lsa", "fusion:bm25+lsa", *DENSE, FUSED])
 def test_no_text_matches_them(spec):
-    retriever = make_retriever(spec, DOCUMENTS, corpus_digest(DOCUMENTS))
+    retriever = make_retriever(spec, Corpus.of_texts(DOCUMENTS))
     texts = ["red", "zxqv lamp", "shoe coat", "blue \u3000"]
     pool = np.arange(len(DOCUMENTS), dtype=np.int32)
     scores = retriever.score_pools(texts, np.tile(pool, (len(texts), 1)))

@@ -15,6 +15,7 @@ from minilm import DIRECTORY, needs_minilm
 from ospo_agents import assign_credit
 from ospo_agents.credit import make_solution
 from ospo_env import RetrieverError, RewriteEnv, TaskError, make_reference_policy, make_retriever
+from ospo_env.retrievers.corpus import Corpus
 from ospo_env.wrappers import GainReward, KeywordActions, TemplateActions
 from shop import SETTINGS, Wrapped, all_coalitions, cut_texts, documents, shop, task
 from vectors import trajectory
@@ -74,7 +75,7 @@ def test_the_weight_of_the_query_matters(retriever):
 
 def test_a_cross_encoder_reads_the_query_too(tmp_path):
     pytest.importorskip("sentence_transformers", reason="needs the extra ospo[dense]")
-    retriever = make_retriever(f"rerank:{make_model(tmp_path)}?device=cpu", documents(), "digest")
+    retriever = make_retriever(f"rerank:{make_model(tmp_path)}?device=cpu", Corpus.of_texts(documents(), "digest"))
     made = task(retriever, compose="append")
     assert worths(made).tobytes() == by_hand(retriever, 1).tobytes()
 
@@ -340,7 +341,7 @@ def test_gains_and_choices_behind_the_query():
 
 
 def test_a_retriever_that_is_linear_by_pieces_stays_exact():
-    made = make_retriever(wrong_retrievers.RightAndLinear, documents(), "digest")
+    made = make_retriever(wrong_retrievers.RightAndLinear, Corpus.of_texts(documents(), "digest"))
     for mode in MODES:
         linear, by_text = task(made, **mode), task(Wrapped(made, linear=False), **mode)
         assert worths(linear).tobytes() == worths(by_text).tobytes()

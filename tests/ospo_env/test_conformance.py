@@ -6,7 +6,7 @@ import pytest
 import wrong_retrievers
 from ospo_env.conformance import CLAUSES, ConformanceError, check_retriever, make_case
 from ospo_env.errors import TaskError
-from ospo_env.retrievers import make_retriever
+from ospo_env.retrievers import Corpus, make_retriever
 from shop import documents
 from wrong_retrievers import WRONG, Right, RightAndLinear
 
@@ -53,7 +53,7 @@ def test_a_retriever_that_raises_breaks_the_clause_that_found_out():
 
 
 def test_a_retriever_that_was_made_needs_its_documents():
-    made = make_retriever(RightAndLinear, documents(), "digest")
+    made = make_retriever(RightAndLinear, Corpus.of_texts(documents(), "digest"))
     check_retriever(made, documents())
     with pytest.raises(TaskError, match="pass documents="):
         check_retriever(made)
@@ -64,7 +64,7 @@ def test_a_retriever_that_was_made_needs_its_documents():
 
 
 def test_a_factory_that_no_other_process_can_import():
-    check_retriever(lambda documents, corpus: RightAndLinear(documents, corpus))
+    check_retriever(lambda corpus: RightAndLinear(corpus))
 
 
 class Noisy(Right):

@@ -12,14 +12,14 @@ from ospo_env.conformance import check_retriever
 from ospo_env.errors import RetrieverError, TaskError
 from ospo_env.retrievers import make_retriever
 from ospo_env.retrievers.base import best_rows
+from ospo_env.retrievers.corpus import Corpus
 from ospo_env.retrievers.dense import DenseRetriever
 from ospo_env.retrievers.encoder import TextEncoder
-from ospo_env.retrievers.registry import corpus_digest
 from ospo_env.scoring.coalitions import coalition_text
 from shop import all_coalitions, documents, task
 
 DOCUMENTS = documents()
-CORPUS = corpus_digest(DOCUMENTS)
+CORPUS = Corpus.of_texts(DOCUMENTS)
 EVERYTHING = np.arange(len(DOCUMENTS), dtype=np.int32)
 QUERIES = [
     "red wool coat",
@@ -36,7 +36,7 @@ pytestmark = needs_minilm
 
 
 def dense(**settings):
-    return DenseRetriever(DOCUMENTS, CORPUS, str(DIRECTORY), device="cpu", **settings)
+    return DenseRetriever(CORPUS, str(DIRECTORY), device="cpu", **settings)
 
 
 def whole(retriever, *texts):
@@ -157,7 +157,7 @@ def test_prompts_stand_before_texts(retriever):
     np.testing.assert_array_equal(whole(prompted, "red"), whole(retriever, "the coat: red"))
     others = dense(document_prompt="the coat: ")
     row = DOCUMENTS.index("red wool bag")
-    prefixed = DenseRetriever(["the coat: red wool bag", "linen"], "x", str(DIRECTORY), device="cpu")
+    prefixed = DenseRetriever(Corpus.of_texts(["the coat: red wool bag", "linen"], "x"), str(DIRECTORY), device="cpu")
     assert whole(others, "red")[0, row] == prefixed.score_pools(["red"], np.array([[0]], dtype=np.int32))[0, 0]
 
 
@@ -166,18 +166,18 @@ def test_the_models_own_prompts_are_used(retriever, tmp_path):
     shutil.copytree(DIRECTORY, model)
     settings = model / "config_sentence_transformers.json"
     settings.write_text(json.dumps({"prompts": {"query": "the coat: ", "passage": "bag: "}}))
-    own = DenseRetriever(DOCUMENTS, CORPUS, str(model), device="cpu")
+    own = DenseRetriever(CORPUS, str(model), device="cpu")
     given = dense(query_prompt="the coat: ", document_prompt="bag: ")
     np.testing.assert_array_equal(whole(own, *QUERIES), whole(given, *QUERIES))
     assert own.fingerprint != retriever.fingerprint
-    without = DenseRetriever(DOCUMENTS, CORPUS, str(model), device="cpu", query_prompt="", document_prompt="")
+    without = DenseRetriever(CORPUS, str(model), device="cpu", query_prompt="", document_prompt="")
     np.testing.assert_array_equal(whole(without, *QUERIES), whole(retriever, *QUERIES))
 
 
 def test_the_place_of_a_model_is_not_its_content(retriever, tmp_path):
     shutil.copytree(DIRECTORY, tmp_path / "elsewhere")
     (tmp_path / "elsewhere" / "README.md").write_text("another text")
-    moved = DenseRetriever(DOCUMENTS, CORPUS, str(tmp_path / "elsewhere"), device="cpu")
+    moved = DenseRetriever(CORPUS, str(tmp_path / "elsewhere"), device="cpu")
     assert moved.fingerprint == retriever.fingerprint
 
 
@@ -210,10 +210,10 @@ def test_an_id_of_the_local_cache_of_the_hub(retriever, tmp_path, monkeypatch):
     (folder / "refs" / "main").write_text(commit)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("huggingface_hub._snapshot_download.constants.HF_HUB_CACHE", str(tmp_path))
-    made = make_retriever("dense:small?device=cpu", DOCUMENTS, CORPUS)
+    made = make_retriever("dense:small?device=cpu", CORPUS)
     np.testing.assert_array_equal(whole(made, "red coat"), whole(retriever, "red coat"))
     assert made.fingerprint != retriever.fingerprint
-    same = make_retriever("dense:sentence-transformers/small?device=cpu", DOCUMENTS, CORPUS)
+    same = make_retriever("dense:sentence-transformers/small?device=cpu", CORPUS)
     assert same.fingerprint == made.fingerprint
 
 
@@ -231,23 +231,23 @@ def test_an_id_of_the_local_cache_of_the_hub(retriever, tmp_path, monkeypatch):
 )
 def test_specifications_that_name_no_model(spec, match):
     with pytest.raises(TaskError, match=match) as error:
-        make_retriever(spec, DOCUMENTS, CORPUS)
+        make_retriever(spec, CORPUS)
     assert "\n" not in str(error.value)
 
 
 def test_directories_that_hold_no_model(tmp_path):
     with pytest.raises(TaskError, match=r"expected a model in .*; found none"):
-        make_retriever(f"dense:{tmp_path}", DOCUMENTS, CORPUS)
+        make_retriever(f"dense:{tmp_path}", CORPUS)
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(TaskError, match=r"cannot open the model in ") as error:
-        make_retriever(f"dense:{tmp_path}", DOCUMENTS, CORPUS)
+        make_retriever(f"dense:{tmp_path}", CORPUS)
     assert "\n" not in str(error.value)
 
 
 def test_the_missing_extra_is_named(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(TaskError, match=r"needs sentence-transformers, .* pip install 'ospo\[dense\]'"):
-        make_retriever(f"dense:{DIRECTORY}?dtype=bfloat16", DOCUMENTS, CORPUS)
+        make_retriever(f"dense:{DIRECTORY}?dtype=bfloat16", CORPUS)
 
 
 def test_documents_that_the_model_cuts_are_counted_once(tmp_path):
@@ -255,13 +255,13 @@ def test_documents_that_the_model_cuts_are_counted_once(tmp_path):
     long, exact = " ".join(["coat"] * 255), " ".join(["coat"] * 254)
     texts = ["red coat", long, exact, long, long + " red", "coat " * 10]
     expected = "3 of 6 documents are longer than the 256 tokens that .* reads"
-    corpus = corpus_digest(texts)
+    corpus = Corpus.of_texts(texts)
     with pytest.warns(UserWarning, match=expected) as warned:
-        DenseRetriever(texts, corpus, str(DIRECTORY), device="cpu")
+        DenseRetriever(corpus, str(DIRECTORY), device="cpu")
     assert len(warned) == 1
-    DenseRetriever(texts, corpus, str(DIRECTORY), device="cpu")  # from the cache, without a word: warnings are errors
+    DenseRetriever(corpus, str(DIRECTORY), device="cpu")  # from the cache, without a word: warnings are errors
     with pytest.warns(UserWarning, match="4 of 6 documents"):
-        DenseRetriever(texts, corpus, str(DIRECTORY), device="cpu", document_prompt="coat ")
+        DenseRetriever(corpus, str(DIRECTORY), device="cpu", document_prompt="coat ")
 
 
 def test_vectors_that_are_not_numbers(monkeypatch):

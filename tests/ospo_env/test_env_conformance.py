@@ -11,6 +11,7 @@ import wrong_retrievers
 from ospo_env import RewriteEnv, TaskError, make_retriever
 from ospo_env.conformance import ENV_CLAUSES, ConformanceError, check_env, make_env_case
 from ospo_env.registration import ENVIRONMENTS
+from ospo_env.retrievers.corpus import Corpus
 from shop import documents, shop
 from wrong_environments import WRONG, Right, RightAppended
 
@@ -61,7 +62,7 @@ def test_a_right_one_conforms_however_it_comes():
 
 
 def test_a_retriever_of_your_own_conforms_in_its_place():
-    made = make_retriever(wrong_retrievers.RightAndLinear, documents(), "digest")
+    made = make_retriever(wrong_retrievers.RightAndLinear, Corpus.of_texts(documents(), "digest"))
     check_env(RewriteEnv(data=shop(), retriever=made))
     assert broken(make_env_case(partial(RewriteEnv, data=shop(), retriever=made)), *NEED_A_PROCESS) == []
 
@@ -96,7 +97,7 @@ def test_the_error_names_the_clause_and_shows_the_counterexample(wrong, message)
 
 
 def test_an_environment_that_raises_breaks_the_clause_that_found_out():
-    failing = make_retriever(wrong_retrievers.Raises, documents(), "digest")
+    failing = make_retriever(wrong_retrievers.Raises, Corpus.of_texts(documents(), "digest"))
     with pytest.raises(ConformanceError, match=r"'gymnasium': it raises RetrieverError: .*no such index"):
         check_env(partial(RewriteEnv, data=shop(), retriever=failing, candidates="corpus"))
 

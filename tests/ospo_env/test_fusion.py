@@ -6,12 +6,12 @@ import pytest
 from ospo_env.conformance import check_retriever
 from ospo_env.errors import TaskError
 from ospo_env.retrievers import make_retriever
+from ospo_env.retrievers.corpus import Corpus
 from ospo_env.retrievers.fusion import FusionRetriever, min_max, reciprocal_rank
-from ospo_env.retrievers.registry import corpus_digest
 from shop import documents, task
 
 DOCUMENTS = documents()
-CORPUS = corpus_digest(DOCUMENTS)
+CORPUS = Corpus.of_texts(DOCUMENTS)
 POOL = np.array([[3, 0, 5, 1, -1]], dtype=np.int32)
 NOTHING = -np.inf
 
@@ -76,13 +76,13 @@ def test_it_conforms(spec):
 
 
 def test_a_fusion_by_name():
-    made = make_retriever("fusion:bm25+lsa?weights=2+1", DOCUMENTS, CORPUS)
+    made = make_retriever("fusion:bm25+lsa?weights=2+1", CORPUS)
     assert made.name == "fusion:bm25+lsa"
-    assert made._retrievers[0] is make_retriever("bm25", DOCUMENTS, CORPUS)
+    assert made._retrievers[0] is make_retriever("bm25", CORPUS)
     names = ["fusion:bm25+lsa", "fusion:lsa+bm25", "fusion:bm25+lsa?weights=2+1", "fusion:bm25+lsa?method=min_max"]
-    assert len({make_retriever(name, DOCUMENTS, CORPUS).fingerprint for name in names}) == 4
-    inner = make_retriever("fusion:bm25%3Fk1=0.9+lsa", DOCUMENTS, CORPUS)
-    assert inner._retrievers[0].fingerprint == make_retriever("bm25?k1=0.9", DOCUMENTS, CORPUS).fingerprint
+    assert len({make_retriever(name, CORPUS).fingerprint for name in names}) == 4
+    inner = make_retriever("fusion:bm25%3Fk1=0.9+lsa", CORPUS)
+    assert inner._retrievers[0].fingerprint == make_retriever("bm25?k1=0.9", CORPUS).fingerprint
 
 
 def test_a_fusion_in_a_task():
@@ -107,5 +107,5 @@ def test_a_fusion_in_a_task():
 )
 def test_specifications_that_fuse_nothing(spec, match):
     with pytest.raises(TaskError, match=match) as error:
-        make_retriever(spec, DOCUMENTS, CORPUS)
+        make_retriever(spec, CORPUS)
     assert "\n" not in str(error.value)

@@ -14,6 +14,7 @@ from ospo_env.retrievers import bm25 as bm25_module
 from ospo_env.retrievers import chargram, lsa, storage, terms
 from ospo_env.retrievers.bm25 import BM25Retriever
 from ospo_env.retrievers.chargram import CharGramRetriever
+from ospo_env.retrievers.corpus import Corpus
 from ospo_env.retrievers.dense import DenseRetriever
 from ospo_env.retrievers.lsa import LSARetriever
 from ospo_env.retrievers.structure import check_array, check_numbers, check_offsets
@@ -25,8 +26,8 @@ POOL = np.arange(len(DOCUMENTS), dtype=np.int32)[None]
 FLIPS = 60
 
 
-def dense(texts, corpus):
-    retriever = DenseRetriever(texts, corpus, str(DIRECTORY), device="cpu", index="hnsw")
+def dense(corpus):
+    retriever = DenseRetriever(corpus, str(DIRECTORY), device="cpu", index="hnsw")
     retriever._index.best(retriever._vectors[0], 1)  # which opens the index
     return retriever
 
@@ -55,7 +56,7 @@ def _on_disk(folder, monkeypatch):
 
 
 def reopened(kind):
-    return kind(DOCUMENTS, "x")
+    return kind(Corpus.of_texts(DOCUMENTS, "x"))
 
 
 def files_of(folder, kind):
@@ -161,7 +162,7 @@ def arrays_of(kind):
     try:
         for module in modules:
             module.index_arrays = remember_check
-        kind(DOCUMENTS, "structure")
+        kind(Corpus.of_texts(DOCUMENTS, "structure"))
     finally:
         for module in modules:
             module.index_arrays = index_arrays

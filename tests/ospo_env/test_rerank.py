@@ -10,7 +10,7 @@ import pytest
 from ospo_env.conformance import check_retriever
 from ospo_env.errors import TaskError
 from ospo_env.retrievers import make_retriever
-from ospo_env.retrievers.registry import corpus_digest
+from ospo_env.retrievers.corpus import Corpus
 from ospo_env.retrievers.unpadded import open_model
 from ospo_env.text import tokens
 from shop import COLOURS, MATERIALS, TYPES, documents, task
@@ -18,7 +18,7 @@ from shop import COLOURS, MATERIALS, TYPES, documents, task
 pytest.importorskip("sentence_transformers", reason="needs the extra ospo[dense]")
 
 DOCUMENTS = documents()
-CORPUS = corpus_digest(DOCUMENTS)
+CORPUS = Corpus.of_texts(DOCUMENTS)
 HAS_TOKENS = np.array([bool({*COLOURS, *TYPES, *MATERIALS} & {*tokens(document)}) for document in DOCUMENTS])
 EVERYTHING = np.arange(len(DOCUMENTS), dtype=np.int32)
 QUERIES = ["red wool coat", "blue", "shoe zzz leather bag", "red " * 100]
@@ -55,7 +55,7 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def retriever(model):
-    return make_retriever(f"rerank:{model}?device=cpu", DOCUMENTS, CORPUS)
+    return make_retriever(f"rerank:{model}?device=cpu", CORPUS)
 
 
 def whole(retriever, *texts):
@@ -82,8 +82,8 @@ def test_what_is_unknown_matches_nothing(retriever):
 
 
 def test_the_whole_corpus_in_two_stages(model):
-    made = make_retriever(f"rerank:{model}?device=cpu&depth=7&first=chargram", DOCUMENTS, CORPUS)
-    candidates, _ = make_retriever("chargram", DOCUMENTS, CORPUS).rank_corpus("red wool", 7)
+    made = make_retriever(f"rerank:{model}?device=cpu&depth=7&first=chargram", CORPUS)
+    candidates, _ = make_retriever("chargram", CORPUS).rank_corpus("red wool", 7)
     rows, scores = made.rank_corpus("red wool", 5)
     assert set(rows) < set(candidates)
     np.testing.assert_array_equal(scores, np.sort(whole(made, "red wool")[0, candidates])[:1:-1])
@@ -94,7 +94,7 @@ def test_the_whole_corpus_in_two_stages(model):
 def test_a_fingerprint_of_all_that_decides_scores(model, retriever, tmp_path):
     other = make_model(tmp_path, seed=1)
     specs = [f"rerank:{other}", f"rerank:{model}?dtype=bfloat16", f"rerank:{model}?depth=7", f"rerank:{model}"]
-    made = [make_retriever(spec, DOCUMENTS, CORPUS).fingerprint for spec in specs]
+    made = [make_retriever(spec, CORPUS).fingerprint for spec in specs]
     assert len(set(made)) == 4
     assert made[-1] == retriever.fingerprint
 
@@ -115,10 +115,10 @@ def test_a_judge_of_a_task(model):
 )
 def test_wrong_settings(model, settings, match):
     with pytest.raises(TaskError, match=match):
-        make_retriever(f"rerank:{model}{settings}", DOCUMENTS, CORPUS)
+        make_retriever(f"rerank:{model}{settings}", CORPUS)
 
 
 def test_a_classifier_is_no_judge(tmp_path):
-    made = make_retriever(f"rerank:{make_model(tmp_path, labels=3)}?device=cpu", DOCUMENTS, CORPUS)
+    made = make_retriever(f"rerank:{make_model(tmp_path, labels=3)}?device=cpu", CORPUS)
     with pytest.raises(TaskError, match="with one output; got 3"):
         whole(made, "red")

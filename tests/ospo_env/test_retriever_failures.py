@@ -7,11 +7,15 @@ import pytest
 
 from ospo_env import RetrieverError, RewriteEnv, RewriteVectorEnv, TaskError, make_reference_policy
 from ospo_env.conformance import ConformanceError, check_retriever
-from ospo_env.retrievers import make_retriever
+from ospo_env.retrievers import Corpus, make_retriever
 from shop import Wrapped, all_coalitions, documents, shop, task
 
 TEXT, SPANS = "red wool, linen coat", [(0, 4), (4, 10), (10, 16), (16, 20)]
 BOTH = pytest.mark.parametrize("candidates", ["pool", "corpus"])
+
+
+def bm25():
+    return make_retriever("bm25", Corpus.of_documents(shop().documents))
 
 
 class Panic(BaseException):
@@ -22,7 +26,7 @@ class Faulty(Wrapped):
     """Raises an exception, or returns what a function makes of the right result."""
 
     def __init__(self, fault):
-        super().__init__(make_retriever("bm25", shop().documents.texts, shop().documents.digest))
+        super().__init__(bm25())
         self.fault = fault
 
     def score_pools(self, texts, pools):
@@ -136,7 +140,7 @@ def test_rankings_that_are_no_pair(answer):
             return answer
 
     with pytest.raises(RetrieverError, match="failed on ranking the corpus"):
-        task(Odd(make_retriever("bm25", documents(), "d")), candidates="corpus").rewards(["q00"], [TEXT])
+        task(Odd(bm25()), candidates="corpus").rewards(["q00"], [TEXT])
 
 
 @pytest.mark.parametrize("clean", [None, "yes", np.ones(3, dtype=bool), 1])
@@ -146,22 +150,20 @@ def test_cuts_that_are_no_truth(clean):
             return clean
 
     with pytest.raises(RetrieverError, match="expected a bool from cuts_cleanly"):
-        task(Odd(make_retriever("bm25", documents(), "d"))).coalition_values(
-            ["q00"], [TEXT], [SPANS], [all_coalitions(4)]
-        )
+        task(Odd(bm25())).coalition_values(["q00"], [TEXT], [SPANS], [all_coalitions(4)])
 
 
-def exits(documents, corpus):
+def exits(corpus):
     raise SystemExit(0)
 
 
 def test_exits_of_factories_and_modules_are_errors(tmp_path, monkeypatch):
     with pytest.raises(TaskError, match=r"cannot make a retriever with .*exits.*SystemExit: 0"):
-        make_retriever(exits, documents(), "d")
+        make_retriever(exits, Corpus.of_texts(documents(), "d"))
     (tmp_path / "module_that_exits.py").write_text("raise SystemExit(0)")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(TaskError, match=r"cannot import the module .*module_that_exits.*SystemExit: 0"):
-        make_retriever("module_that_exits:thing", documents(), "d")
+        make_retriever("module_that_exits:thing", Corpus.of_texts(documents(), "d"))
 
 
 def test_the_conformance_kit_reports_an_exit():

@@ -18,8 +18,8 @@ from ospo_env.retrievers import make_retriever
 from ospo_env.retrievers.base import best_rows, equal_pools, is_retriever, make_fingerprint
 from ospo_env.retrievers.bm25 import BM25Retriever
 from ospo_env.retrievers.chargram import CharGramRetriever
+from ospo_env.retrievers.corpus import Corpus
 from ospo_env.retrievers.lsa import LSARetriever
-from ospo_env.retrievers.registry import corpus_digest
 from ospo_env.scoring.coalitions import coalition_text
 from ospo_env.text import clean_text, tokens
 from paths import ROOT
@@ -27,7 +27,7 @@ from shop import SETTINGS, EachWordOnce, all_coalitions, cut_texts, documents
 
 DOCUMENTS = documents()
 EVERYTHING = np.arange(len(DOCUMENTS), dtype=np.int32)
-RETRIEVERS = {name: make_retriever(name, DOCUMENTS, corpus_digest(DOCUMENTS)) for name in ("bm25", "chargram", "lsa")}
+RETRIEVERS = {name: make_retriever(name, Corpus.of_texts(DOCUMENTS)) for name in ("bm25", "chargram", "lsa")}
 QUERIES = ["red wool coat", "blue", "shoe shoe leather", "赤い", "", "zzz", "...", "Straße 🎉", "the zzz", "café"]
 
 each = pytest.mark.parametrize("retriever", RETRIEVERS.values(), ids=RETRIEVERS)
@@ -139,7 +139,7 @@ class LastOfTies:
 
 def test_candidates_grow_until_they_hold_the_best():
     texts = ["w1 w2"] * 300 + ["w1 w3", "w3 w4", "w4 w2 w5"] * 20  # more ties than candidates
-    retriever = LSARetriever(texts, "x")
+    retriever = LSARetriever(Corpus.of_texts(texts, "x"))
     index = LastOfTies(retriever._vectors["documents"])
     retriever._index = index, np.arange(len(texts))
     pool = np.arange(len(texts), dtype=np.int32)
@@ -194,7 +194,7 @@ def test_bm25_weights_are_those_of_the_library(k1, b):
     scores = library.scores
     exact = sparse.csc_matrix((scores["data"], scores["indices"], scores["indptr"]), shape=(len(corpus), len(ids)))
     expected = np.rint(exact.toarray() * 2**16)
-    ours = whole(BM25Retriever(DOCUMENTS, "x", k1=k1, b=b), *ids).T
+    ours = whole(BM25Retriever(Corpus.of_texts(DOCUMENTS, "x"), k1=k1, b=b), *ids).T
     np.testing.assert_array_equal(np.where(ours > -np.inf, ours, 0), expected)
 
 
@@ -250,24 +250,24 @@ def test_a_misspelt_word_is_found_by_its_characters(misspelt, meant):
 
 def test_fingerprint_names_kind_settings_corpus_and_version():
     digests = {
-        BM25Retriever(DOCUMENTS, "a").fingerprint,
-        BM25Retriever(DOCUMENTS, "b").fingerprint,
-        BM25Retriever(DOCUMENTS, "a", k1=0.9).fingerprint,
-        CharGramRetriever(DOCUMENTS, "a").fingerprint,
-        CharGramRetriever(DOCUMENTS, "b").fingerprint,
-        LSARetriever(DOCUMENTS, "a").fingerprint,
-        LSARetriever(DOCUMENTS, "a", dimensions=8).fingerprint,
+        BM25Retriever(Corpus.of_texts(DOCUMENTS, "a")).fingerprint,
+        BM25Retriever(Corpus.of_texts(DOCUMENTS, "b")).fingerprint,
+        BM25Retriever(Corpus.of_texts(DOCUMENTS, "a"), k1=0.9).fingerprint,
+        CharGramRetriever(Corpus.of_texts(DOCUMENTS, "a")).fingerprint,
+        CharGramRetriever(Corpus.of_texts(DOCUMENTS, "b")).fingerprint,
+        LSARetriever(Corpus.of_texts(DOCUMENTS, "a")).fingerprint,
+        LSARetriever(Corpus.of_texts(DOCUMENTS, "a"), dimensions=8).fingerprint,
         make_fingerprint("bm25", 1, {}, "a"),
         make_fingerprint("bm25", 2, {}, "a"),
     }
     assert len(digests) == 9
-    assert BM25Retriever(DOCUMENTS, "a").fingerprint in digests
+    assert BM25Retriever(Corpus.of_texts(DOCUMENTS, "a")).fingerprint in digests
 
 
 @pytest.mark.parametrize("texts", [[""], ["", "..."]])
 @pytest.mark.parametrize("kind", [BM25Retriever, CharGramRetriever])
 def test_a_corpus_without_words_matches_nothing(kind, texts):
-    retriever = kind(texts, "x")
+    retriever = kind(Corpus.of_texts(texts, "x"))
     assert (retriever.score_pools(["red"], np.array([[0]], dtype=np.int32)) == -np.inf).all()
     assert len(retriever.rank_corpus("red", 3)[0]) == 0
 
@@ -275,7 +275,7 @@ def test_a_corpus_without_words_matches_nothing(kind, texts):
 @pytest.mark.parametrize("texts", [["red wool"], ["red", "red"], ["", ""]])
 def test_a_corpus_too_small_for_latent_vectors(texts):
     with pytest.raises(TaskError, match="at least two documents and two different words"):
-        LSARetriever(texts, "x")
+        LSARetriever(Corpus.of_texts(texts, "x"))
 
 
 def test_equal_pools_are_gathered_once():

@@ -14,6 +14,7 @@ from ospo_env.errors import RetrieverError
 from ospo_env.retrievers import storage, terms
 from ospo_env.retrievers import vocabulary as tables
 from ospo_env.retrievers.bm25 import BM25Retriever
+from ospo_env.retrievers.corpus import Corpus
 from ospo_env.retrievers.lsa import LSARetriever
 from ospo_env.retrievers.terms import count_matrix, term_counts
 from ospo_env.retrievers.vocabulary import Vocabulary, vocabulary_arrays
@@ -81,7 +82,7 @@ def test_long_unknown_words_take_little_memory():
 
 
 def test_counts_are_those_of_the_tokens():
-    counted = term_counts(DOCUMENTS, "x")
+    counted = term_counts(Corpus.of_texts(DOCUMENTS, "x"))
     listed = [tokens(document) for document in DOCUMENTS]
     ids = {}
     for document in listed:
@@ -107,14 +108,14 @@ def test_counts_are_those_of_the_tokens():
 
 @each
 def test_an_index_on_disk_scores_as_one_in_memory(kind, on_disk, monkeypatch):
-    stored = kind(ReadOnce(DOCUMENTS, 1), "x")
+    stored = kind(Corpus.of_texts(ReadOnce(DOCUMENTS, 1), "x"))
     assert {path.name for path in on_disk.iterdir() if path.is_dir()} == {
         stored.fingerprint,
         next(path.name for path in on_disk.glob("terms-*")),
     }
-    reopened = kind(ReadOnce(DOCUMENTS, 0), "x")
+    reopened = kind(Corpus.of_texts(ReadOnce(DOCUMENTS, 0), "x"))
     monkeypatch.undo()
-    small = kind(DOCUMENTS, "x")
+    small = kind(Corpus.of_texts(DOCUMENTS, "x"))
     expected = small.score_pools(TEXTS, POOLS)
     assert (expected > -np.inf).any()
     for retriever in (stored, reopened, pickle.loads(pickle.dumps(reopened))):
@@ -127,7 +128,7 @@ def test_an_index_on_disk_scores_as_one_in_memory(kind, on_disk, monkeypatch):
 
 @each
 def test_what_is_pickled_of_an_index_on_disk_is_its_place(kind, on_disk):
-    small, large = (kind(DOCUMENTS * times, f"{times}") for times in (1, 50))
+    small, large = (kind(Corpus.of_texts(DOCUMENTS * times, f"{times}")) for times in (1, 50))
     for retriever in (small, large):
         retriever.rank_corpus("red", 3)  # builds what is built late
     assert len(pickle.dumps(large)) < len(pickle.dumps(small)) + 1_000
@@ -140,15 +141,15 @@ def test_what_is_pickled_of_an_index_on_disk_is_its_place(kind, on_disk):
 
 def test_the_counts_serve_several_retrievers(on_disk):
     documents = ReadOnce(DOCUMENTS, 1)
-    BM25Retriever(documents, "x")
-    BM25Retriever(documents, "x", k1=0.9)
-    LSARetriever(documents, "x")
+    BM25Retriever(Corpus.of_texts(documents, "x"))
+    BM25Retriever(Corpus.of_texts(documents, "x"), k1=0.9)
+    LSARetriever(Corpus.of_texts(documents, "x"))
     assert len(list(on_disk.glob("terms-*"))) == 1
     assert len(list(on_disk.glob("bm25-*"))) == 2
 
 
 def test_the_corpus_is_ranked_in_parts(monkeypatch):
-    whole = BM25Retriever(DOCUMENTS, "x")
+    whole = BM25Retriever(Corpus.of_texts(DOCUMENTS, "x"))
     expected = [whole.rank_corpus(text, 20) for text in TEXTS]
     monkeypatch.setattr("ospo_env.retrievers.bm25._SCANNED", 9)
     for text, (rows, scores) in zip(TEXTS, expected, strict=True):

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from ospo_env.retrievers import make_retriever
+from ospo_env.retrievers import Corpus, make_retriever
 from ospo_env.scoring.text_cache import TextCache
 from paths import ROOT
 from shop import COLOURS, MATERIALS, TYPES, Wrapped, all_coalitions, documents, task
@@ -29,7 +29,7 @@ class Slow(Wrapped):
     """Counts how many threads are inside at once."""
 
     def __init__(self):
-        super().__init__(make_retriever("bm25", documents(), "slow"))
+        super().__init__(make_retriever("bm25", Corpus.of_texts(documents(), "slow")))
         self.inside = self.most = 0
 
     def score_pools(self, texts, pools):
@@ -100,7 +100,7 @@ def test_a_retriever_may_ask_another_task():
             inner.rewards(["q00"] * len(texts), list(texts))
             return super().score_pools(texts, pools)
 
-    outer = task(Asking(make_retriever("bm25", documents(), "asking")))
+    outer = task(Asking(make_retriever("bm25", Corpus.of_texts(documents(), "asking"))))
     with ThreadPoolExecutor(4) as executor:
         calls = [executor.submit((outer, inner)[n % 2].rewards, ["q00"], [f"red {n}"]) for n in range(40)]
         assert all(call.result(timeout=30).shape == (1,) for call in calls)

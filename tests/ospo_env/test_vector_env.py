@@ -12,7 +12,7 @@ from gymnasium.utils.env_checker import data_equivalence
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 
 from ospo_env import RetrieverError, RewriteEnv, RewriteVectorEnv, make_retriever
-from ospo_env.retrievers.registry import corpus_digest
+from ospo_env.retrievers.corpus import Corpus
 from shop import shop, write_shop
 from vectors import N, actions_of, native, reference, trajectory
 
@@ -24,7 +24,7 @@ class Counting:
 
     def __init__(self):
         documents = shop().documents["text"].to_list()
-        self._inner = make_retriever("bm25", documents, corpus_digest(documents))
+        self._inner = make_retriever("bm25", Corpus.of_texts(documents))
         self.batches = []
         self.broken = False
 

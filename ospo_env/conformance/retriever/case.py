@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from ospo_env.conformance.messages import quoted
 from ospo_env.errors import TaskError
 from ospo_env.retrievers.base import Retriever, is_retriever
+from ospo_env.retrievers.corpus import Corpus
 from ospo_env.retrievers.registry import (
     RetrieverFactory,
     RetrieverSpec,
-    corpus_digest,
     make_retriever,
     resolve_retriever,
 )
@@ -113,7 +113,7 @@ def make_case(
     if len(content) < 2:
         raise TaskError(f"expected at least two documents to check a retriever with; got {len(content)}")
     return Case(
-        retriever=make_retriever(retriever, content, corpus_digest(content)),
+        retriever=make_retriever(retriever, Corpus.of_texts(content)),
         documents=content,
         factory=factory,
         texts=_sampled_texts(content, seed) if texts is None else tuple(texts),

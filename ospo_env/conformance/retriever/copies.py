@@ -7,7 +7,7 @@ import numpy as np
 from ospo_env.conformance.messages import clause
 from ospo_env.conformance.retriever.case import Case, pool_scores
 from ospo_env.conformance.retriever.elsewhere import results_elsewhere
-from ospo_env.retrievers.registry import corpus_digest
+from ospo_env.retrievers.corpus import Corpus
 
 __all__ = ["check_fingerprint", "check_pickles", "check_processes"]
 
@@ -38,9 +38,9 @@ def check_fingerprint(case: Case, rng: np.random.Generator) -> str | None:
     if case.factory is None:
         return None  # only its maker knows what went into it
     fingerprint = case.retriever.fingerprint
-    if (again := case.factory(case.documents, corpus_digest(case.documents)).fingerprint) != fingerprint:
+    if (again := case.factory(Corpus.of_texts(case.documents)).fingerprint) != fingerprint:
         return f"made again of the same documents it is {again}; it was {fingerprint}"
     for other in ((f"{case.documents[0]} changed", *case.documents[1:]), case.documents[::-1]):
-        if other != case.documents and case.factory(other, corpus_digest(other)).fingerprint == fingerprint:
+        if other != case.documents and case.factory(Corpus.of_texts(other)).fingerprint == fingerprint:
             return f"it is {fingerprint} on other documents, or another order of them, too"
     return None

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ospo_env.conformance.other_process import load_portable, run_elsewhere
 from ospo_env.conformance.retriever.case import Case, pool_scores
-from ospo_env.retrievers.registry import corpus_digest
+from ospo_env.retrievers.corpus import Corpus
 
 __all__ = ["results_elsewhere"]
 
@@ -34,5 +34,5 @@ def _portable(case: Case) -> bytes:
 def _results(content: bytes, documents: tuple[str, ...], texts: tuple[str, ...]) -> tuple[str, NDArray[np.float64]]:
     retriever, factory = load_portable(content)
     if factory is not None:
-        retriever = factory(documents, corpus_digest(documents))
+        retriever = factory(Corpus.of_texts(documents))
     return retriever.fingerprint, pool_scores(retriever, documents, texts)

@@ -7,7 +7,7 @@ import numpy as np
 
 from ospo_env.conformance.messages import clause, quoted
 from ospo_env.conformance.retriever.case import Case, first_difference
-from ospo_env.retrievers.registry import corpus_digest
+from ospo_env.retrievers.corpus import Corpus
 
 __all__ = [
     "check_batch",
@@ -109,7 +109,7 @@ def check_blank_documents(case: Case, rng: np.random.Generator) -> str | None:
     retriever, documents = case.retriever, case.documents
     if case.factory is not None:
         documents = (*documents[:_SOME_DOCUMENTS], *_BLANK_TEXTS)
-        retriever = case.factory(documents, corpus_digest(documents))
+        retriever = case.factory(Corpus.of_texts(documents))
     rows = [row for row, document in enumerate(documents) if not document.strip()]
     if not rows:
         return None
