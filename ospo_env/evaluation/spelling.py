@@ -1,15 +1,13 @@
 """Spelling: query words that no document holds, corrected to words that documents hold; no judgements."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
+from envs_data.assembly.spelling import correction, known_letters
 from ospo_env.evaluation.expansion import corpus_words
 from ospo_env.task import RetrievalTask
 from ospo_env.text import cap_words, token_spans, tokens
 
-__all__ = ["correction", "spelling_policy"]
-
-_SHORTEST = 4  # letters of a word that is corrected: shorter ones have too many neighbours
-_LEAST = 2  # documents that hold a word, before it corrects another: one may be a slip itself
+__all__ = ["spelling_policy"]
 
 
 def spelling_policy(task: RetrievalTask) -> Callable[..., list[str]]:
@@ -25,7 +23,7 @@ def spelling_policy(task: RetrievalTask) -> Callable[..., list[str]]:
     """
     corpus = corpus_words(task)
     frequency = dict(zip(corpus.words, corpus.frequency.tolist(), strict=True))
-    letters = sorted({letter for word in corpus.words if len(word) >= _SHORTEST - 1 for letter in word})
+    letters = known_letters(corpus.words)
     corrections: dict[str, str | None] = {}
 
     def corrected(word: str) -> str | None:
@@ -52,32 +50,3 @@ def spelling_policy(task: RetrievalTask) -> Callable[..., list[str]]:
         return [rewrite(prompt_id) for prompt_id in prompt_ids]
 
     return policy
-
-
-def correction(word: str, frequency: Mapping[str, int], letters: Sequence[str]) -> str | None:
-    """The most frequent neighbour of a word that no document holds; None for a known word and one without a neighbour.
-
-    Args:
-        word: A token.
-        frequency: Number of documents that hold each word of the corpus.
-        letters: Letters that may be added.
-
-    >>> correction("fauctes", {"faucet": 9, "faucets": 3, "facts": 1}, "abcdefst")
-    'faucets'
-    """
-    if word in frequency or len(word) < _SHORTEST or not word.isalpha():
-        return None
-    candidates = {near for near in _neighbours(word, letters) if frequency.get(near, 0) >= _LEAST}
-    return min(candidates, key=lambda near: (-frequency[near], near), default=None)
-
-
-def _neighbours(word: str, letters: Sequence[str]) -> Iterator[str]:
-    """Words at edit distance 1, some twice."""
-    for place in range(len(word) + 1):
-        before, after = word[:place], word[place:]
-        if after:
-            yield before + after[1:]
-            yield from (before + letter + after[1:] for letter in letters)
-        if len(after) > 1:
-            yield before + after[1] + after[0] + after[2:]
-        yield from (before + letter + after for letter in letters)

@@ -8,11 +8,11 @@ import polars as pl
 import pytest
 
 from envs_data import write_prepared
+from envs_data.assembly.spelling import correction
 from ospo_env import RetrievalTask, TaskError, make_reference_policy
-from ospo_env.evaluation.association import Associations
+from ospo_env.evaluation.association import task_associations
 from ospo_env.evaluation.constant import choose_constant
 from ospo_env.evaluation.expansion import corpus_words, expanded, fixed_sample, training_gains
-from ospo_env.evaluation.spelling import correction
 from ospo_env.text import token_spans, tokens
 from paths import SHARED_DATA
 
@@ -220,7 +220,7 @@ def by_definition(data, query):
 
 @pytest.mark.parametrize("query", ["sofa number4", "sofas", "lamp mat", "unheard of", "", "please", "couch lamp"])
 def test_associated_words_are_those_of_the_definition(data, query):
-    words = Associations(RetrievalTask(data)).words(query)
+    words = task_associations(RetrievalTask(data)).words(tokens(query))
     right = by_definition(data, query)
     assert list(words) == [word for word, _ in right]
     np.testing.assert_allclose(list(words.values()), [share for _, share in right], rtol=1e-12)
@@ -228,20 +228,20 @@ def test_associated_words_are_those_of_the_definition(data, query):
 
 
 def test_what_people_say_brings_what_documents_say(data):
-    words = Associations(RetrievalTask(data)).words
-    assert {*list(words("sofa"))[:2]} == {"couch", "velvet"}
-    assert {*list(words("lamp"))[:2]} == {"light", "brass"}
-    assert list(words("sofas")) == list(words("sofa"))
+    words = task_associations(RetrievalTask(data)).words
+    assert {*list(words(["sofa"]))[:2]} == {"couch", "velvet"}
+    assert {*list(words(["lamp"]))[:2]} == {"light", "brass"}
+    assert list(words(["sofas"])) == list(words(["sofa"]))
 
 
 @pytest.mark.parametrize("modes", MODES)
 def test_number_and_threshold_are_the_best_on_validation(data, modes):
     task = RetrievalTask(data, **modes)
     ids, _ = task.prompts("validation")
-    associations = Associations(task)
+    associations = task_associations(task)
 
     def texts(count, threshold, keys):
-        words = [associations.words(task.query(key).query).items() for key in keys]
+        words = [associations.words(tokens(task.query(key).query)).items() for key in keys]
         kept = [[word for word, share in shares if share > threshold][:count] for shares in words]
         return [expanded(task, key, own) for key, own in zip(keys, kept, strict=True)]
 
