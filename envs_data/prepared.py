@@ -80,6 +80,11 @@ class PreparedData:
         return pairs["doc_row"]
 
     @property
+    def demonstration_kind(self) -> str:
+        """Kind of the demonstrations, as the manifest records it; ``phrases`` where it records none."""
+        return str(self.manifest["arguments"].get("demonstrations", "phrases"))
+
+    @property
     def synthetic(self) -> bool:
         """Whether the data were generated rather than collected from shoppers."""
         return bool(self.manifest["synthetic"])

@@ -102,6 +102,22 @@ class RetrievalTask(Prompts):
         self._scorer = _SCORERS[candidates](self.retriever, CandidatePools(data), parsed, self._composer)
         self._metrics = [parse_metric(name) for name in dict.fromkeys((self.metric, *DEFAULT_METRICS))]
 
+    def demonstrations(self) -> list[tuple[str, str]]:
+        """Pairs of a training prompt's id and an example rewrite.
+
+        Expansions, a kind of demonstrations that preparation makes, are words to add to the query: where the task
+        sends no query itself (``compose="replace"``), it is put in front of them.
+        """
+        pairs = super().demonstrations()
+        if self._composition.appends or self.data.demonstration_kind != "expansions":
+            return pairs
+        queries = [self._queries[row] for row in self._rows([prompt_id for prompt_id, _ in pairs])]
+        texts = [f"{query} {text}".rstrip() for query, (_, text) in zip(queries, pairs, strict=True)]
+        capped = [
+            self._composition.cap(text, self.max_words, query)[0] for text, query in zip(texts, queries, strict=True)
+        ]
+        return [(prompt_id, text) for (prompt_id, _), text in zip(pairs, capped, strict=True)]
+
     def rewards(self, prompt_ids: Sequence[str], texts: Sequence[str]) -> NDArray[np.float64]:
         """The metric of each text's ranking, as ``env.step`` returns it.
 

@@ -38,33 +38,51 @@ class Associations:
     ) -> None:
         self._vocabulary = list(vocabulary)
         self._shares = shares
-        self._rows: dict[str, list[int]] = {}
-        for row, words in enumerate(queries):
-            for word in dict.fromkeys(map(plain_stem, words)):
-                self._rows.setdefault(word, []).append(row)
-        self._queries = len(queries)
+        self._queries = [list(dict.fromkeys(map(plain_stem, words))) for words in queries]
+        self._numbers: dict[str, int] = {}
+        for words in self._queries:
+            for word in words:
+                self._numbers.setdefault(word, len(self._numbers))
+        columns = [self._numbers[word] for words in self._queries for word in words]
+        ends = np.cumsum([0, *map(len, self._queries)])
+        has = sparse.csr_matrix((np.ones(len(columns)), columns, ends), shape=(len(queries), len(self._numbers)))
+        self._counts = np.bincount(columns, minlength=len(self._numbers)).tolist()
+        self._sums = (has.T.tocsr() @ shares).tocsr()  # (U, V), the sum of P(w|q) over the queries with each word
         self._corpus = corpus
         self._fit = np.array([len(word) > 1 and word.isalpha() for word in vocabulary], dtype=np.bool_)
 
     def words(self, query: Sequence[str]) -> Mapping[str, float]:
         """The words associated with a query, given by its own words, with their shares P(w), best first."""
-        indexed = [word for word in dict.fromkeys(map(plain_stem, query)) if word in self._rows]
-        weights = {word: math.log(self._queries / len(self._rows[word])) for word in indexed}
+        return self._best(list(dict.fromkeys(map(plain_stem, query))), None)
+
+    def words_of_others(self, row: int) -> Mapping[str, float]:
+        """The words that the other judged queries associate with a judged query: :meth:`words` without that one.
+
+        Args:
+            row: The judged query, in 0 .. Q - 1.
+        """
+        return self._best(self._queries[row], row)
+
+    def _best(self, query: Sequence[str], without: int | None) -> Mapping[str, float]:
+        fewer = 0 if without is None else 1
+        counts = {word: self._counts[self._numbers[word]] - fewer for word in query if word in self._numbers}
+        weights = {word: math.log((len(self._queries) - fewer) / count) for word, count in counts.items() if count}
         total = math.fsum(weights.values())
         if total <= 0:  # no word of the query is known, or all judged queries have each
             return {}
-        shares = np.sum([weight / total * self._of_word(word) for word, weight in weights.items()], axis=0)
+        shares = np.zeros(len(self._vocabulary))
+        for word, weight in weights.items():
+            terms, sums = _row(self._sums, self._numbers[word])
+            shares[terms] += weight / total / (counts[word] + _DOUBT) * sums
+            if without is not None:
+                terms, sums = _row(self._shares, without)
+                shares[terms] -= weight / total / (counts[word] + _DOUBT) * sums
         taken = np.flatnonzero((shares > self._corpus) & self._fit)
         gain = (shares[taken] * np.log(shares[taken] / self._corpus[taken])).round(12)  # so that equals are equal
-        own = set(map(plain_stem, query))
-        ordered = sorted(zip((-gain).tolist(), (self._vocabulary[term] for term in taken.tolist()), taken.tolist(), strict=True))
+        words = [self._vocabulary[term] for term in taken.tolist()]
+        ordered = sorted(zip((-gain).tolist(), words, taken.tolist(), strict=True))
+        own = set(query)
         return {word: float(shares[term]) for _, word, term in ordered if plain_stem(word) not in own}
-
-    def _of_word(self, word: str) -> NDArray[np.float64]:
-        """P(w|u) of a query word u for all words of the corpus: float64 (V,)."""
-        rows = self._rows[word]
-        sums: NDArray[np.float64] = np.asarray(self._shares[rows].sum(axis=0)).ravel()
-        return sums / (len(rows) + _DOUBT)
 
 
 def plain_stem(word: str) -> str:
@@ -74,3 +92,9 @@ def plain_stem(word: str) -> str:
     ('lamp', 's')
     """
     return word.rstrip("s") or word
+
+
+def _row(matrix: sparse.csr_matrix, row: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Columns and values of a row of a sparse matrix."""
+    cells = slice(matrix.indptr[row], matrix.indptr[row + 1])
+    return matrix.indices[cells], matrix.data[cells]

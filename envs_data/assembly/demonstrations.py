@@ -1,20 +1,44 @@
-"""Example rewrites made of noisy phrases: good enough for a warm start, with room left for reinforcement learning.
+"""Kinds of example rewrites, and those made of noisy phrases: a warm start that leaves room to learn.
 
-A rewrite is a list of short phrases separated by commas, so that it has segments. All functions work on whole columns;
-null means "no phrase".
+A rewrite of phrases is a list of short phrases separated by commas, so that it has segments. All functions on them
+work on whole columns; null means "no phrase".
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from envs_data.assembly.words import MAX_WORDS, count_words
+from envs_data.errors import DataError, unknown_name
 
-__all__ = ["draw_targets", "join_phrases", "keep_some", "swap_some", "word_runs"]
+__all__ = [
+    "KINDS",
+    "check_kind",
+    "draw_targets",
+    "join_phrases",
+    "keep_some",
+    "recorded_kind",
+    "swap_some",
+    "word_runs",
+]
+
+KINDS = ("phrases", "expansions")
+"""Kinds of demonstrations: phrases of the query and its full-gain documents, or words to add to the query."""
 
 Ints = NDArray[np.int64]
+
+
+def check_kind(kind: object) -> None:
+    """Raise ``DataError`` unless a kind of demonstrations is one of :data:`KINDS`."""
+    if kind not in KINDS:
+        raise DataError(unknown_name("kind of demonstrations", str(kind), KINDS))
+
+
+def recorded_kind(kind: str) -> Mapping[str, str]:
+    """The argument that a manifest records for a kind: none for ``phrases``, which data of before have too."""
+    return {} if kind == KINDS[0] else {"demonstrations": kind}
 
 
 def draw_targets(

@@ -1,9 +1,10 @@
-"""Demonstrations of a user's own data: those of the file, or phrases of queries and their full-gain documents."""
+"""Demonstrations of a user's own data: those of the file, or made ones of a kind."""
 
 import numpy as np
 import polars as pl
 
 from envs_data.assembly.demonstrations import draw_targets, join_phrases, keep_some, word_runs
+from envs_data.assembly.expansions import expansions
 from envs_data.assembly.words import words
 from envs_data.custom.tables import OwnTables
 from envs_data.splits import random_stream
@@ -15,14 +16,30 @@ QUOTED_CHARACTERS = 1_000  # of a document's text that demonstrations may quote
 
 
 def own_demonstrations(
-    tables: OwnTables, queries: pl.DataFrame, full: pl.DataFrame, documents: pl.DataFrame, seed: int
-) -> tuple[pl.DataFrame, int]:
-    """Demonstrations of the file, or made if there is none; number of those left out as not of training queries."""
+    tables: OwnTables, queries: pl.DataFrame, judgements: pl.DataFrame, documents: pl.DataFrame, kind: str, seed: int
+) -> tuple[pl.DataFrame, dict[str, int]]:
+    """Demonstrations of the file, or made ones if there is none.
+
+    Args:
+        tables: The user's tables.
+        queries: Queries in their final order.
+        judgements: Documents that may be ranked for a query: ``number``, ``doc_row``, ``gain``.
+        documents: Documents in their final order.
+        kind: Kind of those that are made.
+        seed: Seed of those that are made.
+
+    Returns:
+        Columns ``query_id`` and ``text``, and counts for the manifest.
+    """
     if tables.demonstrations is None:
-        return _demonstrate(queries, full, documents, random_stream(seed, "demonstrations")), 0
+        rng = random_stream(seed, "demonstrations")
+        if kind == "expansions":
+            return expansions(documents, queries, judgements, rng)
+        made = _demonstrate(queries, judgements.filter(pl.col("gain") >= 1.0), documents, rng)
+        return made, {"demonstrations_not_of_training": 0}
     training = queries.filter(pl.col("split") == "train").select("query_id", "number")
     usable = tables.demonstrations.join(training, on="query_id").sort("number", "text").select("query_id", "text")
-    return usable, tables.demonstrations.height - usable.height
+    return usable, {"demonstrations_not_of_training": tables.demonstrations.height - usable.height}
 
 
 def _demonstrate(

@@ -9,13 +9,15 @@
 - **Splits** are those of the files, if these have any; otherwise they are drawn by seed.
 - **Negatives**: *hard* shares a rare word of the title with a document of full gain, *related* has a word of the query
   in its title. The first 200 characters of the text take the place of a missing title.
-- **Demonstrations** are those of the file, as far as they belong to training queries; without a file, each is a run
-  of the query's words, then phrases from the title and the text of a full-gain document, some dropped, and at times
-  one of another document's title.
+- **Demonstrations** are those of the file, as far as they belong to training queries; without a file, each of the kind
+  ``phrases`` is a run of the query's words, then phrases from the title and the text of a full-gain document, some
+  dropped, and at times one of another document's title. The kind ``expansions`` is words to add to the query that can
+  be predicted from it, often none (:mod:`envs_data.assembly.expansions`).
 """
 
 from pathlib import Path
 
+from envs_data.assembly.demonstrations import KINDS
 from envs_data.custom.beir import read_beir
 from envs_data.custom.tables import read_tables
 from envs_data.custom.write import OwnSettings, write_own
@@ -32,7 +34,7 @@ def prepare_tables(
     qrels: Path,
     out: Path,
     *,
-    demonstrations: Path | None = None,
+    demonstrations: Path | str = "phrases",
     history_separator: str = "|",
     multiline: bool = False,
     full_gain: float | None = None,
@@ -52,7 +54,7 @@ def prepare_tables(
         queries: File of the queries. Without a column ``split``, splits are drawn.
         qrels: File of the judgements.
         out: Directory to write; an earlier prepared directory there is replaced.
-        demonstrations: File of example rewrites, if there is one.
+        demonstrations: File of example rewrites, or the kind of those that are made: ``"phrases"`` or ``"expansions"``.
         history_separator: Text between the entries of a history that is written as one text.
         multiline: Whether quoted fields of CSV files may hold line breaks; otherwise such a field is a fault, since two
             stray quotes make one of all rows between them.
@@ -72,9 +74,9 @@ def prepare_tables(
         FileFaults: The files contain errors; up to 20 are listed.
         DataError: A file is missing, an argument is out of range, or nothing is left.
     """
-    settings = OwnSettings(full_gain, graded, validation_share, test_share, pool_size, seed)
+    kind, examples = (demonstrations, None) if demonstrations in KINDS else (KINDS[0], Path(demonstrations))
+    settings = OwnSettings(full_gain, graded, validation_share, test_share, pool_size, seed, str(kind))
     settings.check()
-    examples = None if demonstrations is None else Path(demonstrations)
     check_replaceable(Path(out), *filter(None, (Path(documents), Path(queries), Path(qrels), examples)))
     tables = read_tables(
         Path(documents),
@@ -95,6 +97,7 @@ def prepare_beir(
     out: Path,
     *,
     keep_splits: bool = False,
+    demonstrations: str = "phrases",
     full_gain: float = 1.0,
     graded: bool = False,
     validation_share: float = 0.1,
@@ -113,6 +116,7 @@ def prepare_beir(
         source: Directory of the files.
         out: Directory to write; an earlier prepared directory there is replaced.
         keep_splits: Whether no split is drawn, even if there are no training or validation queries then.
+        demonstrations: Kind of the demonstrations: ``"phrases"`` or ``"expansions"``.
         full_gain: Level of a judgement from which its gain is 1, above 0. By default every positive judgement has
             gain 1, since few of these data sets have a document of their highest level for each query.
         graded: As in :func:`prepare_tables`. With the default level, gains are the judgements themselves: nDCG is that
@@ -130,7 +134,7 @@ def prepare_beir(
         FileFaults: The files contain errors; up to 20 are listed.
         DataError: A file is missing, an argument is out of range, or nothing is left.
     """
-    settings = OwnSettings(full_gain, graded, validation_share, test_share, pool_size, seed)
+    settings = OwnSettings(full_gain, graded, validation_share, test_share, pool_size, seed, demonstrations)
     settings.check()
     check_replaceable(Path(out), Path(source))
     tables = read_beir(Path(source), skip_unknown=skip_unknown)

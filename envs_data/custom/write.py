@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from envs_data.assembly.demonstrations import check_kind, recorded_kind
 from envs_data.assembly.pools import build_pools, check_pool_size
 from envs_data.assembly.shared_words import name_query_word, share_rare_word
 from envs_data.assembly.words import count_long
@@ -36,10 +37,12 @@ class OwnSettings:
     test_share: float
     pool_size: int
     seed: int
+    demonstrations: str
 
     def check(self) -> None:
         """Raise ``DataError`` for an argument out of range."""
         check_pool_size(self.pool_size)
+        check_kind(self.demonstrations)
         random_stream(self.seed, "documents")  # checks the seed
         if self.full_gain is not None and not (math.isfinite(self.full_gain) and self.full_gain > 0):
             raise DataError(f"full gain must be a finite number above 0; got {self.full_gain!r}")
@@ -86,7 +89,11 @@ def write_own(
     if own is not None:
         left_out["queries_identical_to_document"] = own.height
         left_out["judgements_identical_to_query"] = judgements.height - to_rank.height
-    demonstrations, n_unused = own_demonstrations(tables, queries, full, documents, settings.seed)
+    demonstrations, demonstration_counts = own_demonstrations(
+        tables, queries, to_rank, documents, settings.demonstrations, settings.seed
+    )
+    asked = {name: value for name, value in asdict(settings).items() if name != "demonstrations"}
+    kind = recorded_kind(settings.demonstrations)
     return write_prepared(
         out,
         {
@@ -98,7 +105,7 @@ def write_own(
         },
         dataset=dataset,
         synthetic=any(is_synthetic(path.parent) for path in tables.files.values()),
-        arguments={**asdict(settings), "full_gain": full_gain, "splits_drawn": list(drawn_splits), **others},
+        arguments={**asked, "full_gain": full_gain, "splits_drawn": list(drawn_splits), **others, **kind},
         sources={name: file_sha256(path) for name, path in tables.files.items()},
         counts={
             "documents": documents.height,
@@ -108,7 +115,7 @@ def write_own(
             **count_long(queries["query"]),
             **pool_counts,
             "demonstrations": demonstrations.height,
-            "demonstrations_not_of_training": n_unused,
+            **demonstration_counts,
         },
     )
 

@@ -11,7 +11,8 @@ arXiv 2206.06588, files ``shopping_queries_dataset_examples.parquet`` and ``..._
 - **Negatives**: *hard* shares a rare title word with an Exact product (a word is rare in 2 to max(50, D / 1000) of the
   D titles; the rarest words first), *related* shares its brand.
 - **Demonstrations**: a run of the query's words, then phrases from the title, the text, the brand and the colour of an
-  Exact product, some dropped, and at times one of another product's title.
+  Exact product, some dropped, and at times one of another product's title. The kind ``expansions`` is words to add to
+  the query that can be predicted from it, often none (:mod:`envs_data.assembly.expansions`).
 """
 
 from pathlib import Path
@@ -21,7 +22,15 @@ import polars as pl
 from numpy.typing import NDArray
 
 from envs_data.assembly.buckets import SharedValues, shared_values
-from envs_data.assembly.demonstrations import draw_targets, join_phrases, keep_some, word_runs
+from envs_data.assembly.demonstrations import (
+    check_kind,
+    draw_targets,
+    join_phrases,
+    keep_some,
+    recorded_kind,
+    word_runs,
+)
+from envs_data.assembly.expansions import expansions
 from envs_data.assembly.pools import build_pools, check_pool_size
 from envs_data.assembly.shared_words import share_rare_word
 from envs_data.assembly.words import count_long, words
@@ -42,7 +51,14 @@ Ints = NDArray[np.int64]
 
 
 def prepare_esci(
-    source: Path, out: Path, *, locale: str = "us", version: str = "small", pool_size: int = 100, seed: int = 0
+    source: Path,
+    out: Path,
+    *,
+    locale: str = "us",
+    version: str = "small",
+    pool_size: int = 100,
+    seed: int = 0,
+    demonstrations: str = "phrases",
 ) -> PreparedData:
     """Make a prepared directory of one locale of ESCI.
 
@@ -55,6 +71,7 @@ def prepare_esci(
         version: ``"small"`` (the harder queries, the official ranking task) or ``"large"`` (all).
         pool_size: Number of documents in a query's pool, from 2 to 10,000; more judged documents are all kept.
         seed: Seed of document order, splits, negatives and demonstrations, from 0 to 2**63 - 1.
+        demonstrations: Kind of the demonstrations: ``"phrases"`` or ``"expansions"``.
 
     Returns:
         The data set as written.
@@ -64,6 +81,7 @@ def prepare_esci(
     """
     check_replaceable(Path(out), Path(source))
     check_pool_size(pool_size)
+    check_kind(demonstrations)
     document_order = random_stream(seed, "documents")
     paths = source_file(Path(source), EXAMPLES), source_file(Path(source), PRODUCTS)
     examples = read_examples(paths[0], locale, version)
@@ -86,7 +104,11 @@ def prepare_esci(
         pool_size=pool_size,
         rng=random_stream(seed, "pools"),
     )
-    demonstrations = _demonstrate(queries, full, documents, random_stream(seed, "demonstrations"))
+    rng = random_stream(seed, "demonstrations")
+    if demonstrations == "expansions":
+        examples, example_counts = expansions(documents, queries, judgements, rng)
+    else:
+        examples, example_counts = _demonstrate(queries, full, documents, rng), {}
     none = pl.lit([], dtype=pl.List(pl.String))
     return write_prepared(
         Path(out),
@@ -95,11 +117,17 @@ def prepare_esci(
             "queries": queries.with_columns(history=none, intent=none),
             "pools": pools,
             "qrels": judgements,
-            "demonstrations": demonstrations,
+            "demonstrations": examples,
         },
         dataset="esci",
         synthetic=is_synthetic(Path(source)),
-        arguments={"locale": locale, "version": version, "pool_size": pool_size, "seed": seed},
+        arguments={
+            "locale": locale,
+            "version": version,
+            "pool_size": pool_size,
+            "seed": seed,
+            **recorded_kind(demonstrations),
+        },
         sources=source_hashes(paths),
         counts={
             "documents": documents.height,
@@ -107,7 +135,8 @@ def prepare_esci(
             **left_out,
             **pool_counts,
             **count_long(queries["query"]),
-            "demonstrations": demonstrations.height,
+            "demonstrations": examples.height,
+            **example_counts,
         },
     )
 

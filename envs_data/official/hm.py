@@ -13,7 +13,9 @@ Source: the Kaggle competition of that name (2022), files ``articles.csv``, ``tr
 - **Splits** by customer, 8 : 1 : 1, drawn by seed.
 - **Negatives**: *hard* has the same product type as a judged document, *related* the same garment group.
 - An attribute with the value "Unknown" counts as missing: no target, no bucket of negatives and no text uses it.
-- **Demonstrations**: attributes of the target, some dropped, some replaced by those of another article.
+- **Demonstrations**: attributes of the target, some dropped, some replaced by those of another article. The kind
+  ``expansions`` is words to add to the query that can be predicted from it, often none
+  (:mod:`envs_data.assembly.expansions`).
 """
 
 from pathlib import Path
@@ -23,7 +25,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from envs_data.assembly.buckets import SharedValues, shared_values
-from envs_data.assembly.demonstrations import join_phrases, keep_some, swap_some, word_runs
+from envs_data.assembly.demonstrations import check_kind, join_phrases, keep_some, recorded_kind, swap_some, word_runs
+from envs_data.assembly.expansions import expansions
 from envs_data.assembly.pools import build_pools, check_pool_size
 from envs_data.assembly.words import count_long, words
 from envs_data.errors import DataError
@@ -45,7 +48,13 @@ Ints = NDArray[np.int64]
 
 
 def prepare_hm(
-    source: Path, out: Path, *, pool_size: int = 100, seed: int = 0, max_queries: int | None = MAX_QUERIES
+    source: Path,
+    out: Path,
+    *,
+    pool_size: int = 100,
+    seed: int = 0,
+    max_queries: int | None = MAX_QUERIES,
+    demonstrations: str = "phrases",
 ) -> PreparedData:
     """Make a prepared directory of H&M.
 
@@ -58,6 +67,7 @@ def prepare_hm(
         seed: Seed of document order, targets, splits, negatives and demonstrations, from 0 to 2**63 - 1.
         max_queries: Largest number of customers, drawn at random (the official files have about 1.2 million with
             purchases on two dates); ``None`` for all.
+        demonstrations: Kind of the demonstrations: ``"phrases"`` or ``"expansions"``.
 
     Returns:
         The data set as written.
@@ -67,6 +77,7 @@ def prepare_hm(
     """
     check_replaceable(Path(out), Path(source))
     check_pool_size(pool_size)
+    check_kind(demonstrations)
     if max_queries is not None:
         check_whole_number("max queries", max_queries, 1, 2**31)
     document_order = random_stream(seed, "documents")
@@ -94,7 +105,11 @@ def prepare_hm(
         pool_size=pool_size,
         rng=random_stream(seed, "pools"),
     )
-    demonstrations = _demonstrate(queries, judgements, documents, random_stream(seed, "demonstrations"))
+    rng = random_stream(seed, "demonstrations")
+    if demonstrations == "expansions":
+        examples, example_counts = expansions(documents, queries, judgements.with_columns(gain=pl.lit(1.0)), rng)
+    else:
+        examples, example_counts = _demonstrate(queries, judgements, documents, rng), {}
     return write_prepared(
         Path(out),
         {
@@ -102,11 +117,16 @@ def prepare_hm(
             "queries": queries.with_columns(intent=pl.lit([], dtype=pl.List(pl.String))),
             "pools": pools,
             "qrels": judgements.with_columns(gain=pl.lit(1.0)),
-            "demonstrations": demonstrations,
+            "demonstrations": examples,
         },
         dataset="hm",
         synthetic=is_synthetic(source),
-        arguments={"pool_size": pool_size, "seed": seed, "max_queries": max_queries},
+        arguments={
+            "pool_size": pool_size,
+            "seed": seed,
+            "max_queries": max_queries,
+            **recorded_kind(demonstrations),
+        },
         sources=source_hashes(paths),
         counts={
             "documents": documents.height,
@@ -115,7 +135,8 @@ def prepare_hm(
             "customers_without_new_need": purchases.customers.height - queries.height,
             **pool_counts,
             **count_long(queries["query"]),
-            "demonstrations": demonstrations.height,
+            "demonstrations": examples.height,
+            **example_counts,
         },
     )
 

@@ -21,6 +21,7 @@ _LEFT_OUT = {
     "judgements_of_queries_left_out": "judgements of the queries left out",
     "purchases_unusable": "purchases of articles that the articles file does not have, or without date or customer",
     "customers_without_earlier_purchase": "customers without a purchase before their last date",
+    "demonstrations_empty_left_out": "empty demonstrations beyond a third",
     "customers_not_drawn": "customers beyond --max-queries",
     "customers_without_new_need": "customers whose last date has no article of a known type that is new to them",
 }
@@ -58,6 +59,16 @@ def prepare(dataset: str, out: Path, **settings: Any) -> PreparedData:
     return _PREPARE[dataset](out=out, **settings)
 
 
+def _of_kind(counts: Mapping[str, int]) -> str:
+    """Words on demonstrations that are expansions."""
+    if "demonstrations_empty" not in counts:
+        return ""
+    return (
+        f": {counts['demonstrations_empty']:,} empty, {counts['demonstrations_corrected']:,} with a corrected word of "
+        "the query"
+    )
+
+
 def summary(data: PreparedData, out: Path) -> list[str]:
     """Lines on what was written and what was left out."""
     counts: Mapping[str, int] = data.manifest["counts"]
@@ -70,7 +81,7 @@ def summary(data: PreparedData, out: Path) -> list[str]:
         f"  queries         {data.queries.height:,}: " + ", ".join(f"{n:,} {name}" for name, n in splits.items()),
         f"  judgements      {data.qrels.height:,}",
         f"  pools           {sizes.min():,} to {sizes.max():,} documents each; in all {kinds}",
-        f"  demonstrations  {data.demonstrations.height:,}, of training queries",
+        f"  demonstrations  {data.demonstrations.height:,}, of training queries{_of_kind(counts)}",
     ]
     sections = {"Left out:": _LEFT_OUT, "Filled or empty places in pools:": _SHORTFALLS, "Worth knowing:": _NOTES}
     for heading, sentences in sections.items():

@@ -43,7 +43,10 @@ _EXAMPLES = {
         "--documents documents.csv --queries queries.csv --qrels qrels.csv --out runs/data/own",
         "--documents d.parquet --queries q.jsonl --qrels j.tsv --demonstrations r.jsonl --out runs/data/own",
     ),
-    "beir": ("--source DIR --out runs/data/beir", "--source DIR --out runs/data/beir --full-gain 2 --skip-unknown"),
+    "beir": (
+        "--source DIR --out runs/data/beir",
+        "--source DIR --out runs/data/beir --demonstrations expansions --graded",
+    ),
 }
 
 
@@ -65,7 +68,7 @@ def _parser() -> Parser:
         "replaced; anything else there is an error.",
         examples=[f"{name} {examples[0]}" for name, examples in _EXAMPLES.items()],
     )
-    source, shared, own = (Parser(add_help=False) for _ in range(3))
+    source, shared, own, kind = (Parser(add_help=False) for _ in range(4))
     needed: dict[str, Any] = {"type": Path, "required": True, "default": argparse.SUPPRESS}
     source.add_argument("--source", metavar="DIR", help="directory of the files to read", **needed)
     shared.add_argument("--out", metavar="DIR", help="directory to write", **needed)
@@ -73,6 +76,8 @@ def _parser() -> Parser:
         "--pool-size", type=int, default=100, metavar="P", help="documents in a query's pool, from 2 to 10,000"
     )
     shared.add_argument("--seed", type=int, default=0, metavar="N", help="seed of all random choices, at least 0")
+    kinds = "phrases, of the query and its documents, or expansions, words to add that the query predicts, often none"
+    kind.add_argument("--demonstrations", default="phrases", metavar="KIND", help=f"kind of demonstrations: {kinds}")
     share = "share of the queries that become {} ones, where the files have no splits"
     own.add_argument("--validation-share", type=float, default=0.1, metavar="X", help=share.format("validation"))
     own.add_argument("--test-share", type=float, default=0.1, metavar="X", help=share.format("test"))
@@ -94,26 +99,25 @@ def _parser() -> Parser:
         )
         return added
 
-    esci = add("esci", _ESCI, "prepare the Amazon Shopping Queries Dataset", source, shared)
+    esci = add("esci", _ESCI, "prepare the Amazon Shopping Queries Dataset", source, shared, kind)
     esci.add_argument("--locale", default="us", help="locale of the products and queries: us, es or jp")
     esci.add_argument("--version", default="small", help="set of queries: small (the harder ones) or large (all)")
-    hm = add("hm", _HM, "prepare H&M Personalized Fashion Recommendations", source, shared)
+    hm = add("hm", _HM, "prepare H&M Personalized Fashion Recommendations", source, shared, kind)
     hm.add_argument(
         "--max-queries", type=int, default=100_000, metavar="N", help="most queries to keep, chosen at random"
     )
     table = add("table", _TABLE, "prepare tables of your own", shared, own)
     for name in ("documents", "queries", "qrels"):
         table.add_argument(f"--{name}", metavar="F", help=f"file of the {name}", **needed)
-    table.add_argument(
-        "--demonstrations", type=Path, metavar="F", help="file of example rewrites (default: they are made)"
-    )
+    file_or_kind = f"file of example rewrites, or the kind of those that are made: {kinds}"
+    table.add_argument("--demonstrations", default="phrases", metavar="F", help=file_or_kind)
     table.add_argument("--history-separator", default="|", metavar="S", help="text between the entries of a history")
     table.add_argument("--multiline", action="store_true", help="accept line breaks in quoted fields of CSV files")
     level = "level from which a judgement has gain 1; a lower one has the share of the level that it reaches"
     table.add_argument(
         "--full-gain", type=float, metavar="LEVEL", help=f"{level} (default: the largest level of the file)"
     )
-    beir = add("beir", _BEIR, "prepare a data set in the layout of BEIR", source, shared, own)
+    beir = add("beir", _BEIR, "prepare a data set in the layout of BEIR", source, shared, own, kind)
     beir.add_argument("--keep-splits", action="store_true", help="keep the files' splits, whichever are there")
     beir.add_argument("--full-gain", type=float, default=1.0, metavar="LEVEL", help=level)
     return parser

@@ -23,7 +23,11 @@ FLOORS = {
         "custom official sample",
         "__init__",
     ],
-    "envs_data.assembly": ["associations buckets spelling words", "demonstrations pools shared_words", "__init__"],
+    "envs_data.assembly": [
+        "associations buckets spelling words",
+        "demonstrations expansions pools shared_words",
+        "__init__",
+    ],
     "envs_data.custom": [
         "faults",
         "json_lines separated",
