@@ -6,7 +6,7 @@ import pytest
 
 from ospo_agents import AgentError
 from ospo_cli._recorded import recorded_data, recorded_env, recorded_retriever
-from ospo_env.retrievers.registry import resolve_retriever
+from ospo_env.retrievers.registry import _KINDS, resolve_retriever
 
 RUN = Path("runs/x")
 
@@ -35,6 +35,8 @@ def test_registered_local_kinds_are_taken(spec):
         "unknown",
         "",
         "bm25\n",
+        *(f"{name}:x" for name, kind in sorted(_KINDS.items()) if kind.argument and name != "fusion"),
+        *(f"fusion:bm25+{name}%3Ax" for name, kind in sorted(_KINDS.items()) if kind.argument),
     ],
 )
 def test_everything_else_is_asked_for(spec):

@@ -63,8 +63,14 @@ FLOORS = {
         "array_file base corpus models storage structure unpadded",
         "vocabulary",
         "encoder pool_sums specs terms vectors",
-        "bm25 chargram dense fusion lsa rerank",
+        "bm25 chargram dense engines fusion lsa rerank",
         "registry",
+        "__init__",
+    ],
+    "ospo_env.retrievers.engines": [
+        "access fields requests score_cache",
+        "joined tantivy_schema",
+        "tantivy_index",
         "__init__",
     ],
     "ospo_env.scoring": [

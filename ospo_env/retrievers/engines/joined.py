@@ -1,0 +1,229 @@
+"""Retrievers on an index that stands elsewhere: its documents are joined with the corpus by their ids."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envs_data.errors import one_line
+from ospo_env.errors import RetrieverError, TaskError
+from ospo_env.retrievers.base import equal_pools, make_fingerprint
+from ospo_env.retrievers.corpus import Corpus
+from ospo_env.retrievers.engines.requests import Limits, answer_all
+from ospo_env.retrievers.engines.score_cache import Key, ScoreCache
+
+__all__ = ["Index", "JoinedRetriever", "Search"]
+
+_VERSION = 1
+_IDS_AT_ONCE = 5_000  # ids of a request that counts them
+_MORE = 32  # documents beyond k that are asked for, so that ties at place k are seen whole
+_GROWTH = 8  # of what is asked for, where they are not
+
+
+class Search(NamedTuple):
+    """A text to score on some documents.
+
+    Attributes:
+        text: The text, not blank.
+        ids: Ids of the documents; searches on one pool share the object.
+    """
+
+    text: str
+    ids: Sequence[str]
+
+
+class Index(Protocol):
+    """An engine's index, in terms of its own ids. It can be pickled, and opens connections when it needs them.
+
+    Methods that take ``seconds`` are called by several threads at once. They raise
+    :class:`~ospo_env.retrievers.engines.requests.Unavailable` where repeating is worth while, and ``RetrieverError`` or
+    ``TaskError`` elsewhere; no message holds a secret.
+
+    Attributes:
+        kind: Name of the retriever.
+        place: Words for the index in messages, such as ``"the table docs"``.
+        window: Largest number of documents that :meth:`best` returns.
+    """
+
+    kind: str
+    place: str
+    window: int
+
+    def identity(self, seconds: float) -> Mapping[str, Any]:
+        """JSON-able properties that change when the content of the index does, its number of documents among them."""
+        ...
+
+    def count(self, ids: Sequence[str], seconds: float) -> int | None:
+        """Number of documents of the index that have one of the ids; ``None`` where it cannot be asked."""
+        ...
+
+    def scores(self, searches: Sequence[Search], seconds: float) -> list[Mapping[str, float]]:
+        """For each search the finite scores of those of its documents that match, by id."""
+        ...
+
+    def best(self, text: str, k: int, seconds: float) -> list[tuple[str, float]]:
+        """Ids and scores of the best k documents of the index that match, best first; fewer where fewer match."""
+        ...
+
+
+class JoinedRetriever:
+    """Scores of an engine's index for the documents of a corpus, by their ids.
+
+    Not linear. A score is the engine's own number. Texts are sent in batches, several at once. A request that fails for
+    the moment is repeated until its deadline; then it is a ``RetrieverError``. Scores are kept on disk under
+    :attr:`fingerprint`, which holds the index's own identity: an index that changed is asked again, once it is opened
+    again. Documents of the index that the corpus lacks are passed over.
+
+    Attributes:
+        stored: Number of texts so far whose scores were taken from disk.
+
+    Args:
+        index: The index.
+        corpus: The documents; the index has to hold each of them, once.
+        settings: Settings that decide scores, for the fingerprint.
+        limits: Bounds on requests.
+        cache: Whether scores are kept on disk.
+
+    Raises:
+        TaskError: The index is not there, cannot be used as the settings say, or lacks documents.
+        RetrieverError: It did not answer in time.
+    """
+
+    linear = False
+
+    def __init__(
+        self, index: Index, corpus: Corpus, settings: Mapping[str, Any], limits: Limits, *, cache: bool
+    ) -> None:
+        self.name = index.kind
+        self._index = index
+        self._limits = limits
+        (identity,) = answer_all(lambda _, seconds: index.identity(seconds), [None], limits)
+        described = {**settings, "identity": dict(identity)}
+        self.fingerprint = make_fingerprint(index.kind, _VERSION, described, corpus.columns_digest)
+        self.stored = 0
+        self._cache = ScoreCache(self.fingerprint) if cache else None
+        self._ids = list(corpus.doc_ids)
+        self._check_ids()
+
+    def score_pools(self, texts: Sequence[str], pools: NDArray[np.int32]) -> NDArray[np.float64]:
+        """As :meth:`Retriever.score_pools`."""
+        scores = np.full(pools.shape, -np.inf)
+        rows_of: dict[Key, list[int]] = {}
+        searches: dict[Key, Search] = {}
+        for rows, pool in equal_pools(pools):
+            ids = [self._ids[row] for row in pool.tolist() if row >= 0]
+            for row in rows:
+                if texts[row].strip() and ids:
+                    key = texts[row], pool.tobytes()
+                    rows_of.setdefault(key, []).append(row)
+                    searches[key] = Search(texts[row], ids)
+        for key, array in self._arrays(searches, self._score).items():
+            for row in rows_of[key]:
+                scores[row, pools[row] >= 0] = array
+        return scores
+
+    def rank_corpus(self, text: str, k: int) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+        """As :meth:`Retriever.rank_corpus`.
+
+        Ties are broken by row as far as the index returns them: at its ``window``, such as 10,000 documents of
+        Elasticsearch, its own order decides which of equal documents are in.
+        """
+        if not text.strip():
+            return np.empty(0, dtype=np.int32), np.empty(0)
+        (ranked,) = self._arrays({(text, b"corpus %d" % k): (text, k)}, self._rank).values()
+        rows, scores = ranked.reshape(2, -1)
+        return rows.astype(np.int32), scores
+
+    def cuts_cleanly(self, text: str, offsets: Sequence[int]) -> bool:
+        """False: an engine's scores are not known to be sums."""
+        return False
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key != "_row_of"}
+
+    @cached_property
+    def _row_of(self) -> dict[str, int]:
+        return {doc_id: row for row, doc_id in enumerate(self._ids)}
+
+    def _arrays(self, wanted: Mapping[Key, Any], compute: Any) -> dict[Key, NDArray[np.float64]]:
+        """Arrays of some keys: from disk, or computed from what the keys stand for, and then kept."""
+        arrays = {} if self._cache is None else self._cache.read(list(wanted))
+        self.stored += len(arrays)
+        missing = [key for key in wanted if key not in arrays]
+        if missing:
+            computed = dict(zip(missing, compute([wanted[key] for key in missing]), strict=True))
+            if self._cache is not None:
+                self._cache.write(computed)
+            arrays |= computed
+        return arrays
+
+    def _score(self, searches: Sequence[Search]) -> list[NDArray[np.float64]]:
+        """Scores of the documents of each search, in their order."""
+        size = self._limits.batch
+        batches = [searches[first : first + size] for first in range(0, len(searches), size)]
+        answers = itertools.chain.from_iterable(answer_all(self._index.scores, batches, self._limits))
+        arrays = []
+        for search, found in zip(searches, answers, strict=True):
+            array = np.array([found.get(doc_id, -np.inf) for doc_id in search.ids], dtype=np.float64)
+            if np.isnan(array).any() or (array == np.inf).any():
+                raise RetrieverError(f"expected finite scores for {search.text[:60]!r} from {self._index.place}")
+            arrays.append(array)
+        return arrays
+
+    def _rank(self, wanted: Sequence[tuple[str, int]]) -> list[NDArray[np.float64]]:
+        """Rows, then scores, of the best documents for each text and k: float64 (2 k',)."""
+        (answers,) = [answer_all(self._best, wanted, self._limits)]
+        return [np.concatenate([rows, scores]).astype(np.float64) for rows, scores in answers]
+
+    def _best(self, wanted: tuple[str, int], seconds: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        text, k = wanted
+        size = k + _MORE
+        while True:
+            size = min(size, self._index.window)
+            found = self._index.best(text, size, seconds)
+            known = [(self._row_of[doc_id], score) for doc_id, score in found if doc_id in self._row_of]
+            ends = len(found) < size or size == self._index.window
+            if ends or (len(known) > k and known[-1][1] < known[k - 1][1]):
+                break
+            size *= _GROWTH
+        rows = np.array([row for row, _ in known], dtype=np.float64)
+        scores = np.array([score for _, score in known], dtype=np.float64)
+        order = np.lexsort((rows, -scores))[:k]
+        return rows[order], scores[order]
+
+    def _check_ids(self) -> None:
+        """Raise a ``TaskError`` unless the index holds each document of the corpus, once; asked once an identity."""
+        fact = "holds every document once"
+        if self._cache is not None and self._cache.recalls(fact):
+            return
+        blocks = [self._ids[first : first + _IDS_AT_ONCE] for first in range(0, len(self._ids), _IDS_AT_ONCE)]
+        counts = answer_all(self._index.count, blocks, self._limits)
+        known = [count for count in counts if count is not None]
+        if len(known) < len(counts):
+            return
+        lacking = sum(max(len(block) - count, 0) for block, count in zip(blocks, known, strict=True))
+        doubled = sum(max(count - len(block), 0) for block, count in zip(blocks, known, strict=True))
+        if lacking:
+            block = next(block for block, count in zip(blocks, known, strict=True) if count < len(block))
+            raise TaskError(
+                f"expected {self._index.place} to hold the {len(self._ids):,} documents of the corpus under their ids; "
+                f"{lacking:,} are missing, {self._missing(block)!r} among them; index them, or name the field of ids "
+                "with id=FIELD"
+            )
+        if doubled:
+            raise TaskError(
+                f"expected each document of the corpus once in {self._index.place}; {doubled:,} more have the same ids"
+            )
+        if self._cache is not None:
+            self._cache.remember(fact)
+
+    def _missing(self, ids: Sequence[str]) -> str:
+        """One of some ids that the index lacks, shortened."""
+        while len(ids) > 1:
+            half = ids[: len(ids) // 2]
+            (count,) = answer_all(self._index.count, [half], self._limits)
+            ids = half if count is not None and count < len(half) else ids[len(ids) // 2 :]
+        return one_line(ids[0], 60)
