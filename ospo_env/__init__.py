@@ -14,14 +14,17 @@ from ospo_env.evaluation.rewrites import Rewrites, read_rewrites, rescore, write
 from ospo_env.prompts import Query
 from ospo_env.registration import register_environments as _register_environments
 from ospo_env.retrievers import Corpus, Retriever, make_retriever, register_retriever
+from ospo_env.reward_tasks import ContrastTask, MeanTask
 from ospo_env.spaces import FreeText
 from ospo_env.task import RetrievalTask
 from ospo_env.vector import RewriteVectorEnv
 
 __all__ = [
     "REFERENCE_POLICIES",
+    "ContrastTask",
     "Corpus",
     "FreeText",
+    "MeanTask",
     "Query",
     "RetrievalTask",
     "Retriever",

@@ -136,6 +136,10 @@ class RetrievalTask(Prompts):
         rows, capped, _ = self._admit(prompt_ids, texts)
         return self._scorer.rewards(rows, capped)
 
+    def metric_values(self, prompt_ids: Sequence[str], texts: Sequence[str]) -> NDArray[np.float64]:
+        """The metric of each text's ranking as people read it, float64 (B,): here the reward itself."""
+        return self.rewards(prompt_ids, texts)
+
     def coalition_values(
         self,
         prompt_ids: Sequence[str],

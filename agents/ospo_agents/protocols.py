@@ -10,7 +10,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BoundedTask", "CappedTask", "CoalitionTask", "Coalitions", "Policy", "Spans", "Task"]
+__all__ = ["BoundedTask", "CappedTask", "CoalitionTask", "Coalitions", "MeasuredTask", "Policy", "Spans", "Task"]
 
 Spans: TypeAlias = Sequence[tuple[int, int]]
 """Segments of one text as character spans ``[start, end)`` that tile it, in order; length N."""
@@ -110,6 +110,18 @@ class Task(CoalitionTask, CappedTask, Protocol):
     @property
     def counters(self) -> Mapping[str, int]:
         """Evaluations since the task was made: ``asked``, ``distinct``, ``cached``, ..."""
+        ...
+
+
+@runtime_checkable
+class MeasuredTask(Protocol):
+    """A task that says what people read of a text, where its reward is something else, such as a contrast.
+
+    Evaluations during training and logs report that metric; learning reads the reward.
+    """
+
+    def metric_values(self, prompt_ids: Sequence[str], texts: Sequence[str]) -> NDArray[np.float64]:
+        """The metric of each text: float64 (B,), in [0, 1]."""
         ...
 
 

@@ -8,9 +8,13 @@ from transformers import PreTrainedTokenizerBase
 
 from ospo_agents.errors import AgentError
 from ospo_agents.policies.prompt_format import PromptFormat
-from ospo_agents.protocols import Task
+from ospo_agents.protocols import MeasuredTask, Task
 
-__all__ = ["TaskReward", "demonstration_dataset", "prompt_dataset"]
+__all__ = ["METRIC", "TaskReward", "demonstration_dataset", "prompt_dataset"]
+
+
+METRIC = "metric"
+"""Logged name of the metric of rollouts, where a task says what people read of a text."""
 
 
 def prompt_dataset(task: Task, prompt_format: PromptFormat, split: str = "train") -> Dataset:
@@ -79,6 +83,10 @@ class TaskReward:
         contents = self.tokenizer.batch_decode(completion_ids, skip_special_tokens=True)
         rewrites = [self.prompt_format.rewrite(content) for content in contents]
         log_metric("malformed", rewrites.count(None) / len(rewrites))
-        rewards = self.task.rewards(prompt_id, [rewrite or "" for rewrite in rewrites])
+        texts = [rewrite or "" for rewrite in rewrites]
+        rewards = self.task.rewards(prompt_id, texts)
+        if isinstance(self.task, MeasuredTask):
+            metrics = self.task.metric_values(prompt_id, texts)
+            log_metric(METRIC, float(sum(metrics[[rewrite is not None for rewrite in rewrites]]) / len(texts)))
         # 0 whatever the task says of the empty text: a malformed completion is no text at all.
         return [0.0 if rewrite is None else float(reward) for rewrite, reward in zip(rewrites, rewards, strict=True)]

@@ -15,6 +15,7 @@ from ospo_agents.training.run_directory import check_out, has_warm_start, read_r
 from ospo_agents.training.settings import TrainingSettings
 from ospo_cli._modes import MODES
 from ospo_cli._recorded import recorded_data, recorded_env, recorded_retriever, recorded_trl
+from ospo_cli._reward_settings import RewardSettings
 from ospo_cli._task_settings import TaskSettings
 from ospo_cli._train_options import option, preset_path, training_parser
 
@@ -28,6 +29,7 @@ class TrainCommand:
     Attributes:
         settings: Settings of the training, checked.
         task: Settings of the task.
+        reward: Settings of the reward of training.
         out: Run directory.
         preset: Name of the preset that the settings are from; None without one.
         overwrite: Whether to replace an earlier run.
@@ -36,15 +38,22 @@ class TrainCommand:
 
     settings: TrainingSettings
     task: TaskSettings
+    reward: RewardSettings
     out: Path
     preset: str | None = None
     overwrite: bool = False
     resume: bool = False
 
+    @property
+    def retrievers(self) -> str:
+        """Retrievers of the reward, separated by commas."""
+        return ",".join(self.reward.reward_retrievers or [self.task.retriever])
+
     def recorded(self) -> dict[str, Any]:
         """All arguments by name, in the order of the alphabet, as ``run.json`` holds them."""
         files = {"out": str(self.out), "preset": self.preset, "overwrite": self.overwrite}
-        return dict(sorted({**self.settings.as_json(), **self.task.as_json(), **files}.items()))
+        made_of = (self.settings, self.task, self.reward)
+        return dict(sorted({**{k: v for part in made_of for k, v in part.as_json().items()}, **files}.items()))
 
 
 def parse(argv: Sequence[str] | None) -> TrainCommand:
@@ -58,6 +67,8 @@ def parse(argv: Sequence[str] | None) -> TrainCommand:
     elif "preset" in options:
         base = _read_preset(options["preset"], options.get("algo"))
     values = {**{name: value for name, value in base.items() if name not in ("out", "overwrite")}, **options}
+    if values.get("reward_retrievers") and "retriever" not in values:
+        values["retriever"] = values["reward_retrievers"][0]
     if values.get("env") is None:
         parser.error("expected --env, or a --preset that names one")
     if values.get("out") is None:
@@ -65,6 +76,7 @@ def parse(argv: Sequence[str] | None) -> TrainCommand:
     command = TrainCommand(
         TrainingSettings.of(values),
         TaskSettings.of(values),
+        RewardSettings.of(values),
         Path(values["out"]),
         values.get("preset"),
         values.get("overwrite", False),
@@ -73,6 +85,7 @@ def parse(argv: Sequence[str] | None) -> TrainCommand:
     if earlier is not None:
         _check_unchanged(command, earlier)
     command.task.check(option)
+    command.reward.check(command.task.retriever, option)
     command.settings.check(option)
     if earlier is not None:
         _check_recorded(command, options)
@@ -85,7 +98,8 @@ def _read_preset(name: str, algo: str | None) -> dict[str, Any]:
     """Settings of a preset, without those that the learner of the command line does not have."""
     path = preset_path(name)
     values: dict[str, Any] = yaml.safe_load(path.read_text())
-    known = {field.name for settings in (TrainingSettings, TaskSettings) for field in dataclasses.fields(settings)}
+    parts = (TrainingSettings, TaskSettings, RewardSettings)
+    known = {field.name for settings in parts for field in dataclasses.fields(settings)}
     for setting in values:
         if setting not in known:
             raise unknown(f"setting of the preset {path}:", setting, known)
@@ -118,6 +132,9 @@ def _check_recorded(command: TrainCommand, options: Mapping[str, Any]) -> None:
         recorded_data(command.task.data, source=command.out)
     if "retriever" not in options:
         recorded_retriever(command.task.retriever, source=command.out)
+    if "reward_retrievers" not in options:
+        for name in command.reward.reward_retrievers or ():
+            recorded_retriever(name, source=command.out, option=option("reward_retrievers"))
     if "trl" not in options:
         recorded_trl(command.settings.trl, source=command.out)
     if "policy" not in options and command.settings.policy is not None and not has_warm_start(command.out):
@@ -128,7 +145,7 @@ def _check_recorded(command: TrainCommand, options: Mapping[str, Any]) -> None:
 
 
 def _check_unchanged(command: TrainCommand, earlier: Mapping[str, Any]) -> None:
-    changed = changed_arguments({**MODES, **earlier}, command.recorded())
+    changed = changed_arguments({**MODES, **RewardSettings.of(earlier).as_json(), **earlier}, command.recorded())
     if changed:
         listed = ", ".join(f"{option(name)} {was} (now {is_now})" for name, (was, is_now) in changed.items())
         raise AgentError(f"--resume: {command.out} was started with {listed}; leave changed arguments out")

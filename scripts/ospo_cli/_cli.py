@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from ospo_cli._terminal import prepare_streams, say_error, settle_streams
 
-__all__ = ["EXTRAS", "MAX_WORDS_HELP", "Parser", "command_line", "path_text", "run"]
+__all__ = ["EXTRAS", "MAX_WORDS_HELP", "Parser", "command_line", "path_text", "retriever_names", "run"]
 
 MAX_WORDS_HELP = "words of a rewrite that count (default: the environment's own cap)"
 
@@ -85,6 +85,15 @@ class Parser(argparse.ArgumentParser):
 def path_text(text: str) -> str:
     """A path as ``run.json`` holds it, as ``type=`` of an argument."""
     return os.fspath(Path(text))
+
+
+def retriever_names(text: str) -> list[str]:
+    """Names separated by commas, as ``type=`` of an argument.
+
+    >>> retriever_names("bm25, lsa")
+    ['bm25', 'lsa']
+    """
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def command_line(program: str, argv: Sequence[str] | None) -> str:

@@ -40,7 +40,7 @@ def report_lines(report: Mapping[str, Any]) -> list[str]:
             lines += ["", f"{name}: {completions} hold no rewrite; {without}."]
         if row.get("remark"):
             lines += ["", f"{name}: {row['remark']}."]
-    trained_on = sorted({row["trained_on"] for row in rows.values() if row["trained_on"]})
+    trained_on = sorted({name for row in rows.values() for name in (row["trained_on"] or "").split(",") if name})
     if trained_on:
         unseen = [name for name in next(iter(rows.values()))["metrics"] if name not in trained_on]
         never = ", ".join(unseen) or "none of these"

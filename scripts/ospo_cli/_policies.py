@@ -74,7 +74,7 @@ class ResolvedPolicy:
             ``max_words``, ``candidates``, ``metric`` and the modes; those that nobody recorded are absent.
         temperature: Temperature at which it is sampled where none is asked for; None for a policy that does not sample.
         repeats: Whether one call with a prompt several times samples a text for each.
-        trained_on: Name of the retriever that it was trained on; None where none is known.
+        trained_on: Names of the retrievers that it was trained on, separated by commas; None where none is known.
     """
 
     write: Write
@@ -252,7 +252,7 @@ def _best_of(name: str, request: Request) -> ResolvedPolicy | None:
     if policy.temperature is None:
         raise AgentError(f"--policy {name[:80]}: expected a policy that samples, but {inner[:80]} does not")
     temperature = request.temperature or policy.temperature
-    chosen_by = policy.trained_on or request.retrievers[0]
+    chosen_by = policy.trained_on.partition(",")[0] if policy.trained_on else request.retrievers[0]
     if chosen_by not in request.retrievers:
         recorded_retriever(chosen_by, source=Path(inner), option="--retrievers")
     seeds = draw_seeds(request.seed, 1 if policy.repeats else count)

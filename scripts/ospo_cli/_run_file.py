@@ -48,7 +48,7 @@ def check_fields(
 
 
 def policy_notes(where: Path | str) -> dict[str, Any]:
-    """Facts about a policy from the run that it lies in: its stage and the retriever that it was trained on.
+    """Facts about a policy from the run that it lies in: its stage and the retrievers that it was trained on.
 
     Args:
         where: The policy's directory, or a hub id, which lies in no run.
@@ -59,7 +59,8 @@ def policy_notes(where: Path | str) -> dict[str, Any]:
     algo = arguments["algo"]
     what = LEARNERS[algo].stage if algo in LEARNERS else "RL"  # agents of Stable-Baselines3 are in another table
     stage = f"{'after' if Path(where).name == 'policy' else 'before'} {what}"
-    return {"stage": stage, "trained_on": arguments.get("retriever")}
+    trained_on = arguments.get("reward_retrievers") or [arguments.get("retriever")]
+    return {"stage": stage, "trained_on": None if trained_on[0] is None else ",".join(trained_on)}
 
 
 def sampling_temperature(where: Path | str) -> float:
@@ -97,5 +98,7 @@ def _arguments(where: Path | str) -> dict[str, Any] | None:
     source = Path(where).parent / "run.json"
     arguments: dict[str, Any] = manifest["arguments"]
     optional = {"env": str, "retriever": str, "metric": str, "temperature": int | float, **OPTIONAL}
-    check_fields(arguments, {"algo": str}, source, optional)
+    check_fields(arguments, {"algo": str}, source, {**optional, "reward_retrievers": list | None})
+    if not all(isinstance(name, str) for name in arguments.get("reward_retrievers") or ()):
+        raise AgentError(f"{source}: expected reward_retrievers as names, got {arguments['reward_retrievers']!r:.80}")
     return arguments

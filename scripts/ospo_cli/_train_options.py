@@ -9,8 +9,9 @@ from ospo_agents.calls import DEFAULT_CALLS
 from ospo_agents.errors import unknown
 from ospo_agents.training.learners import LEARNERS
 from ospo_agents.training.settings import KEPT, LOSS_TYPES, VLLM_MODES, TrainingSettings
-from ospo_cli._cli import MAX_WORDS_HELP, Parser, path_text
+from ospo_cli._cli import MAX_WORDS_HELP, Parser, path_text, retriever_names
 from ospo_cli._modes import add_modes
+from ospo_cli._reward_settings import RewardSettings
 from ospo_cli._task_settings import TaskSettings
 from ospo_cli._yaml import yaml_value
 
@@ -105,6 +106,19 @@ def _add_task(group: Any) -> None:
     group.add_argument("--env", help="environment id, for example OSPO-ESCI-v0 (here or in the preset)")
     group.add_argument("--data", type=path_text, help="prepared directory; none means the embedded sample")
     group.add_argument("--retriever", help=f"retriever that ranks during training (default: {defaults.retriever})")
+    group.add_argument(
+        "--reward-retrievers",
+        type=retriever_names,
+        metavar="NAMES",
+        help="retrievers whose metrics the reward is the mean of, separated by commas (default: --retriever alone)",
+    )
+    group.add_argument(
+        "--contrast",
+        type=int,
+        metavar="K",
+        help="take off the mean reward of the same text on K other training queries, so that words which fit every "
+        f"query earn nothing (default: {RewardSettings().contrast}); evaluations report the metric itself",
+    )
     group.add_argument("--metric", help=f"metric that is the reward (default: {defaults.metric})")
     group.add_argument("--max-words", type=int, help=MAX_WORDS_HELP)
     add_modes(group)

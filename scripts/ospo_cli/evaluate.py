@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ospo_agents import AgentError
-from ospo_cli._cli import Parser
+from ospo_cli._cli import Parser, retriever_names
 from ospo_cli._modes import add_modes
 from ospo_cli._outputs import check_directory, check_file
 
@@ -36,7 +36,8 @@ def parse(argv: Sequence[str] | None) -> Namespace:
     parser.add_argument("--data", type=Path, help="prepared directory (default: the embedded sample)")
     parser.add_argument("--split", default="test", help="split of the queries: train, validation or test")
     parser.add_argument("--policy", nargs="+", required=True, help="policies to evaluate, one or more")
-    parser.add_argument("--retrievers", default="bm25,lsa", help="retrievers that rank, separated by commas")
+    what = "retrievers that rank, separated by commas"
+    parser.add_argument("--retrievers", type=retriever_names, default="bm25,lsa", help=what)
     parser.add_argument(
         "--metric",
         help="metric of the first two tables (default: as in the policies' training, else nDCG@10)",
@@ -63,7 +64,6 @@ def parse(argv: Sequence[str] | None) -> Namespace:
     parser.add_argument("--rewrites", type=Path, help="directory to write the trained policies' rewrites into")
     parser.add_argument("--trec", type=Path, help="directory to write TREC run and qrels files into")
     arguments = parser.parse_args(argv)
-    arguments.retrievers = [name.strip() for name in arguments.retrievers.split(",") if name.strip()]
     arguments.policy = list(dict.fromkeys(arguments.policy))
     _check(arguments)
     return arguments

@@ -30,7 +30,8 @@ def main(argv: Sequence[str] | None) -> None:
         return
     check_directory("--out", out)
     task = _open_task(command)
-    command = dataclasses.replace(command, settings=settings.for_task(task))
+    rewarding = command.reward.open(task, command.task.retriever, settings.seed)
+    command = dataclasses.replace(command, settings=settings.for_task(rewarding))
     settings = command.settings
     about = {
         "dataset": task.data.manifest["dataset"],
@@ -39,10 +40,10 @@ def main(argv: Sequence[str] | None) -> None:
     }
     train(
         settings,
-        task,
+        rewarding,
         out,
         metric=command.task.metric,
-        title=f"{settings.algo} on {command.task.env}, {command.task.retriever}, seed {settings.seed}",
+        title=f"{settings.algo} on {command.task.env}, {command.retrievers}, seed {settings.seed}",
         record={"command": command_line("train", argv), **run_record(command.recorded(), **about)},
         overwrite=command.overwrite,
         resume=command.resume,

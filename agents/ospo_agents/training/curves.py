@@ -12,13 +12,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ospo_agents.files import write_atomically
-from ospo_agents.training.run_directory import EVALUATED
+from ospo_agents.training.run_directory import EVALUATED, METRIC
 
 __all__ = ["draw_curves", "panels"]
 
+_METRIC_PANEL = "metric of rollouts"
 # Title -> logged name -> label. Panels without a logged name are left out.
 _PANELS: dict[str, dict[str, str]] = {
     "reward": {"reward": "mean", "reward_std": "standard deviation"},
+    _METRIC_PANEL: {METRIC: "mean"},
     "reward of greedy rewrites, validation": {EVALUATED: "mean"},
     "loss": {"loss": "loss"},
     "entropy (nats a token)": {"entropy": "policy"},
@@ -57,7 +59,9 @@ def draw_curves(rows: Sequence[Mapping[str, Any]], path: Path, *, title: str, me
     figure.suptitle(title)
     places = [figure.add_subplot(height, _COLUMNS, number) for number in range(1, len(shown) + 2)]
     for axes, (name, series) in zip(places, shown.items(), strict=False):
-        axes.set_title(f"{name} ({metric})" if name.startswith("reward") else name, fontsize="medium")
+        is_other = name == "reward" and _METRIC_PANEL in shown
+        is_metric = name.startswith(("reward", "metric")) and not is_other
+        axes.set_title(f"{name} ({metric})" if is_metric else name, fontsize="medium")
         for label, (steps, values) in series.items():
             axes.plot(steps, values, linewidth=1.2, marker="." if len(steps) == 1 else None, label=label)
         if name.startswith("evaluations"):

@@ -13,7 +13,7 @@ from trl.models import unwrap_model_for_generation
 
 from ospo_agents.errors import AgentError
 from ospo_agents.policies.language_model import LanguageModelPolicy, save_policy
-from ospo_agents.protocols import Task
+from ospo_agents.protocols import MeasuredTask, Task
 from ospo_agents.training.processes import is_first
 from ospo_agents.training.run_directory import EVALUATED
 from ospo_agents.training.trl_parts import Start
@@ -98,7 +98,9 @@ def best_step(values: Mapping[int, float]) -> int:
 
 
 def _greedy_reward(trainer: Any, start: Start, prompts: int, max_new_tokens: int) -> Callable[[], float]:
-    """Make the measure of an evaluation: the mean reward of greedy rewrites of fixed validation prompts.
+    """Make the measure of an evaluation: the mean metric of greedy rewrites of fixed validation prompts.
+
+    That is the mean reward, where a task does not say otherwise (:class:`ospo_agents.protocols.MeasuredTask`).
 
     Each process rewrites its share of the prompts.
 
@@ -119,7 +121,8 @@ def _greedy_reward(trainer: Any, start: Start, prompts: int, max_new_tokens: int
         with unwrap_model_for_generation(trainer.model_wrapped, accelerator) as model:
             policy = LanguageModelPolicy(model, start.tokenizer, start.prompt_format, max_new_tokens=max_new_tokens)
             rewrites = policy(ids[first::all_of_them], texts[first::all_of_them])
-        rewards = start.task.rewards(ids[first::all_of_them], rewrites) if rewrites else np.zeros(0)
+        values = start.task.metric_values if isinstance(start.task, MeasuredTask) else start.task.rewards
+        rewards = values(ids[first::all_of_them], rewrites) if rewrites else np.zeros(0)
         places = range(first, len(ids), all_of_them)
         gathered = dict(gather_object(list(zip(places, rewards.tolist(), strict=True))))
         return float(np.mean([gathered[place] for place in range(len(ids))]))

@@ -12,7 +12,7 @@ from accelerate.utils import gather_object
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from ospo_agents.progress_bar import progress_bar
-from ospo_agents.training.run_directory import Progress
+from ospo_agents.training.run_directory import EVALUATED, METRIC, Progress
 
 __all__ = ["LogFile", "ProgressBar", "Tally", "quiet"]
 
@@ -91,7 +91,8 @@ class Tally:
 class LogFile(TrainerCallback):  # type: ignore[misc]  # transformers' types are skipped
     """Appends what the trainer logs to a JSON Lines file, one object a step.
 
-    Each row also holds ``seconds`` and ``evaluations/*`` since the run began, and the reward under its metric's name.
+    Each row also holds ``seconds`` and ``evaluations/*`` since the run began, and under its name the metric that people
+    read, which is the reward unless the task says otherwise.
 
     Args:
         path: The file.
@@ -120,9 +121,9 @@ class LogFile(TrainerCallback):  # type: ignore[misc]  # transformers' types are
         row |= {f"evaluations/{name}": count for name, count in evaluations.items()}
         if "num_tokens" in logs and not state.num_input_tokens_seen:  # of a trainer whose state forgets it
             row["num_tokens"] += self.tally.before.tokens
-        for prefix in ("", "eval_"):
-            if f"{prefix}reward" in logs:
-                row[f"{prefix}{self.metric}"] = logs[f"{prefix}reward"]
+        for name in ("reward", EVALUATED):
+            if name in logs:
+                row[name.replace("reward", self.metric)] = logs.get(METRIC, logs[name])
         with self.path.open("a") as stream:
             stream.write(json.dumps(row) + "\n")
 

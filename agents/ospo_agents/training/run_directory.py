@@ -18,6 +18,7 @@ __all__ = [
     "CLEARING",
     "EVALUATED",
     "LOCK",
+    "METRIC",
     "SCRATCH",
     "TENSORBOARD",
     "Progress",
@@ -41,6 +42,8 @@ LOCK = ".lock"
 CLEARING = "clearing"
 EVALUATED = "eval_reward"
 """Logged name of an evaluation's value."""
+METRIC = "metric"
+"""Logged name of the metric of rollouts, where the task says that their reward is something else."""
 
 _WRITTEN = (
     "policy",

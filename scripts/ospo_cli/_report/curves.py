@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from scipy.special import stdtrit
 
 from ospo_agents import AgentError
+from ospo_agents.training.run_directory import METRIC
 from ospo_cli._report.runs import Run
 from ospo_env.evaluation.intervals import Interval, seed_interval
 
@@ -152,8 +153,9 @@ def _band(run: Run) -> list[tuple[float, float]]:
 
 
 def _rewarded(run: Run) -> list[dict[str, Any]]:
-    """Rows of the log that hold a reward."""
-    return [row for row in run.rows if isinstance(row.get("reward"), float) and math.isfinite(row["reward"])]
+    """Rows of the log that hold a reward; the metric takes the place of a contrast, and its spread is not known."""
+    rows = [row for row in run.rows if isinstance(row.get("reward"), float) and math.isfinite(row["reward"])]
+    return [{**row, "reward": row[METRIC], "reward_std": math.nan} if METRIC in row else row for row in rows]
 
 
 def _label(group: Sequence[Run], groups: Sequence[Sequence[Run]]) -> str:

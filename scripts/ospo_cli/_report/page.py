@@ -91,10 +91,10 @@ def _matrix(evaluation: Mapping[str, Any]) -> dict[str, Any]:
         ]
         for name in dict.fromkeys([metric, *first["metrics"][retrievers[0]]])
     }
-    unseen = {row["trained_on"] for row in policies.values() if row["trained_on"]}
+    seen = {name for row in policies.values() for name in (row["trained_on"] or "").split(",") if name}
     return {
         "image": _png(draw_matrix(policies, labels, metric, title)),
-        "retrievers": [(name, bool(unseen) and name not in unseen) for name in retrievers],
+        "retrievers": [(name, bool(seen) and name not in seen) for name in retrievers],
         "tables": tables,
         "other_settings": other_settings(evaluation),
     }

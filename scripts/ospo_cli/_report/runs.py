@@ -10,8 +10,9 @@ from typing import Any
 
 from ospo_agents import AgentError
 from ospo_agents.training import TrainingSettings
-from ospo_agents.training.run_directory import read_log, read_run
+from ospo_agents.training.run_directory import METRIC, read_log, read_run
 from ospo_cli._modes import MODES
+from ospo_cli._reward_settings import RewardSettings
 from ospo_cli._run_file import OPTIONAL, check_fields
 
 __all__ = ["Run", "read_evaluation", "read_runs", "same_settings"]
@@ -61,7 +62,8 @@ class Run:
 
         A setting that ``run.json`` does not name yet had its default.
         """
-        arguments = {**MODES, **TrainingSettings.recorded(self.arguments).as_json(), **self.arguments}
+        defaults = {**MODES, **RewardSettings().as_json()}
+        arguments = {**defaults, **TrainingSettings.recorded(self.arguments).as_json(), **self.arguments}
         kept = {name: value for name, value in sorted(arguments.items()) if name not in _NO_SETTING}
         return {**kept, "data_fingerprint": self.manifest["data_fingerprint"]}
 
@@ -82,7 +84,7 @@ def read_runs(paths: Sequence[Path]) -> list[Run]:
         if any(path.resolve() == run.path.resolve() for run in runs):
             raise AgentError(f"--run: {path} is given twice")
         runs.append(_checked(Run(path, manifest, [row for row in read_log(path) if "loss" in row])))
-        for name in ("env", "metric", *MODES, "data_fingerprint"):
+        for name in ("env", "metric", *MODES, "contrast", "reward_retrievers", "data_fingerprint"):
             here, first = (run.settings[name] for run in (runs[-1], runs[0]))
             if here != first:
                 raise AgentError(f"--run: expected runs of one {name}, but {path} has {here} and {paths[0]} {first}")
@@ -92,9 +94,9 @@ def read_runs(paths: Sequence[Path]) -> list[Run]:
 def _checked(run: Run) -> Run:
     """The run, if its files hold what a page shows."""
     check_fields(run.manifest, _MANIFEST, run.path / "run.json")
-    check_fields(run.arguments, _ARGUMENTS, run.path / "run.json", OPTIONAL)
+    check_fields(run.arguments, _ARGUMENTS, run.path / "run.json", {**OPTIONAL, "contrast": int})
     for row in run.rows:
-        check_fields(row, {}, run.path / "log.jsonl", {"reward": float, "reward_std": float})
+        check_fields(row, {}, run.path / "log.jsonl", dict.fromkeys(("reward", "reward_std", METRIC), float))
     return run
 
 
