@@ -24,7 +24,7 @@ class RankedDocument(NamedTuple):
 
     Attributes:
         doc_id: The document's id.
-        title: Its title.
+        title: Its title, or without one the start of its text.
         gain: Its gain for the query, at least 0; 0 where it was not judged.
     """
 
@@ -52,7 +52,10 @@ def describe(data: PreparedData, query_id: str, doc_ids: Sequence[str]) -> list[
     refuse_after_fork("reading data")
     doc_id_column = data.documents["doc_id"]
     rows = doc_id_column.is_in(pl.Series(doc_ids, dtype=pl.String).implode()).arg_true()
-    titles = dict(zip(doc_id_column.gather(rows), data.documents["title"].gather(rows), strict=True))
+    row_of = dict(zip(doc_id_column.gather(rows), rows.to_list(), strict=True))
+    titles = dict(zip(row_of, data.documents["title"].gather(rows), strict=True))
+    for doc_id in (doc_id for doc_id, title in titles.items() if not title):
+        titles[doc_id] = data.documents.texts[row_of[doc_id]][:_MAX_TITLE]
     judged = data.qrels.filter(pl.col("query_id") == query_id)
     gains = dict(zip(doc_id_column.gather(judged["doc_row"]), judged["gain"], strict=True))
     return [RankedDocument(doc_id, titles[doc_id], gains.get(doc_id, 0.0)) for doc_id in doc_ids]

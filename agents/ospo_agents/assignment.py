@@ -243,7 +243,7 @@ def _first(structure: list[list[int]], count: int) -> list[list[int]]:
 
 def _widened(plan: Coalitions, count: int) -> Coalitions:
     """Coalitions of the first segments as those of all, without the others."""
-    return np.pad(plan, ((0, 0), (0, count - plan.shape[1])))
+    return plan if plan.shape[1] == count else np.pad(plan, ((0, 0), (0, count - plan.shape[1])))
 
 
 def _check_values(values: Sequence[NDArray[np.float64]], coalitions: Sequence[Coalitions]) -> None:

@@ -18,13 +18,20 @@ from envs_data.custom.json_lines import read_json_lines
 from envs_data.custom.separated import read_csv, read_tsv
 from envs_data.errors import DataError, one_line
 
-__all__ = ["FORMATS", "read_raw"]
+__all__ = ["FORMATS", "file_ending", "read_raw"]
 
 _RawTable = tuple[pl.DataFrame, Sequence[str]]
 _Reader = Callable[[Path, Sequence[str], Faults], _RawTable | None]
 
 
-def read_raw(path: Path, columns: Sequence[str], faults: Faults, *, multiline: bool = False) -> _RawTable | None:
+def read_raw(
+    path: Path,
+    columns: Sequence[str],
+    faults: Faults,
+    *,
+    multiline: bool = False,
+    header: Sequence[str] | None = None,
+) -> _RawTable | None:
     """Read some columns of a file, values unchanged.
 
     Args:
@@ -32,6 +39,7 @@ def read_raw(path: Path, columns: Sequence[str], faults: Faults, *, multiline: b
         columns: Names of the columns to read; a column that the file lacks is absent from the result.
         faults: Collects faults in the form of the file.
         multiline: Whether quoted fields of a CSV file may hold line breaks.
+        header: Names of the columns of a CSV or TSV file whose first row is data.
 
     Returns:
         A table of ``row`` (int64, ascending) and the columns present, and the names of all columns of the file (of JSON
@@ -45,16 +53,29 @@ def read_raw(path: Path, columns: Sequence[str], faults: Faults, *, multiline: b
     if not path.is_file():
         what = "is a directory" if path.exists() else "does not exist"
         raise DataError(f"expected a file at {path}, but it {what}")
-    ending = path.name.removesuffix(".gz").rpartition(".")[2].lower()
+    ending = file_ending(path)
     if ending not in FORMATS or (ending == "parquet" and path.suffix == ".gz"):
         raise DataError(f"expected a file named .{', .'.join(FORMATS)} (all but Parquet also .gz); got {path}")
     faults.begin(path, columns)
-    read = partial(read_csv, multiline=True) if multiline and ending == "csv" else FORMATS[ending]
+    read = FORMATS[ending]
+    if ending == "csv":
+        read = partial(read_csv, multiline=multiline, header=header)
+    elif ending == "tsv":
+        read = partial(read_tsv, header=header)
     try:
         return read(path, columns, faults)
     except (pl.exceptions.PolarsError, OSError, EOFError, zlib.error) as error:
         faults.note(path, f"expected {_NAMES[ending]}, but it cannot be read: {_why(path, ending, error)}")
         return None
+
+
+def file_ending(path: Path) -> str:
+    """Ending of a file's name that says its format, in small letters and without ``.gz``.
+
+    >>> file_ending(Path("rewrites.CSV.gz"))
+    'csv'
+    """
+    return path.name.removesuffix(".gz").rpartition(".")[2].lower()
 
 
 def _read_parquet(path: Path, columns: Sequence[str], faults: Faults) -> _RawTable:

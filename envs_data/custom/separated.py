@@ -16,7 +16,12 @@ _ONE_LINE = "rows of one line (multiline=True or --multiline reads quoted fields
 
 
 def read_csv(
-    path: Path, columns: Sequence[str], faults: Faults, *, multiline: bool = False
+    path: Path,
+    columns: Sequence[str],
+    faults: Faults,
+    *,
+    multiline: bool = False,
+    header: Sequence[str] | None = None,
 ) -> tuple[pl.DataFrame, Sequence[str]] | None:
     """Read some columns of a CSV file as ``envs_data.custom.formats.read_raw`` does.
 
@@ -28,6 +33,7 @@ def read_csv(
         columns: Names of the columns to read.
         faults: Collects faults in the form of the file.
         multiline: Whether quoted fields may hold line breaks.
+        header: Names of the columns of a file whose first row is data; ``None`` if its first row names them.
     """
     shape = csv_shape(path, ",")
     misquoted = shape.misquoted if shape.open_record is None else np.array([shape.open_record])
@@ -38,16 +44,24 @@ def read_csv(
         rows = pl.DataFrame({"row": np.arange(1, len(shape.lines) + 1), "got": shape.lines}).filter(pl.col("got") > 1)
         faults.add(path, _ONE_LINE, rows)
         return None
-    return _read(path, columns, faults, shape, ",", '"')
+    return _read(path, columns, faults, shape, ",", '"', header)
 
 
-def read_tsv(path: Path, columns: Sequence[str], faults: Faults) -> tuple[pl.DataFrame, Sequence[str]] | None:
+def read_tsv(
+    path: Path, columns: Sequence[str], faults: Faults, *, header: Sequence[str] | None = None
+) -> tuple[pl.DataFrame, Sequence[str]] | None:
     """Read some columns of a TSV file, in which quotes have no meaning, likewise."""
-    return _read(path, columns, faults, csv_shape(path, "\t", quoting=False), "\t", None)
+    return _read(path, columns, faults, csv_shape(path, "\t", quoting=False), "\t", None, header)
 
 
 def _read(
-    path: Path, columns: Sequence[str], faults: Faults, shape: CsvShape, separator: str, quote: str | None
+    path: Path,
+    columns: Sequence[str],
+    faults: Faults,
+    shape: CsvShape,
+    separator: str,
+    quote: str | None,
+    header: Sequence[str] | None,
 ) -> tuple[pl.DataFrame, Sequence[str]] | None:
     width = int(shape.fields[0]) if len(shape.fields) else 0
     names = [f"column {place}" for place in range(width)]
@@ -64,7 +78,12 @@ def _read(
         missing_columns="insert",
         glob=False,
     )
-    header = list(scan.head(1).collect().row(0))
+    first = 0
+    if header is None:
+        header, first = list(scan.head(1).collect().row(0)), 1
+    elif len(header) != width:
+        faults.note(path, f"expected {len(header)} fields, got {width}", row=1)
+        return None
     repeats = sorted({name for name in header if name is not None and header.count(name) > 1})
     if repeats:
         faults.note(path, f"expected each column once, got several named {repeats[0]!r}", row=1)
@@ -74,7 +93,7 @@ def _read(
     if present and frame.height != len(shape.fields):
         raise OSError(f"{len(shape.fields)} records by its quotes, {frame.height} as read")  # our own invariant
     numbers = {"row": np.arange(1, len(shape.fields) + 1), "fields": shape.fields}
-    table = pl.DataFrame(numbers).hstack(frame)[1:].filter(pl.col("fields") > 0)
+    table = pl.DataFrame(numbers).hstack(frame)[first:].filter(pl.col("fields") > 0)
     wrong = table.filter(pl.col("fields") != width).select("row", got="fields")
-    faults.add(path, f"{width} fields, as the header has", wrong)
+    faults.add(path, f"{width} fields, as the {'header' if first else 'first row'} has", wrong)
     return table.filter(pl.col("fields") == width).drop("fields"), [name or "" for name in header]

@@ -80,7 +80,13 @@ class Column:
 
 
 def read_table(
-    path: Path, columns: Sequence[Column], faults: Faults, separator: str = "|", *, multiline: bool = False
+    path: Path,
+    columns: Sequence[Column],
+    faults: Faults,
+    separator: str = "|",
+    *,
+    multiline: bool = False,
+    header: Sequence[str] | None = None,
 ) -> pl.DataFrame | None:
     """Read a table and check every value.
 
@@ -90,6 +96,7 @@ def read_table(
         faults: Collects the faults.
         separator: Text between the entries of a list that is written as one text.
         multiline: Whether quoted fields of a CSV file may hold line breaks.
+        header: Names of the columns of a CSV or TSV file whose first row is data.
 
     Returns:
         ``row`` and the columns of the file, by the names used here, with null for a wrong value. ``None`` if the file
@@ -99,7 +106,7 @@ def read_table(
         DataError: The file does not exist, or its name has an unknown ending.
     """
     before = faults.total
-    raw_table = read_raw(path, [column.file_name for column in columns], faults, multiline=multiline)
+    raw_table = read_raw(path, [column.file_name for column in columns], faults, multiline=multiline, header=header)
     if raw_table is None:
         return None
     raw, names = raw_table

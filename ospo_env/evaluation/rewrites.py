@@ -19,9 +19,10 @@ from ospo_env.errors import TaskError
 from ospo_env.retrievers.registry import RetrieverSpec
 from ospo_env.task import RetrievalTask
 
-__all__ = ["Rewrites", "read_rewrites", "rescore", "write_rewrites"]
+__all__ = ["Rewrites", "is_stored", "read_rewrites", "rescore", "write_rewrites"]
 
 _KIND = "ospo rewrites"
+_LONGEST_HEADER = 2**20  # bytes
 _VERSION = 3
 _HEADER: dict[str, Any] = {
     "env_id": str,
@@ -93,6 +94,19 @@ def write_rewrites(path: str | Path, rewrites: Rewrites) -> None:
     lines: list[Any] = [{"kind": _KIND, "version": _VERSION, **header}]
     lines += [{"prompt_id": prompt_id, "text": text} for prompt_id, text in rows]
     write_atomically(Path(path), "".join(json.dumps(line) + "\n" for line in lines).encode())
+
+
+def is_stored(path: str | Path) -> bool:
+    """Whether a file is there and begins with the header that :func:`write_rewrites` writes, whatever its version."""
+    if not Path(path).is_file():
+        return False
+    with Path(path).open("rb") as stream:
+        line = stream.readline(_LONGEST_HEADER)
+    try:
+        header = json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(header, dict) and header.get("kind") == _KIND
 
 
 def read_rewrites(path: str | Path) -> Rewrites:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ospo_env.evaluation.intervals import mean_interval
+from ospo_env.evaluation.verdict import RESAMPLES, count_signs
 
 __all__ = ["Values", "summarise"]
 
@@ -16,7 +17,6 @@ Metrics: TypeAlias = Mapping[str, NDArray[np.float64]]
 Values: TypeAlias = Mapping[str, Mapping[str, Metrics]]
 """By policy, retriever and metric; all arrays are of the same Q queries in the same order."""
 
-_RESAMPLES = 2_000  # queries are many, unlike seeds
 _T = TypeVar("_T")
 
 
@@ -28,14 +28,18 @@ def summarise(values: Values, raw: Mapping[str, Metrics]) -> dict[str, dict[str,
         raw: Values of the raw query, by retriever and metric.
 
     Returns:
-        By policy, ``metrics`` (the means), ``intervals`` and ``gains``, each by retriever and metric. An interval is
-        ``[value, low, high]``; bounds are ``None`` for a single query, since JSON has no nan.
+        By policy, ``metrics`` (the means), ``intervals``, ``gains`` and ``signs`` (``wins``, ``ties``, ``losses`` and
+        the ``p_value`` of a sign test), each by retriever and metric. An interval is ``[value, low, high]``; bounds are
+        ``None`` for a single query, since JSON has no nan.
     """
     return {
         policy: {
             "metrics": _each(by_retriever, lambda retriever, metric, array: float(np.mean(array))),
             "intervals": _each(by_retriever, lambda retriever, metric, array: _interval(array)),
             "gains": _each(by_retriever, lambda retriever, metric, array: _interval(array - raw[retriever][metric])),
+            "signs": _each(
+                by_retriever, lambda retriever, metric, array: count_signs(array - raw[retriever][metric])._asdict()
+            ),
         }
         for policy, by_retriever in values.items()
     }
@@ -52,4 +56,4 @@ def _each(
 
 
 def _interval(values: NDArray[np.float64]) -> list[float | None]:
-    return mean_interval(values, _RESAMPLES).as_json()
+    return mean_interval(values, RESAMPLES).as_json()

@@ -156,7 +156,7 @@ def show_comparison(arguments: Namespace) -> None:
         arguments.data,
         split=arguments.split if policies else None,
         retriever=arguments.retriever,
-        **settings_of(arguments, policies),
+        **settings_of(arguments, {name: policy.made_for for name, policy in policies.items()}),
     )
     if not policies:
         check_query(arguments.query_id, task)

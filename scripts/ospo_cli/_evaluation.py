@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ospo_agents import AgentError
 from ospo_agents.progress_bar import progress_bar
 from ospo_cli._evaluation_files import check_file_names, file_name, trec_tag, write_qrels, write_run
 from ospo_cli._evaluation_text import report_lines, trec_lines
@@ -19,6 +20,7 @@ from ospo_cli._tasks import open_task
 from ospo_cli._terminal import say
 from ospo_env import RetrievalTask, Rewrites, make_reference_policy, write_rewrites
 from ospo_env.evaluation.summary import summarise
+from ospo_env.evaluation.verdict import query_means
 from ospo_env.rendering import terminal_line
 
 __all__ = ["evaluate"]
@@ -56,15 +58,17 @@ def evaluate(arguments: Namespace) -> None:
     )
     policies = {name: open_policy(name, request) for name in arguments.policy}
     check_file_names(arguments)
-    settings = settings_of(arguments, policies)
+    settings = settings_of(arguments, {name: policy.made_for for name, policy in policies.items()})
     tasks = {
         name: open_task(arguments.env, arguments.data, split=arguments.split, retriever=name, **settings)
         for name in arguments.retrievers
     }
     task = next(iter(tasks.values()))
     ids, prompts = task.prompts(arguments.split)
-    for policy in policies.values():
+    for name, policy in policies.items():
         policy.check(task, ids)
+        if policy.several and arguments.trec is not None:
+            raise AgentError(f"--trec: expected one rewrite a query, as in a TREC run; {name} has several for some")
     # Written first, so that ids and gains that TREC files cannot hold are an error before the work begins.
     scale = None if arguments.trec is None else write_qrels(arguments.trec, task, ids)
     written = _write_once(policies, task, ids, prompts, arguments.rewrites)
@@ -147,8 +151,12 @@ def _measure(
             for retriever, opened in tasks.items():
                 bar.set_postfix_str(terminal_line(f"{name[-40:]} under {retriever[-40:]}"))
                 rewrites = written.get(name) or policy.write(opened, ids, prompts, lambda done: None)
-                measured.values[name][retriever] = opened.evaluate(ids, rewrites.texts)
-                measured.cut[name][retriever] = sum(map(bool, opened.words_beyond_cap(ids, rewrites.texts)))
+                values = opened.evaluate(rewrites.prompt_ids, rewrites.texts)
+                if policy.several:
+                    values = {metric: query_means(array, rewrites.prompt_ids, ids) for metric, array in values.items()}
+                measured.values[name][retriever] = values
+                beyond = opened.words_beyond_cap(rewrites.prompt_ids, rewrites.texts)
+                measured.cut[name][retriever] = sum(map(bool, beyond))
                 if trec is not None:
                     tag = trec_tag(name, retriever)
                     measured.unmatched[tag] = write_run(trec, tag, rewrites, opened)

@@ -15,6 +15,7 @@ from ospo_cli._outputs import write_file
 from ospo_cli._tasks import first_split, open_task
 from ospo_cli._terminal import say
 from ospo_env import RetrievalTask
+from ospo_env.evaluation.free_queries import CAUSE, open_free_task
 from ospo_env.rendering import terminal_line
 
 __all__ = ["check_query", "coloured", "show_explanation"]
@@ -38,10 +39,15 @@ def show_explanation(arguments: Namespace) -> None:
         max_words=arguments.max_words,
         **{name: getattr(arguments, name) for name in MODES},
     )
-    check_query(arguments.query_id, task)
+    prompt_id = arguments.query_id
+    if arguments.query is None:
+        check_query(prompt_id, task)
+    else:
+        free = open_free_task(task, [arguments.query], [arguments.text])
+        task, (prompt_id,) = free.task, free.prompt_ids
     explanation = explain(
         task,
-        arguments.query_id,
+        prompt_id,
         arguments.text,
         segmenter=arguments.segmenter,
         solution=arguments.solution,
@@ -99,9 +105,11 @@ def _lines(explanation: Explanation, arguments: Namespace, task: RetrievalTask, 
         ("before, by the raw query", explanation.before, explanation.query_ranked),
         ("after, by the rewrite", explanation.after, explanation.ranked),
     ):
-        lines += ["", f"ranking   {title}: {ranked} documents ranked, {explanation.relevant} judged relevant"]
+        relevant = f"{explanation.relevant} judged relevant" if arguments.query is None else "* is the target"
+        lines += ["", f"ranking   {title}: {ranked} documents ranked, {relevant}"]
         lines += [_ranked_line(row) for row in rows]
-    return [*lines, "", "* full gain, + some gain; in brackets the rank in the other ranking"]
+    last = CAUSE if arguments.query is not None else "* full gain, + some gain"
+    return [*lines, "", f"{last}; in brackets the rank in the other ranking" if arguments.query is None else last]
 
 
 def _ranked_line(row: Row) -> str:
@@ -135,6 +143,7 @@ def _as_json(explanation: Explanation, arguments: Namespace, task: RetrievalTask
         "data_fingerprint": task.data.fingerprint,
         "retriever": arguments.retriever,
         "candidates": task.candidates,
+        "free": arguments.query is not None,
         **dataclasses.asdict(explanation),
         "gain": explanation.gain,
         "total": explanation.total,

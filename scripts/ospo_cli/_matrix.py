@@ -21,23 +21,34 @@ def policy_labels(summary: Mapping[str, Any]) -> dict[str, str]:
 
 
 def table_lines(summary: Mapping[str, Any], labels: Mapping[str, str], metric: str) -> list[str]:
-    """Tables of the metric with intervals, of the gains over the raw query in it, and of two other metrics."""
+    """Tables of the metric with intervals, of gains over the raw query in it and their signs, and of two others."""
     mean = "mean [95 % interval over queries]"
-    lines = _table(summary, labels, f"{metric}: {mean}", lambda row, name: row["intervals"][name][metric])
-    lines += _table(summary, labels, f"Gain over the raw query, {metric}", lambda row, name: row["gains"][name][metric])
+    lines = _table(summary, labels, f"{metric}: {mean}", _interval_text("intervals", metric))
+    lines += _table(summary, labels, f"Gain over the raw query, {metric}", _interval_text("gains", metric))
+    if all("signs" in row for row in summary.values()):  # evaluations of earlier versions have none
+        title = f"Win / tie / loss against the raw query, {metric} (p of a sign test)"
+        lines += _table(summary, labels, title, lambda row, name: _signs_text(row["signs"][name][metric]))
     for other in (name for name in _SHOWN_BESIDE if name != metric):
         title = f"{'MRR' if other == 'RR' else other}: {mean}"
-        lines += _table(summary, labels, title, lambda row, name, other=other: row["intervals"][name][other])
+        lines += _table(summary, labels, title, _interval_text("intervals", other))
     return lines
 
 
-def _table(summary: Mapping[str, Any], labels: Mapping[str, str], title: str, cell: Callable[..., Any]) -> list[str]:
+def _interval_text(kind: str, metric: str) -> Callable[[Mapping[str, Any], str], str]:
+    return lambda row, name: str(Interval.of_json(row[kind][name][metric]))
+
+
+def _signs_text(signs: Mapping[str, Any]) -> str:
+    return f"{signs['wins']} / {signs['ties']} / {signs['losses']} ({signs['p_value']:.2g})"
+
+
+def _table(summary: Mapping[str, Any], labels: Mapping[str, str], title: str, cell: Callable[..., str]) -> list[str]:
     retrievers = list(next(iter(summary.values()))["metrics"])
     width = max(len("policy"), *map(len, labels.values()))
     columns = {name: max(len(name), 22) for name in retrievers}
     lines = ["", title, "  ".join([f"{'policy':<{width}}", *(f"{name:>{columns[name]}}" for name in retrievers)])]
     for policy, row in summary.items():
-        cells = (f"{Interval.of_json(cell(row, name))!s:>{columns[name]}}" for name in retrievers)
+        cells = (f"{cell(row, name):>{columns[name]}}" for name in retrievers)
         lines.append("  ".join([f"{labels[policy]:<{width}}", *cells]))
     return lines
 

@@ -17,9 +17,10 @@ from ospo_agents import AgentError
 from ospo_cli._best_of import BEST_OF, choose, draw_seeds, parse_best_of, remark, share_of_progress
 from ospo_cli._modes import MODES
 from ospo_cli._recorded import recorded_retriever
-from ospo_cli._run_file import SETTINGS, check_fields, policy_notes, sampling_temperature, task_settings
+from ospo_cli._rewrite_files import RewriteFile, open_rewrite_file
+from ospo_cli._run_file import SETTINGS, policy_notes, sampling_temperature, task_settings
 from ospo_cli._sb3 import is_sb3_policy, open_sb3_policy
-from ospo_env import REFERENCE_POLICIES, RetrievalTask, Rewrites, make_reference_policy, read_rewrites
+from ospo_env import REFERENCE_POLICIES, RetrievalTask, Rewrites, make_reference_policy
 
 __all__ = ["KINDS", "Request", "ResolvedPolicy", "open_policy", "settings_of"]
 
@@ -75,6 +76,7 @@ class ResolvedPolicy:
         temperature: Temperature at which it is sampled where none is asked for; None for a policy that does not sample.
         repeats: Whether one call with a prompt several times samples a text for each.
         trained_on: Names of the retrievers that it was trained on, separated by commas; None where none is known.
+        several: Whether it has several rewrites for a prompt; its value is their mean.
     """
 
     write: Write
@@ -84,6 +86,7 @@ class ResolvedPolicy:
     temperature: float | None = None
     repeats: bool = False
     trained_on: str | None = None
+    several: bool = False
 
 
 def open_policy(name: str, request: Request) -> ResolvedPolicy:
@@ -99,20 +102,24 @@ def open_policy(name: str, request: Request) -> ResolvedPolicy:
     near = difflib.get_close_matches(name[:_LONGEST_NAME], REFERENCE_POLICIES, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise AgentError(
-        f"--policy: expected a directory, a hub id, stored rewrites, {_ENDPOINT}MODEL, {BEST_OF}G:POLICY or one of "
+        f"--policy: expected a directory, a hub id, a file of rewrites, {_ENDPOINT}MODEL, {BEST_OF}G:POLICY or one of "
         f"{', '.join(REFERENCE_POLICIES)}; {name[:80]!r} is none of them{hint}"
     )
 
 
-def settings_of(arguments: Namespace, policies: Mapping[str, ResolvedPolicy]) -> dict[str, Any]:
+def settings_of(arguments: Namespace, policies: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Settings of the task: as the command line asks, else as the policies were made for, else the usual ones.
+
+    Args:
+        arguments: Arguments with a name for each setting, None where the command line says nothing.
+        policies: By policy, the settings that it was made for.
 
     Raises:
         AgentError: The command line says nothing, and the policies were made for different ones.
     """
     settings: dict[str, Any] = {}
     for name, usual in {"max_words": None, "candidates": "pool", "metric": "nDCG@10", **MODES}.items():
-        made_for = {policy: one.made_for[name] for policy, one in policies.items() if name in one.made_for}
+        made_for = {policy: own[name] for policy, own in policies.items() if name in own}
         settings[name] = getattr(arguments, name)
         if settings[name] is None:
             if len(set(made_for.values())) > 1:
@@ -164,23 +171,22 @@ def _endpoint(name: str, request: Request) -> ResolvedPolicy | None:
     return ResolvedPolicy(write, temperature=1.0)
 
 
-def _stored(name: str, request: Request) -> ResolvedPolicy | None:
-    """A file of stored rewrites."""
+def _file(name: str, request: Request) -> ResolvedPolicy | None:
+    """A file of rewrites: stored ones, or another program's table."""
     if not _exists(name) or not Path(name).is_file():
         return None
-    stored = read_rewrites(name)
-    known = {"stage": str | None, "trained_on": str | None, "malformed": int, "remark": str}
-    check_fields(stored.notes, {}, Path(name), known)
+    file = open_rewrite_file(Path(name))
+    return _stored(file, file.content, request) if isinstance(file.content, Rewrites) else _foreign(file, request)
+
+
+def _stored(file: RewriteFile, stored: Rewrites, request: Request) -> ResolvedPolicy:
+    """Rewrites that this project stored, one for each prompt of the split."""
 
     def check(task: RetrievalTask, ids: Sequence[str]) -> None:
-        if stored.fingerprint != task.data.fingerprint:
+        file.check_data(task)
+        if list(dict.fromkeys(stored.prompt_ids)) != list(ids):
             raise AgentError(
-                f"{name}: expected rewrites of the data {task.data.fingerprint[:16]}; they are of "
-                f"{stored.fingerprint[:16]}; name the directory that they were made on with --data"
-            )
-        if list(stored.prompt_ids) != list(ids):
-            raise AgentError(
-                f"{name}: expected rewrites of the {len(ids)} prompts of --split {request.split}, in order"
+                f"{file.path}: expected rewrites of the {len(ids)} prompts of --split {request.split}, in order"
             )
 
     def write(
@@ -189,7 +195,25 @@ def _stored(name: str, request: Request) -> ResolvedPolicy | None:
         progress(len(ids))
         return stored
 
-    return ResolvedPolicy(write, check=check, made_for=stored.settings)
+    return ResolvedPolicy(write, check=check, made_for=stored.settings, several=file.several)
+
+
+def _foreign(file: RewriteFile, request: Request) -> ResolvedPolicy:
+    """Rewrites of another program, for some or all prompts of the split, one or several each."""
+
+    def write(
+        task: RetrievalTask, ids: Sequence[str], prompts: Sequence[str], progress: Callable[[int], object]
+    ) -> Rewrites:
+        prompt_ids, texts, remark = file.complete(task, request.split, ids)
+        progress(len(ids))
+        return _rewrites(str(file.path), request, task, prompt_ids, texts, {"remark": remark} if remark else None)
+
+    return ResolvedPolicy(
+        write,
+        check=lambda task, ids: file.check(task, request.split),
+        made_for=file.made_for(request.env),
+        several=file.several,
+    )
 
 
 def _stable_baselines(name: str, request: Request) -> ResolvedPolicy | None:
@@ -279,7 +303,7 @@ KINDS: tuple[Callable[[str, Request], ResolvedPolicy | None], ...] = (
     _best_of,
     _reference,
     _endpoint,
-    _stored,
+    _file,
     _stable_baselines,
     _language_model,
 )

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import ospo_env
+from envs_data import FileFaults
 from ospo_agents import AgentError
 from ospo_cli import _policies, evaluate
 from ospo_env import RetrievalTask, Rewrites, TaskError, read_rewrites, rescore, write_rewrites
@@ -193,7 +194,7 @@ class TestEvaluate:
 
     def test_a_file_that_is_broken_is_refused_before_the_data_are_opened(self, tmp_path):
         (tmp_path / "mine.jsonl").write_text("[1]\n")
-        with pytest.raises(TaskError, match="line 1: expected a JSON object"):
+        with pytest.raises(FileFaults, match="row 1: expected a JSON object"):
             evaluate.main(["--env", "no such environment", "--policy", str(tmp_path / "mine.jsonl")])
 
     def test_rewrites_that_do_not_fit_are_refused_before_a_policy_writes(self, tmp_path, rewrites, monkeypatch):
