@@ -26,6 +26,8 @@ LINK = re.compile(r"\]\((?P<target>[^)#\s]+)(#[^)\s]*)?\)")
 SMALL = {"--steps": "2", "--batch-size": "8", "--group-size": "2", "--max-completion-length": "8"}
 SMALL |= {"--warm-start-epochs": "1"}
 PARSED = ("study", "benchmark")
+PRINTED = ("search-teams.md",)
+"""Pages whose text blocks are part of what the commands above them print."""
 FILES = {"esci": write_esci, "hm": write_hm, "beir": write_beir, "table": partial(write_own, ending="parquet")}
 """Small files of each kind that is prepared."""
 
@@ -46,13 +48,18 @@ def empty(tmp_path, monkeypatch):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_blocks_run(page, empty, capsys):
     namespace = {"__name__": "__main__"}
+    printed = ""
     for language, content in blocks(page.read_text()):
         assert language in ("python", "sh", "text"), f"a block of {page.name} does not say what it is: {content[:60]!r}"
         if language == "python":
             exec(compile(content, page.name, "exec"), namespace)
         elif language == "sh":
+            capsys.readouterr()
             for words in commands(content):
                 run(words, empty)
+            printed = capsys.readouterr().out
+        elif page.name in PRINTED:
+            assert content in printed
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -23,7 +23,7 @@ class Pruned:
     """The same rewrites without stop phrases, each with the list of the other half of the queries.
 
     Attributes:
-        verdict: What is left of the rewrites, against the raw query.
+        verdict: Remainders of the rewrites, against the raw query.
         change: Mean gain that leaving the phrases out brings, with its 95 % interval over queries.
         rewrites: Number of rewrites that lost a phrase.
     """
@@ -48,7 +48,7 @@ class PhraseStudy:
             of rankings that the rewrites themselves made.
         table: Phrases that stand in enough queries.
         phrases: Number of all different phrases.
-        pruned: What leaving stop phrases out brings; None without a verdict, or where nothing is left out.
+        pruned: Effect of leaving stop phrases out; None without a verdict, or where nothing is left out.
     """
 
     rewrites: tuple[CreditedRewrite, ...]

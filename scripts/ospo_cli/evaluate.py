@@ -1,14 +1,16 @@
 """Evaluate policies on a split under one or more retrievers: one matrix, with intervals.
 
-A policy is a run directory, a policy directory, a hub id (with a slash), a file of stored rewrites (--rewrites writes
-them), openai:MODEL (a chat model at $OPENAI_BASE_URL with the key $OPENAI_API_KEY), or a reference: query (the raw
-query as rewrite), prf (the query expanded by pseudo-relevance feedback), constant (by the same words for all queries,
-chosen on training queries), association (by words that training judgements associate with its own), spelling (its
-unknown words corrected), oracle, random. best-of:G:POLICY samples G rewrites a query from a policy and keeps the one
-that earns most under the retriever of its training: it reads the judgements of the evaluated queries, so it shows what
-sampling holds and is no policy to deploy. A trained policy or a chat model writes each rewrite once; every retriever
-then ranks the same rewrites. Gains are over the raw query, paired by query. Stored rewrites and runs bring the cap, the
-candidates, the metric and the text to send (--compose and the two options after it) that they were made for.
+A policy is a run directory, a policy directory, a hub id (with a slash), a file of rewrites (stored by --rewrites, or
+another program's JSON Lines, CSV, TSV or Parquet with query_id or query, and text or rewrite), openai:MODEL (a chat
+model at $OPENAI_BASE_URL with the key $OPENAI_API_KEY), or a reference: query (the raw query as rewrite), prf (the
+query expanded by pseudo-relevance feedback), constant (by the same words for all queries, chosen on training queries),
+association (by words that training judgements associate with its own), spelling (its unknown words corrected), oracle,
+random. best-of:G:POLICY samples G rewrites a query from a policy and keeps the one that earns most under the retriever
+of its training: it reads the judgements of the evaluated queries, so it shows what sampling holds and is no policy to
+deploy. A trained policy or a chat model writes each rewrite once; every retriever then ranks the same rewrites. Gains
+are over the raw query, paired by query. Stored rewrites and runs bring the cap, the candidates, the metric and the text
+to send (--compose and the two options after it) that they were made for; another program's rewrites are sent behind the
+query, whole.
 """
 
 import math
