@@ -135,8 +135,8 @@ FLOORS = {
         "_modes",
         "_matrix _official_size _outputs _packaged_models _preparation _recorded _run_file _sb3_log _sb3_settings",
         "_tasks _terminal _yaml",
-        "_best_of _cli _credited_rewrites _evaluation_files _evaluation_text _explanation _reward_settings _rewrite_files "
-        "_sb3 _task_settings",
+        "_best_of _cli _credited_rewrites _evaluation_files _evaluation_text _explanation _reward_settings "
+        "_rewrite_files _sb3 _task_settings",
         "_benchmark _explain_options _explanation_page _phrases _policies _report _sb3_training _study _train_options",
         "_arguments _comparison _evaluation _phrases_page",
         "benchmark evaluate explain make_official_size model prepare report study train train_sb3",
