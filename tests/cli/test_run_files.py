@@ -7,9 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from matplotlib.image import imread
 
 from ospo_agents import AgentError
 from ospo_agents.policies.language_model import LanguageModelPolicy
+from ospo_agents.training import curves
 from ospo_agents.training.curves import draw_curves, panels
 from ospo_agents.training.run_directory import read_log
 from ospo_cli._tasks import open_task
@@ -136,6 +138,20 @@ def test_curves_show_what_was_logged(tmp_path):
         draw_curves(changed, tmp_path / name, title="t", metric="m")
         pictures.append((tmp_path / name).read_bytes())
     assert pictures[0] == pictures[1] != pictures[2]
+
+
+def test_long_labels_stay_in_the_picture(tmp_path, monkeypatch):
+    rows = [{"step": step, "loss": -1.2e-4 * step, "reward": 0.5} for step in (1, 2)]
+
+    def is_cut(name):
+        draw_curves(rows, tmp_path / name, title="a title", metric="nDCG@10")
+        pixels = imread(tmp_path / name)
+        edges = (pixels[:2], pixels[-2:], pixels[:, :2], pixels[:, -2:])
+        return any((edge != 1).any() for edge in edges)  # all white
+
+    assert not is_cut("a.png")
+    monkeypatch.setattr(curves, "_MARGINS", (0.3, 0.45, 0.1, 0.3))
+    assert is_cut("b.png")  # negative control
 
 
 def test_logs_are_json_lines(runs):

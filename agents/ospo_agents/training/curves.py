@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -41,6 +42,9 @@ _PANELS: dict[str, dict[str, str]] = {
 _TIMES = {"time/generation": "generation", "time/scoring": "scoring", "time/credit": "credit", "time/update": "update"}
 _TOTAL_TIME = {"step_time": "step"}
 _COLUMNS = 3
+_CELL = (4.2, 2.8)  # inches of a panel
+_MARGINS = (0.75, 0.45, 0.1, 0.3)  # inches around its axes: left, bottom, right, top
+_HEAD = 0.2  # inches of the title
 
 
 def draw_curves(rows: Sequence[Mapping[str, Any]], path: Path, *, title: str, metric: str) -> None:
@@ -53,15 +57,11 @@ def draw_curves(rows: Sequence[Mapping[str, Any]], path: Path, *, title: str, me
         metric: Name of the metric that is the reward.
     """
     shown = panels(rows)
-    height = -(-(len(shown) + 1) // _COLUMNS)
-    figure = Figure(figsize=(4.2 * _COLUMNS, 2.8 * height), layout="constrained")
-    FigureCanvasAgg(figure)
-    figure.suptitle(title)
-    places = [figure.add_subplot(height, _COLUMNS, number) for number in range(1, len(shown) + 2)]
+    figure, places = _axes(len(shown) + 1, title)
     for axes, (name, series) in zip(places, shown.items(), strict=False):
         is_other = name == "reward" and _METRIC_PANEL in shown
         is_metric = name.startswith(("reward", "metric")) and not is_other
-        axes.set_title(f"{name} ({metric})" if is_metric else name, fontsize="medium")
+        axes.set_title(f"{name} ({metric})" if is_metric else name, fontsize="medium", y=1.0)
         for label, (steps, values) in series.items():
             axes.plot(steps, values, linewidth=1.2, marker="." if len(steps) == 1 else None, label=label)
         if name.startswith("evaluations"):
@@ -75,7 +75,7 @@ def draw_curves(rows: Sequence[Mapping[str, Any]], path: Path, *, title: str, me
         if len(axes.get_legend_handles_labels()[0]) > 1:
             axes.legend(fontsize="small")
     stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=110)
+    FigureCanvasAgg(figure).print_png(stream)  # type: ignore[no-untyped-call]  # draws once; savefig draws twice
     write_atomically(path, stream.getvalue())
 
 
@@ -86,6 +86,22 @@ def panels(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, tuple[list[
         for title, names in _PANELS.items()
     }
     return {title: series for title, series in series_of.items() if series}
+
+
+def _axes(count: int, title: str) -> tuple[Figure, list[Axes]]:
+    """A figure with so many axes, at fixed places in inches: to fit them to their labels takes longer than to draw."""
+    rows = -(-count // _COLUMNS)
+    width, height = _CELL[0] * _COLUMNS, _CELL[1] * rows + _HEAD
+    figure = Figure(figsize=(width, height), dpi=110)
+    figure.suptitle(title, y=1 - _HEAD / 3 / height)
+    left, bottom, right, top = _MARGINS
+    size = ((_CELL[0] - left - right) / width, (_CELL[1] - bottom - top) / height)
+    corners = [
+        ((column * _CELL[0] + left) / width, (row * _CELL[1] + bottom) / height)
+        for row in reversed(range(rows))
+        for column in range(_COLUMNS)
+    ]
+    return figure, [figure.add_axes((*corner, *size)) for corner in corners[:count]]
 
 
 def _series(rows: Sequence[Mapping[str, Any]], name: str) -> tuple[list[int], list[float]]:
@@ -105,7 +121,7 @@ def _is_finite(value: object) -> bool:
 
 def _draw_times(axes: Any, rows: Sequence[Mapping[str, Any]]) -> None:
     """Time of each step by stage, stacked; the total where the learner does not tell stages apart."""
-    axes.set_title("seconds a step", fontsize="medium")
+    axes.set_title("seconds a step", fontsize="medium", y=1.0)
     stages = {label: _series(rows, name) for name, label in _TIMES.items()}
     steps = stages["generation"][0]
     if steps and all(series[0] == steps for series in stages.values()):
