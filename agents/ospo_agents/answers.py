@@ -50,6 +50,16 @@ class TokenMap:
     whole: NDArray[np.int64]
     separator: NDArray[np.bool_]
 
+    def among(self, generated: NDArray[np.bool_]) -> "TokenMap":
+        """These places among all T' tokens of a conversation, of which the policy generated T.
+
+        Args:
+            generated: bool (T',), true for the T tokens of this map; the others (a tool's) are of no segment.
+        """
+        segment, whole, separator = np.full(len(generated), -1), np.zeros(len(generated), np.int64), ~generated
+        segment[generated], whole[generated], separator[generated] = self.segment, self.whole, self.separator
+        return TokenMap(segment, np.maximum.accumulate(whole), separator & generated)
+
 
 def find_answer(
     tokenizer: Any, token_ids: Sequence[int], answer_span: Callable[[str], tuple[int, int] | None]

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from ospo_agents.answers import TokenMap, find_answer, map_tokens
 from ospo_agents.assignment import assign_credit
 from ospo_agents.credit import Solution
+from ospo_agents.errors import AgentError
 from ospo_agents.protocols import CoalitionTask
 from ospo_agents.rollouts import CreditedRollouts
 from ospo_agents.segments import Segmenter, phrase_key
 
-__all__ = ["CreditedCompletion", "credit_completions", "pad_rows", "stack_completions"]
+__all__ = ["CreditedCompletion", "credit_completions", "generated_ids", "pad_rows", "stack_completions"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class CreditedCompletion:
         solution: Name of the solution that credit is of.
         unions_matter: Whether the coalition structure can make a difference (:class:`CreditedText`).
         calls: Distinct texts that were scored at most, where other worths are estimated; None where all were scored.
+        generated: bool (T,), tokens that the policy generated; None for all. The others are a tool's.
     """
 
     reward: float
@@ -43,6 +45,7 @@ class CreditedCompletion:
     solution: str
     unions_matter: bool
     calls: int | None
+    generated: NDArray[np.bool_] | None = None
 
 
 def credit_completions(
@@ -56,6 +59,7 @@ def credit_completions(
     solution: Solution,
     credit_separators: bool = False,
     calls: int | None = None,
+    generated: Sequence[Sequence[int]] | None = None,
 ) -> list[CreditedCompletion]:
     """Credit of the segments of each completion's rewrite; the task is called once.
 
@@ -72,8 +76,14 @@ def credit_completions(
         solution: Divides the worth.
         credit_separators: Whether tokens without a letter or digit belong to their segment.
         calls: Distinct texts of each rewrite that the task scores at most; None for all.
+        generated: 0 for the tokens of each completion that a tool wrote, else 1; None where there are none. The rewrite
+            is read as if a tool's tokens were not there, and they get no credit.
+
+    Raises:
+        AgentError: A completion has not one number in ``generated`` for each token.
     """
-    answers = [find_answer(tokenizer, token_ids, answer_span) for token_ids in completion_ids]
+    masks = None if generated is None else [np.asarray(mask) != 0 for mask in generated]
+    answers = [find_answer(tokenizer, own, answer_span) for own in generated_ids(completion_ids, generated)]
     credited = assign_credit(
         task,
         prompt_ids,
@@ -83,18 +93,49 @@ def credit_completions(
         over_budget="sample",
         calls=calls,
     )
+    maps = [
+        map_tokens(answer, text.spans, credit_separators=credit_separators)
+        for answer, text in zip(answers, credited, strict=True)
+    ]
     return [
         CreditedCompletion(
             reward=text.worth,
             credit=text.credit,
             phrases=[phrase_key(text.text[start:end]) for start, end in text.spans],
             token_ids=token_ids,
-            tokens=map_tokens(answer, text.spans, credit_separators=credit_separators),
+            tokens=maps[row] if masks is None else maps[row].among(masks[row]),
             solution=text.solution,
             unions_matter=text.unions_matter,
             calls=text.calls,
+            generated=None if masks is None else masks[row],
         )
-        for answer, text, token_ids in zip(answers, credited, completion_ids, strict=True)
+        for row, (text, token_ids) in enumerate(zip(credited, completion_ids, strict=True))
+    ]
+
+
+def generated_ids(
+    completion_ids: Sequence[Sequence[int]], generated: Sequence[Sequence[int]] | None
+) -> list[list[int]]:
+    """Tokens of each completion that the policy generated.
+
+    Args:
+        completion_ids: Tokens of the completions, length B.
+        generated: 0 for the tokens of each that a tool wrote, else 1; None for all.
+
+    Raises:
+        AgentError: A completion has not one number in ``generated`` for each token.
+
+    >>> generated_ids([[5, 6, 7]], [[1, 0, 1]])
+    [[5, 7]]
+    """
+    if generated is None:
+        return [list(ids) for ids in completion_ids]
+    lengths, expected = [len(mask) for mask in generated], [len(ids) for ids in completion_ids]
+    if lengths != expected:
+        raise AgentError(f"expected masks of generated tokens of the lengths {expected}, but got {lengths}")
+    return [
+        [token for token, own in zip(ids, mask, strict=True) if own]
+        for ids, mask in zip(completion_ids, generated, strict=True)
     ]
 
 
@@ -117,15 +158,15 @@ def stack_completions(
         per_reward: float (B,), as in :class:`CreditedRollouts`.
         entropy: float (B, T), as there.
     """
-    lengths = np.array([len(one.tokens.segment) for one in completions])
     segment = pad_rows([one.tokens.segment for one in completions], padding=-1, width=width)
+    own = [np.ones(len(one.tokens.segment), bool) if one.generated is None else one.generated for one in completions]
     numbers = {key: number for number, key in enumerate({key for one in completions for key in one.phrases})}
     return CreditedRollouts(
         advantages=advantages,
         rewards=np.array([one.reward for one in completions]),
         credit=pad_rows([one.credit for one in completions], padding=np.nan),
         segment=segment,
-        mask=np.arange(segment.shape[1]) < lengths[:, None],
+        mask=pad_rows(own, padding=False, width=width),
         group=group,
         whole=pad_rows([one.tokens.whole for one in completions], padding=0, width=width),
         separator=pad_rows([one.tokens.separator for one in completions], padding=False, width=width),

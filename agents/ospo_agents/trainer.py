@@ -12,6 +12,7 @@ Departures from the published procedure (arXiv 2601.08403):
 - Credit is laid on the characters of the answer, wherever it stands in the completion; reasoning before it, a malformed
   completion and what follows the answer get the plain group advantage.
 - Tokens without a letter or digit (commas) get the group advantage too, unless ``credit_separators`` is set.
+- Where tools or a ``rollout_func`` write tokens too, the rewrite is read without them, and they get no credit.
 - Further reward functions (``reward_funcs``) add their advantage evenly to all tokens; credit is of the task's reward.
 - Losses and masks that read one sign of advantage for a whole completion are refused.
 - Defaults are sampled Shapley values and ``additive`` advantages; the published choices are
@@ -193,7 +194,9 @@ class OSPOTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL ships no types
 
     def _generate(self, prompts: list[Any]) -> Any:
         with self._timed("generation"):
-            return super()._generate(prompts)
+            output = super()._generate(prompts)
+        self._generated: list[list[int]] | None = output[2]  # 0 where a tool or an environment wrote a token
+        return output
 
     def _calculate_rewards(
         self,
@@ -202,8 +205,11 @@ class OSPOTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL ships no types
         completions: list[Any],
         completion_ids_list: list[list[int]],
     ) -> torch.Tensor:
+        rows = inputs
+        if self._generated is not None:
+            rows = [{**row, "generated": mask} for row, mask in zip(inputs, self._generated, strict=True)]
         with self._timed("scoring"):
-            rewards: torch.Tensor = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+            rewards: torch.Tensor = super()._calculate_rewards(rows, prompts, completions, completion_ids_list)
         self._rewards = rewards
         if self.model.training:
             with self._timed("credit"):
@@ -233,6 +239,7 @@ class OSPOTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL ships no types
             solution=self._solution,
             credit_separators=self.args.credit_separators,
             calls=self._calls or None,
+            generated=self._generated,
         )
         over = sum(one.solution != self._solution.name for one in completions)
         self._metrics["train"]["over_budget"].append(float(over))

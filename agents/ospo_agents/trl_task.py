@@ -6,6 +6,7 @@ from typing import Any
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
+from ospo_agents.batches import generated_ids
 from ospo_agents.errors import AgentError
 from ospo_agents.policies.prompt_format import PromptFormat
 from ospo_agents.protocols import MeasuredTask, Task
@@ -77,10 +78,20 @@ class TaskReward:
         completion_ids: Sequence[list[int]],
         prompt_id: Sequence[str],
         log_metric: Callable[[str, float], None],
+        generated: Sequence[Sequence[int]] | None = None,
         **_columns: Any,  # TRL passes every other column of the batch too
     ) -> list[float]:
-        """One reward for each completion."""
-        contents = self.tokenizer.batch_decode(completion_ids, skip_special_tokens=True)
+        """One reward for each completion.
+
+        Args:
+            prompt_id: The prompt that each completion answers, length B.
+            completion_ids: Tokens of the completions, length B.
+            log_metric: Receives the share of malformed completions.
+            generated: 0 for the tokens of each completion that a tool wrote, else 1, which
+                :class:`ospo_agents.trainer.OSPOTrainer` passes; None for all.
+            **_columns: The other columns of the batch.
+        """
+        contents = self.tokenizer.batch_decode(generated_ids(completion_ids, generated), skip_special_tokens=True)
         rewrites = [self.prompt_format.rewrite(content) for content in contents]
         log_metric("malformed", rewrites.count(None) / len(rewrites))
         texts = [rewrite or "" for rewrite in rewrites]

@@ -105,7 +105,12 @@ FLOORS = {
         "integrations",
         "__init__",
     ],
-    "ospo_agents.integrations": ["token_rewards", "__init__"],
+    "ospo_agents.integrations": [
+        "crediting token_rewards",
+        "skyrl verifiers verl",
+        "prime_rl verl_agent_loop verl_plugin",
+        "__init__",
+    ],
     "ospo_agents.credit": [
         "coalitions",
         "game_model marginals permutations shapley_value windows",

@@ -49,7 +49,8 @@ class Stored:
 
     def advantages(self, redistribute):
         self.trainer._redistribute = redistribute
-        return self.trainer._token_advantages(self.output).numpy()
+        advantages = self.trainer._token_advantages(self.output).numpy()
+        return advantages * self.output["tool_mask"].numpy() if "tool_mask" in self.output else advantages
 
     def reversed(self):
         """The same rollouts in the opposite order."""
@@ -57,17 +58,28 @@ class Stored:
         return replace(self, mask=self.mask[::-1], **turned)
 
 
-def stored_rollouts(path, *, append=False, scale_rewards="group", solution="shapley"):
-    """One step of training on :data:`COMPLETIONS`."""
+def stored_rollouts(path, *, append=False, scale_rewards="group", solution="shapley", tool=None, tools=None):
+    """One step of training on :data:`COMPLETIONS`.
+
+    ``tool`` is a place in each completion and the tokens that an environment writes there; ``tools`` is set as TRL's
+    own, which nothing calls.
+    """
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
     task = AppendTask() if append else ToyTask()
     tokenizer = tiny_tokenizer([*task.texts(), *COMPLETIONS], vocab_size=320)
     written = [tokenizer.encode(text, add_special_tokens=False) for text in COMPLETIONS]
     written = [ids if number == 4 else [*ids, tokenizer.eos_token_id] for number, ids in enumerate(written)]
 
+    masks = None
+    if tool is not None:
+        at, inserted = tool
+        masks = [[1] * len(ids[:at]) + [0] * len(inserted) + [1] * len(ids[at:]) for ids in written]
+        written = [[*ids[:at], *inserted, *ids[at:]] for ids in written]
+
     def rollout(prompts, trainer):
         ids = [tokenizer.encode(prompt[-1]["content"], add_special_tokens=False) for prompt in prompts]
-        return {"prompt_ids": ids, "completion_ids": written, "logprobs": None}
+        output = {"prompt_ids": ids, "completion_ids": written, "logprobs": None}
+        return output if masks is None else {**output, "env_mask": masks}
 
     kept = {}
 
@@ -99,6 +111,7 @@ def stored_rollouts(path, *, append=False, scale_rewards="group", solution="shap
     trainer = Keeping(
         tiny_model(tokenizer, hidden_size=32, layers=1), task, FORMAT, args, tokenizer, rollout_func=rollout
     )
+    trainer.tools = tools
     trainer.train()
     completions = trainer._completions
     mask = kept["output"]["completion_mask"].numpy().astype(bool)

@@ -121,7 +121,7 @@ def read_token_rewards(
 
     Args:
         rewards: float (B, T), rows of :func:`token_rewards` with zeros on either side.
-        mask: bool (B, T), tokens that the loss reads.
+        mask: bool (B, T), tokens that the loss reads: those of the policy, not a tool's.
         group: int (B,), the group of each rollout.
         scale_rewards: Name in :data:`ospo_agents.group_advantages.SCALES`.
 
@@ -150,7 +150,7 @@ def read_token_rewards(
         rewards=total,
         credit=credit,
         segment=np.where(ends | (coded & (kinds == _INNER)), before, -1),
-        mask=coded | mask,
+        mask=mask,
         group=group,
         separator=coded & (kinds == _SEPARATOR),
         per_reward=per_reward,
