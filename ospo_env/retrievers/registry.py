@@ -15,7 +15,7 @@ from ospo_env.retrievers.bm25 import BM25Retriever
 from ospo_env.retrievers.chargram import CharGramRetriever
 from ospo_env.retrievers.corpus import Corpus
 from ospo_env.retrievers.dense import DenseRetriever
-from ospo_env.retrievers.engines import tantivy_retriever
+from ospo_env.retrievers.engines import postgres_retriever, tantivy_retriever
 from ospo_env.retrievers.fusion import FusionRetriever
 from ospo_env.retrievers.lsa import LSARetriever
 from ospo_env.retrievers.rerank import RerankRetriever
@@ -77,6 +77,7 @@ _KINDS: dict[str, Kind] = {
     "dense": Kind(DenseRetriever, "a directory or hub id of a sentence-transformers model"),
     "fusion": Kind(_fusion, "two or more retrievers joined by +"),
     "lsa": Kind(LSARetriever),
+    "postgres": Kind(postgres_retriever, "a table of PostgreSQL"),
     "rerank": Kind(_rerank, "a directory or hub id of a cross-encoder of sentence-transformers"),
     "tantivy": Kind(tantivy_retriever, "the directory of an index"),
 }
