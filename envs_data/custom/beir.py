@@ -26,15 +26,15 @@ SPLIT_FILES = {
 _NO_JUDGEMENTS = (".md", ".json", ".yaml", ".yml", ".py", ".sh", ".ipynb", ".license")
 
 _CORPUS = (
-    Column("doc_id", "id", source="_id"),
+    Column("doc_id", "id", sources=("_id",)),
     Column("title", "maybe", required=False),
     Column("text", "maybe", required=False),
 )
-_QUERIES = (Column("query_id", "id", source="_id"), Column("query", "text", source="text"))
+_QUERIES = (Column("query_id", "id", sources=("_id",)), Column("query", "text", sources=("text",)))
 _QRELS = (
-    Column("query_id", "id", source="query-id"),
-    Column("doc_id", "id", source="corpus-id"),
-    Column("gain", "grade", source="score"),
+    Column("query_id", "id", sources=("query-id",)),
+    Column("doc_id", "id", sources=("corpus-id",)),
+    Column("gain", "grade", sources=("score",)),
 )
 
 

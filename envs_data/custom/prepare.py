@@ -15,7 +15,9 @@
   be predicted from it, often none (:mod:`envs_data.assembly.expansions`).
 """
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from envs_data.assembly.demonstrations import KINDS
 from envs_data.custom.beir import read_beir
@@ -44,6 +46,7 @@ def prepare_tables(
     pool_size: int = 100,
     seed: int = 0,
     skip_unknown: bool = False,
+    columns: Mapping[str, str] | None = None,
 ) -> PreparedData:
     """Make a prepared directory from tables, whose columns ``envs_data.custom.tables`` lists.
 
@@ -66,6 +69,9 @@ def prepare_tables(
         seed: Seed of document order, splits, negatives and demonstrations, from 0 to 2**63 - 1.
         skip_unknown: Whether judgements of unknown queries or documents are left out and counted; otherwise each is a
             fault.
+        columns: Names of columns in the files by those of ``envs_data.custom.tables``, for example
+            ``{"doc_id": "sku", "text": "brand+description", "qrels.doc_id": "product"}``: for all tables that have such
+            a column, or for the one that is named; texts may be joined from several.
 
     Returns:
         The data set as written.
@@ -86,9 +92,11 @@ def prepare_tables(
         separator=history_separator,
         multiline=multiline,
         skip_unknown=skip_unknown,
+        columns=columns,
     )
     drawn_splits = SPLITS if tables.queries["split"].null_count() else ()
-    others = {"history_separator": history_separator, "skip_unknown": skip_unknown}
+    others: dict[str, Any] = {"history_separator": history_separator, "skip_unknown": skip_unknown}
+    others |= {"columns": dict(columns)} if columns else {}
     return write_own(tables, Path(out), "own", settings, drawn_splits, others)
 
 

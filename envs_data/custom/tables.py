@@ -10,7 +10,7 @@
 Other columns are ignored. ``envs_data.custom.values`` describes valid values, ``envs_data.custom.faults`` the counting of rows.
 """  # noqa: E501 - a table
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import polars as pl
 
+from envs_data.custom.columns import rename_columns
 from envs_data.custom.faults import Faults
 from envs_data.custom.values import Column, note_repeats, note_unknown, read_table
 from envs_data.errors import DataError
@@ -33,6 +34,13 @@ _QUERIES = (
 )
 _QRELS = (Column("query_id", "id"), Column("doc_id", "id"), Column("gain", "number", required=False))
 _DEMONSTRATIONS = (Column("query_id", "id"), Column("text", "text"))
+TABLES: Mapping[str, Sequence[Column]] = {
+    "documents": _DOCUMENTS,
+    "queries": _QUERIES,
+    "qrels": _QRELS,
+    "demonstrations": _DEMONSTRATIONS,
+}
+"""Columns of each table."""
 
 
 class TableFile(NamedTuple):
@@ -98,6 +106,7 @@ def read_tables(
     separator: str = "|",
     multiline: bool = False,
     skip_unknown: bool = False,
+    columns: Mapping[str, str] | None = None,
 ) -> OwnTables:
     """Read and check the tables.
 
@@ -110,26 +119,29 @@ def read_tables(
         multiline: Whether quoted fields of CSV files may hold line breaks.
         skip_unknown: Whether judgements and demonstrations of unknown queries or documents are left out and counted;
             otherwise each is a fault.
+        columns: Names of columns in the files, as :func:`~envs_data.custom.columns.rename_columns` takes them.
 
     Raises:
         FileFaults: The files contain errors; up to 20 are listed.
-        DataError: A file does not exist, or its name has an unknown ending.
+        DataError: A file does not exist, its name has an unknown ending, or a column is unknown.
     """
     if not separator:
         raise DataError("expected a history separator of one character or more, got ''")
     faults = Faults()
     read = partial(TableFile.read, faults=faults, separator=separator, multiline=multiline)
-    corpus, query_file, qrels_file = read(documents, _DOCUMENTS), read(queries, _QUERIES), read(qrels, _QRELS)
-    example_file = None if demonstrations is None else read(demonstrations, _DEMONSTRATIONS)
+    given = [name for name in TABLES if name != "demonstrations" or demonstrations is not None]
+    named = rename_columns({name: TABLES[name] for name in given}, columns or {})
+    paths = {"documents": documents, "queries": queries, "qrels": qrels}
+    corpus, query_file, qrels_file = (read(path, named[name]) for name, path in paths.items())
+    example_file = None if demonstrations is None else read(demonstrations, named["demonstrations"])
     _note_blank(corpus, faults)
     others = [] if example_file is None else [example_file]
     check_ids(corpus, query_file, [qrels_file], others, faults, skip_unknown=skip_unknown)
     faults.check()
     judgements, counts = join_judgements(qrels_file.table("gain", pl.lit(1.0)), query_file.table(), corpus.table())
-    files = {"documents": documents, "queries": queries, "qrels": qrels}
     examples = None
     if demonstrations is not None and example_file is not None:
-        files["demonstrations"] = demonstrations
+        paths["demonstrations"] = demonstrations
         rows = example_file.table()
         examples = rows.join(query_file.table(), on="query_id", how="semi").select("query_id", "text")
         counts["demonstrations_without_query"] = rows.height - examples.height
@@ -141,7 +153,7 @@ def read_tables(
         ),
         judgements,
         examples,
-        files,
+        paths,
         counts,
     )
 
@@ -199,7 +211,12 @@ def _note_blank(corpus: TableFile, faults: Faults) -> None:
     if corpus.frame is None:
         return
     blank = with_column(corpus.frame, "title", pl.lit("")).filter((pl.col("title") == "") & (pl.col("text") == ""))
-    faults.add(corpus.path, "a text that is not blank, or a title", blank.select("row", got="text"), "text")
+    faults.add(
+        corpus.path,
+        "a text that is not blank, or a title",
+        blank.select("row", got="text"),
+        corpus.column("text").file_name,
+    )
 
 
 def _note_differing(qrels: TableFile, faults: Faults) -> None:

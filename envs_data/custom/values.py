@@ -65,18 +65,24 @@ class Column:
         name: Name used here.
         kind: Kind of its values, of the table above.
         required: Whether the file must have the column.
-        source: Name in the file; ``None`` for ``name``.
+        sources: Names in the file of the columns that are joined, with a space between those that are not blank;
+            empty for the one called ``name``.
     """
 
     name: str
     kind: str
     required: bool = True
-    source: str | None = None
+    sources: tuple[str, ...] = ()
+
+    @property
+    def file_names(self) -> list[str]:
+        """Names in the file."""
+        return list(self.sources or (self.name,))
 
     @property
     def file_name(self) -> str:
-        """Name in the file."""
-        return self.source or self.name
+        """Name in the file, of joined columns as a message writes it."""
+        return " + ".join(self.file_names)
 
 
 def read_table(
@@ -106,17 +112,19 @@ def read_table(
         DataError: The file does not exist, or its name has an unknown ending.
     """
     before = faults.total
-    raw_table = read_raw(path, [column.file_name for column in columns], faults, multiline=multiline, header=header)
+    sources = list(dict.fromkeys(name for column in columns for name in column.file_names))
+    raw_table = read_raw(path, sources, faults, multiline=multiline, header=header)
     if raw_table is None:
         return None
     raw, names = raw_table
-    missing = [column.file_name for column in columns if column.required and column.file_name not in raw.columns]
-    for name in missing:
+    missing = [name for column in columns if column.required for name in column.file_names if name not in raw.columns]
+    for name in dict.fromkeys(missing):
         listed = one_line(", ".join(sorted(names)))
         faults.note(path, f"expected the column, got a file with the columns {listed}", column=name)
     if raw.is_empty() and faults.total == before:
         faults.note(path, "expected rows, got none")
-    series = [_check(path, raw, column, faults, separator) for column in columns if column.file_name in raw.columns]
+    present = [column for column in columns if all(name in raw.columns for name in column.file_names)]
+    series = [_check_column(path, raw, column, faults, separator) for column in present]
     usable = [values for values in series if values is not None]
     return None if missing or len(usable) < len(series) else pl.DataFrame([raw["row"], *usable])
 
@@ -135,6 +143,24 @@ def note_unknown(
     """Note each id that is missing in ``owners``, the table of the file called ``where``."""
     unknown = frame.drop_nulls(column.name).join(owners, on=column.name, how="anti")
     faults.add(path, f"an id of {where}", unknown.select("row", got=column.name), column.file_name)
+
+
+def _check_column(path: Path, raw: pl.DataFrame, column: Column, faults: Faults, separator: str) -> pl.Series | None:
+    """Values of a column, or of several that are joined; null where they are wrong, ``None`` for another type."""
+    if len(column.file_names) == 1:
+        return _check(path, raw, column, faults, separator)
+    parts = [Column(column.name, "maybe", sources=(name,)) for name in column.sources]
+    texts = [_check(path, raw, part, faults, separator) for part in parts]
+    frame = pl.DataFrame([text.alias(str(place)) for place, text in enumerate(texts) if text is not None])
+    if frame.width < len(parts):
+        return None
+    filled = (pl.when(pl.col(name) != "").then(pl.col(name)) for name in frame.columns)
+    value = frame.select(pl.concat_str(filled, separator=" ", ignore_nulls=True).alias(column.name)).to_series()
+    if column.kind == "text":
+        value = value.set(value == "", None)
+        rows = pl.DataFrame([raw["row"], value.alias("got")]).filter(pl.col("got").is_null())
+        faults.add(path, _EXPECTED["text"], rows, column.file_name)
+    return value
 
 
 def _check(path: Path, raw: pl.DataFrame, column: Column, faults: Faults, separator: str) -> pl.Series | None:

@@ -50,6 +50,27 @@ _EXAMPLES = {
 }
 
 
+class _Columns(argparse.Action):
+    """Names of columns, ``NAME=COLUMN,...``, collected over all times that the option is given."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, *_: Any) -> None:
+        """Add the names to those of the option so far."""
+        names = dict(getattr(namespace, self.dest) or {})
+        for pair in str(values).split(","):
+            name, equals, column = pair.partition("=")
+            if not equals:
+                parser.error(f"--columns: expected NAME=COLUMN,... such as doc_id=sku,text=brand+blurb; got {pair!r}")
+            names[name.strip()] = column.strip()
+        setattr(namespace, self.dest, names)
+
+
+_COLUMNS: dict[str, Any] = {
+    "metavar": "NAME=COLUMN,...",
+    "help": "names of columns in your files, such as doc_id=sku,title=name,text=brand+blurb (texts are joined); "
+    "those of one table as in qrels.doc_id=product",
+}
+
+
 def main(argv: Sequence[str] | None) -> None:
     """Parse the command line, prepare, and print what was written."""
     settings = vars(_parser().parse_args(argv))
@@ -111,6 +132,7 @@ def _parser() -> Parser:
         table.add_argument(f"--{name}", metavar="F", help=f"file of the {name}", **needed)
     file_or_kind = f"file of example rewrites, or the kind of those that are made: {kinds}"
     table.add_argument("--demonstrations", default="phrases", metavar="F", help=file_or_kind)
+    table.add_argument("--columns", action=_Columns, **_COLUMNS)
     table.add_argument("--history-separator", default="|", metavar="S", help="text between the entries of a history")
     table.add_argument("--multiline", action="store_true", help="accept line breaks in quoted fields of CSV files")
     level = "level from which a judgement has gain 1; a lower one has the share of the level that it reaches"
