@@ -1,5 +1,6 @@
 """The manifest of a prepared directory: origin of its data, counts, and the digest of every file."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,11 +9,14 @@ from typing import Any
 from envs_data.errors import HOW_TO_PREPARE, DataError, one_line
 from envs_data.layout import TABLES
 
-__all__ = ["FILES", "FORMAT_VERSION", "MANIFEST", "manifest_bytes", "read_manifest"]
+__all__ = ["CARDS", "FILES", "FORMAT_VERSION", "MANIFEST", "manifest_bytes", "manifest_digest", "read_manifest"]
 
 FORMAT_VERSION = 1
 
 MANIFEST = "manifest.json"
+
+CARDS = ("data_card.md", "croissant.json")
+"""Pages about the data beside the manifest, made from it: for people, and for tools that read Croissant."""
 
 FILES = {f"{name}.parquet": name for name in TABLES}
 """Name of the table that each file holds."""
@@ -66,3 +70,8 @@ def read_manifest(path: Path) -> dict[str, Any]:
 def manifest_bytes(manifest: Mapping[str, Any]) -> bytes:
     """Bytes of a manifest's file: JSON with sorted keys."""
     return (json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+def manifest_digest(manifest: Mapping[str, Any]) -> str:
+    """SHA-256 hex digest of a manifest, which holds the digest of every table: the fingerprint of the data."""
+    return hashlib.sha256(manifest_bytes(manifest)).hexdigest()

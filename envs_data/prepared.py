@@ -8,10 +8,10 @@
 | ``qrels.parquet`` | a judgement | ``query_id`` str, ``doc_row`` u32, ``gain`` f64 of at least 0; full from 1 on |
 | ``demonstrations.parquet`` | an example rewrite of a training query | ``query_id`` str, ``text`` str |
 | ``manifest.json`` | | data set, arguments, digests of source files and of the files above, counts, versions |
+| ``data_card.md``, ``croissant.json`` | | the same for people, and for tools that read Croissant; not needed to open the directory |
 """  # noqa: E501 - a table
 
 import contextlib
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -26,7 +26,7 @@ from envs_data.documents import Documents, open_documents
 from envs_data.errors import HOW_TO_PREPARE, DataError, one_line
 from envs_data.files import file_sha256
 from envs_data.layout import cast_table, check_tables
-from envs_data.manifest import FILES, MANIFEST, manifest_bytes, read_manifest
+from envs_data.manifest import FILES, MANIFEST, manifest_digest, read_manifest
 
 __all__ = ["PreparedData", "load_prepared"]
 
@@ -63,7 +63,7 @@ class PreparedData:
 
         Runs and reports record it, so that their numbers can be traced to the data.
         """
-        return hashlib.sha256(manifest_bytes(self.manifest)).hexdigest()
+        return manifest_digest(self.manifest)
 
     @cached_property
     def own_documents(self) -> pl.Series:

@@ -9,12 +9,14 @@ from typing import Any
 
 import polars as pl
 
+from envs_data.croissant import croissant_bytes
+from envs_data.data_card import data_card_bytes
 from envs_data.directories import replace_directory
 from envs_data.documents import Documents
 from envs_data.errors import DataError, one_line
 from envs_data.files import file_sha256
 from envs_data.layout import TABLES, cast_table, check_tables
-from envs_data.manifest import FILES, FORMAT_VERSION, MANIFEST, manifest_bytes
+from envs_data.manifest import CARDS, FILES, FORMAT_VERSION, MANIFEST, manifest_bytes, manifest_digest
 from envs_data.prepared import PreparedData
 
 __all__ = ["check_replaceable", "write_prepared"]
@@ -69,6 +71,10 @@ def write_prepared(
             "files": {file: file_sha256(partial / file) for file in FILES},
         }
         (partial / MANIFEST).write_bytes(manifest_bytes(manifest))
+        digest = manifest_digest(manifest)
+        pages = (data_card_bytes(manifest, digest, checked), croissant_bytes(manifest, digest))
+        for page, content in zip(CARDS, pages, strict=True):
+            (partial / page).write_bytes(content)
     return PreparedData(Documents(checked.pop("documents")), **checked, manifest=manifest)
 
 
@@ -116,7 +122,7 @@ def _is_prepared(path: Path) -> bool:
 def _holds_our_files(path: Path) -> bool:
     """Whether a directory holds files of a prepared one, and nothing else."""
     entries = list(path.iterdir())
-    return bool(entries) and all(entry.is_file() and entry.name in {MANIFEST, *FILES} for entry in entries)
+    return bool(entries) and all(entry.is_file() and entry.name in {MANIFEST, *CARDS, *FILES} for entry in entries)
 
 
 @contextlib.contextmanager

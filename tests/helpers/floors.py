@@ -14,9 +14,9 @@ FORBIDDEN = {
 }
 FLOORS = {
     "envs_data": [
-        "csv_shape errors files",
+        "csv_shape descriptions errors files",
         "cache directories layout",
-        "documents manifest splits",
+        "croissant data_card documents manifest splits",
         "prepared",
         "writing",
         "assembly",
@@ -33,7 +33,8 @@ FLOORS = {
         "json_lines separated",
         "formats",
         "values",
-        "rewrites tables",
+        "columns rewrites",
+        "tables",
         "beir demonstrations judgements",
         "write",
         "prepare",
