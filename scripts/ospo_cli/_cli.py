@@ -32,6 +32,8 @@ EXTRAS = {
     "gguf": "models",
     "sentence_transformers": "dense",
     "openai": "endpoint",
+    "openenv": "openenv",
+    "uvicorn": "openenv",
 }
 """Modules that the base install lacks, and the extra that brings each."""
 

@@ -18,6 +18,7 @@ PROGRAMS = {
     "evaluate": "evaluate policies under retrievers",
     "explain": "explain which segments of a rewrite earned the reward",
     "model": "write a pretrained model from a package of the package index",
+    "serve-env": "serve a task as an OpenEnv environment",
     "report": "write a run's report as one HTML page",
     "study": "run the study behind docs/RESULTS.md",
     "benchmark": "run the benchmark behind docs/PERFORMANCE.md",

@@ -57,9 +57,10 @@ FLOORS = {
         "task",
         "env reward_tasks",
         "evaluation vector wrappers",
-        "conformance",
+        "conformance integrations",
         "__init__",
     ],
+    "ospo_env.integrations": ["batches", "sessions", "openenv", "__init__"],
     "ospo_env.retrievers": [
         "array_file base corpus models storage structure unpadded",
         "vocabulary",
@@ -143,9 +144,10 @@ FLOORS = {
         "_tasks _terminal _yaml",
         "_best_of _cli _credited_rewrites _evaluation_files _evaluation_text _explanation _reward_settings "
         "_rewrite_files _sb3 _task_settings",
-        "_benchmark _explain_options _explanation_page _phrases _policies _report _sb3_training _study _train_options",
+        "_benchmark _explain_options _explanation_page _phrases _policies _report _sb3_training _segment_credit _study "
+        "_train_options",
         "_arguments _comparison _evaluation _phrases_page",
-        "benchmark evaluate explain make_official_size model prepare report study train train_sb3",
+        "benchmark evaluate explain make_official_size model prepare report serve_env study train train_sb3",
         "main",
         "__main__",
         "__init__",
