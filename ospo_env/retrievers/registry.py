@@ -15,7 +15,12 @@ from ospo_env.retrievers.bm25 import BM25Retriever
 from ospo_env.retrievers.chargram import CharGramRetriever
 from ospo_env.retrievers.corpus import Corpus
 from ospo_env.retrievers.dense import DenseRetriever
-from ospo_env.retrievers.engines import postgres_retriever, tantivy_retriever
+from ospo_env.retrievers.engines import (
+    elasticsearch_retriever,
+    opensearch_retriever,
+    postgres_retriever,
+    tantivy_retriever,
+)
 from ospo_env.retrievers.fusion import FusionRetriever
 from ospo_env.retrievers.lsa import LSARetriever
 from ospo_env.retrievers.rerank import RerankRetriever
@@ -75,8 +80,10 @@ _KINDS: dict[str, Kind] = {
     "bm25": Kind(BM25Retriever),
     "chargram": Kind(CharGramRetriever),
     "dense": Kind(DenseRetriever, "a directory or hub id of a sentence-transformers model"),
+    "elasticsearch": Kind(elasticsearch_retriever, "an index of Elasticsearch"),
     "fusion": Kind(_fusion, "two or more retrievers joined by +"),
     "lsa": Kind(LSARetriever),
+    "opensearch": Kind(opensearch_retriever, "an index of OpenSearch"),
     "postgres": Kind(postgres_retriever, "a table of PostgreSQL"),
     "rerank": Kind(_rerank, "a directory or hub id of a cross-encoder of sentence-transformers"),
     "tantivy": Kind(tantivy_retriever, "the directory of an index"),

@@ -71,8 +71,8 @@ FLOORS = {
     ],
     "ospo_env.retrievers.engines": [
         "access fields requests score_cache",
-        "joined postgres_connections postgres_ranks tantivy_schema",
-        "postgres_index tantivy_index",
+        "joined postgres_connections postgres_ranks search_clients tantivy_schema",
+        "postgres_index search_index tantivy_index",
         "__init__",
     ],
     "ospo_env.scoring": [

@@ -1,5 +1,6 @@
 """Keys and connection strings: read from environment variables, and kept out of messages."""
 
+import base64
 import importlib.util
 import os
 from collections.abc import Iterable
@@ -8,7 +9,7 @@ from urllib.parse import quote, urlsplit
 from envs_data.errors import one_line
 from ospo_env.errors import TaskError
 
-__all__ = ["check_url", "hidden", "library", "secret"]
+__all__ = ["check_url", "hidden", "key_forms", "library", "secret"]
 
 _HIDDEN = "***"
 _SHORTEST = 4  # characters of a secret; shorter ones would hide parts of words
@@ -67,6 +68,12 @@ def check_url(kind: str, url: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise TaskError(f"expected the address of the retriever {kind!r} as http://... or https://...; got {url!r}")
     return url
+
+
+def key_forms(key: str) -> list[str]:
+    """A key as it may come back in a message: whole, its user and password, and as HTTP sends them."""
+    encoded = base64.b64encode(key.encode()).decode()
+    return [key, *key.split(":", 1), encoded] if key else []
 
 
 def hidden(message: object, secrets: Iterable[str], longest: int = 200) -> str:

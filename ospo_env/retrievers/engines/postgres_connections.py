@@ -8,7 +8,7 @@ from typing import Any
 
 from ospo_env.errors import RetrieverError, TaskError
 from ospo_env.retrievers.engines.access import hidden, secret
-from ospo_env.retrievers.engines.requests import Unavailable
+from ospo_env.retrievers.engines.requests import Unavailable, Unreachable
 
 __all__ = ["Connections"]
 
@@ -66,19 +66,12 @@ class Connections:
     @contextmanager
     def _connection(self, seconds: float) -> Iterator[Any]:
         """An idle connection, or a new one; one that failed is closed."""
-        import psycopg
-
         if self._process != os.getpid():
             self._idle, self._process = [], os.getpid()  # those of the parent are left alone
         try:
             connection = self._idle.pop()
         except IndexError:
-            connection = psycopg.connect(
-                secret(self._kind, "dsn_env", self.variable),
-                connect_timeout=max(int(seconds), 2),
-                prepare_threshold=None,
-            )
-            connection.read_only = True
+            connection = self._connect(seconds)
         try:
             yield connection
         except BaseException:
@@ -86,6 +79,17 @@ class Connections:
                 connection.close()
             raise
         self._idle.append(connection)
+
+    def _connect(self, seconds: float) -> Any:
+        import psycopg
+
+        dsn = secret(self._kind, "dsn_env", self.variable)
+        try:
+            connection = psycopg.connect(dsn, connect_timeout=max(int(seconds), 2), prepare_threshold=None)
+        except psycopg.OperationalError as error:
+            raise Unreachable(f"the database that ${self.variable} names: {self._reason(error)}") from None
+        connection.read_only = True
+        return connection
 
     def _secrets(self) -> list[str]:
         """The connection string and the password in it."""

@@ -11,7 +11,7 @@ from ospo_env.retrievers.engines.fields import parse_fields
 from ospo_env.retrievers.engines.joined import JoinedRetriever, Search
 from ospo_env.retrievers.engines.postgres_connections import Connections
 from ospo_env.retrievers.engines.postgres_ranks import Rank, TextRank, VectorRank
-from ospo_env.retrievers.engines.requests import Limits, Unavailable
+from ospo_env.retrievers.engines.requests import Limits, Unreachable
 from ospo_env.retrievers.models import library_versions, locate_model
 
 __all__ = ["PostgresIndex", "postgres_retriever"]
@@ -140,8 +140,10 @@ class PostgresIndex:
             ((documents, digest, version),) = self._rows(_IDENTITY, [], seconds)
             some = [doc_id for (doc_id,) in self._rows(_SOME, [], seconds)]
             self._rows(_SCORES, [some, self._rank.inputs(["a"])], seconds)  # raises where a setting does not fit
-        except Unavailable as error:
-            raise TaskError(f"{error}; start the server, or correct ${self._connections.variable}") from None
+        except Unreachable as error:
+            raise TaskError(
+                f"no answer from {error}; start the server, or correct ${self._connections.variable}"
+            ) from None
         except RetrieverError as error:
             raise TaskError(f"cannot search {self.place}: {error}") from None
         return {"documents": documents, "digest": digest, "version": version}

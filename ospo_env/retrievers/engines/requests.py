@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from ospo_env.errors import RetrieverError, TaskError
 
-__all__ = ["Limits", "Unavailable", "answer_all"]
+__all__ = ["Limits", "Unavailable", "Unreachable", "answer_all"]
 
 _FIRST_PAUSE = 0.1  # seconds before the first repetition
 _LONGEST_PAUSE = 5.0
@@ -32,6 +32,10 @@ class Unavailable(Exception):
     def __init__(self, reason: str, pause: float = 0.0) -> None:
         super().__init__(reason)
         self.pause = pause
+
+
+class Unreachable(Unavailable):
+    """An engine where nothing answers; when an index is opened, that is an error at once."""
 
 
 @dataclass(frozen=True)

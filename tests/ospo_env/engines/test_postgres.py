@@ -190,11 +190,11 @@ class TestFaults:
         [
             (
                 lambda dsn: dsn.replace("hunter22", "hunter23"),
-                "password authentication failed.*start the server, or correct",
+                "password authentication failed.*start it, or correct",
             ),
             (
                 lambda dsn: re.sub(r"host=\S+", "host=/nowhere", dsn),
-                "No such file or directory.*start the server, or correct",
+                "No such file or directory.*start it, or correct",
             ),
             (lambda dsn: "secret-without-equals hunter22", "expected a connection string of PostgreSQL in"),
             (lambda dsn: f"postgresql://shop:hunter22@127.0.0.1:9/x?password={PASSWORD}", "expected|refused"),
