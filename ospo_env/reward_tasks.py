@@ -50,8 +50,8 @@ class RewardTask(Protocol):
         """Reward of each text, float64 (B,), in [0, 1]."""
         ...
 
-    def metric_values(self, prompt_ids: Sequence[str], texts: Sequence[str]) -> NDArray[np.float64]:
-        """The metric of each text as people read it, float64 (B,), in [0, 1]."""
+    def count_words(self, texts: Sequence[str]) -> NDArray[np.int64]:
+        """Words of each text, and those among them that no document holds: int64 (B, 2)."""
         ...
 
     def scored(self, prompt_ids: Sequence[str], texts: Sequence[str]) -> NDArray[np.int64]:
@@ -119,9 +119,9 @@ class MeanTask:
         """The mean reward of each text, float64 (B,)."""
         return _mean([task.rewards(prompt_ids, texts) for task in self.tasks])
 
-    def metric_values(self, prompt_ids: Sequence[str], texts: Sequence[str]) -> NDArray[np.float64]:
-        """The mean of the tasks' metrics, float64 (B,)."""
-        return _mean([task.metric_values(prompt_ids, texts) for task in self.tasks])
+    def count_words(self, texts: Sequence[str]) -> NDArray[np.int64]:
+        """Words of each text, and those among them that no document holds: int64 (B, 2)."""
+        return self.tasks[0].count_words(texts)
 
     def scored(self, prompt_ids: Sequence[str], texts: Sequence[str]) -> NDArray[np.int64]:
         """Characters of each text that count in any of the tasks, int64 (B,)."""
@@ -218,8 +218,12 @@ class ContrastTask:
         return self._contrasts(list(values.reshape(-1, self.contrast + 1).T))
 
     def metric_values(self, prompt_ids: Sequence[str], texts: Sequence[str]) -> NDArray[np.float64]:
-        """The task's metric, float64 (B,)."""
-        return self.task.metric_values(prompt_ids, texts)
+        """The task's own reward, the metric that people read: float64 (B,)."""
+        return self.task.rewards(prompt_ids, texts)
+
+    def count_words(self, texts: Sequence[str]) -> NDArray[np.int64]:
+        """Words of each text, and those among them that no document holds: int64 (B, 2)."""
+        return self.task.count_words(texts)
 
     def scored(self, prompt_ids: Sequence[str], texts: Sequence[str]) -> NDArray[np.int64]:
         """Characters of each text that count for its own prompt or for one of the others, int64 (B,)."""

@@ -1,6 +1,7 @@
 """The task: rewards, coalition values and rankings of rewrites, in batches."""
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from itertools import accumulate, pairwise
 from types import MappingProxyType
 
@@ -11,12 +12,15 @@ from envs_data import PreparedData
 from envs_data.errors import unknown_name
 from ospo_env.composition import Composition
 from ospo_env.errors import TaskError
+from ospo_env.forks import refuse_after_fork
 from ospo_env.metrics import parse_metric
 from ospo_env.outcomes import Outcome
 from ospo_env.prompts import Prompts
 from ospo_env.retrievers.base import Retriever
 from ospo_env.retrievers.corpus import Corpus
 from ospo_env.retrievers.registry import RetrieverSpec, make_retriever
+from ospo_env.retrievers.terms import term_counts
+from ospo_env.retrievers.vocabulary import Vocabulary
 from ospo_env.scoring.base import Scorer
 from ospo_env.scoring.calls import retriever_errors
 from ospo_env.scoring.candidate_pools import CandidatePools
@@ -25,7 +29,7 @@ from ospo_env.scoring.composer import Composer
 from ospo_env.scoring.corpus_scorer import CorpusScorer
 from ospo_env.scoring.limits import make_limits
 from ospo_env.scoring.pool_scorer import PoolScorer
-from ospo_env.text import clean_text
+from ospo_env.text import clean_text, tokens
 
 __all__ = ["DEFAULT_METRICS", "RetrievalTask"]
 
@@ -135,10 +139,6 @@ class RetrievalTask(Prompts):
         """
         rows, capped, _ = self._admit(prompt_ids, texts)
         return self._scorer.rewards(rows, capped)
-
-    def metric_values(self, prompt_ids: Sequence[str], texts: Sequence[str]) -> NDArray[np.float64]:
-        """The metric of each text's ranking as people read it, float64 (B,): here the reward itself."""
-        return self.rewards(prompt_ids, texts)
 
     def coalition_values(
         self,
@@ -289,6 +289,20 @@ class RetrievalTask(Prompts):
     def words_beyond_cap(self, prompt_ids: Sequence[str], texts: Sequence[str]) -> list[int]:
         """For each of B texts the words that do not count, since they lie beyond the cap."""
         return self._admit(prompt_ids, texts)[2]
+
+    def count_words(self, texts: Sequence[str]) -> NDArray[np.int64]:
+        """Words of each of B texts, as tokens, and those among them that no document holds: int64 (B, 2).
+
+        The tokens of the documents are counted at the first call, unless they are on disk.
+        """
+        counts = [len(tokens(text)) for text in texts]
+        unknown = [count - len(ids) for count, ids in zip(counts, self._vocabulary.known(texts), strict=True)]
+        return np.array([counts, unknown], dtype=np.int64).T
+
+    @cached_property
+    def _vocabulary(self) -> Vocabulary:
+        refuse_after_fork("reading data")
+        return Vocabulary(term_counts(Corpus.of_documents(self.data.documents)))
 
     def _named(self, ranked: Sequence[NDArray[np.int32]]) -> list[tuple[str, ...]]:
         """Ids of ranked documents, from their rows."""

@@ -10,7 +10,17 @@ from typing import Protocol, TypeAlias, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BoundedTask", "CappedTask", "CoalitionTask", "Coalitions", "MeasuredTask", "Policy", "Spans", "Task"]
+__all__ = [
+    "BoundedTask",
+    "CappedTask",
+    "CoalitionTask",
+    "Coalitions",
+    "LexicalTask",
+    "MeasuredTask",
+    "Policy",
+    "Spans",
+    "Task",
+]
 
 Spans: TypeAlias = Sequence[tuple[int, int]]
 """Segments of one text as character spans ``[start, end)`` that tile it, in order; length N."""
@@ -122,6 +132,15 @@ class MeasuredTask(Protocol):
 
     def metric_values(self, prompt_ids: Sequence[str], texts: Sequence[str]) -> NDArray[np.float64]:
         """The metric of each text: float64 (B,), in [0, 1]."""
+        ...
+
+
+@runtime_checkable
+class LexicalTask(Protocol):
+    """A task that knows the words of its documents, so that logs show what a policy makes up."""
+
+    def count_words(self, texts: Sequence[str]) -> NDArray[np.int64]:
+        """Words of each text, and those among them that no document holds: int64 (B, 2)."""
         ...
 
 

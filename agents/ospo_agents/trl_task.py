@@ -10,6 +10,7 @@ from ospo_agents.batches import generated_ids
 from ospo_agents.errors import AgentError
 from ospo_agents.policies.prompt_format import PromptFormat
 from ospo_agents.protocols import MeasuredTask, Task
+from ospo_agents.rewrite_shares import rewrite_shares
 
 __all__ = ["METRIC", "TaskReward", "demonstration_dataset", "prompt_dataset"]
 
@@ -94,6 +95,8 @@ class TaskReward:
         contents = self.tokenizer.batch_decode(generated_ids(completion_ids, generated), skip_special_tokens=True)
         rewrites = [self.prompt_format.rewrite(content) for content in contents]
         log_metric("malformed", rewrites.count(None) / len(rewrites))
+        for name, share in rewrite_shares(self.task, prompt_id, rewrites).items():
+            log_metric(name, share)
         texts = [rewrite or "" for rewrite in rewrites]
         rewards = self.task.rewards(prompt_id, texts)
         if isinstance(self.task, MeasuredTask):

@@ -105,6 +105,8 @@ def _read_preset(name: str, algo: str | None) -> dict[str, Any]:
             raise unknown(f"setting of the preset {path}:", setting, known)
     algo = algo or values.get("algo", TrainingSettings().algo)
     has = LEARNERS[algo].defaults
+    if values.get("kl") == 0 and has.get("kl"):
+        del values["kl"]  # pairs are compared with the policy that they were drawn from
     return {key: value for key, value in values.items() if key not in OF_SOME or key in has}
 
 
@@ -121,7 +123,8 @@ def _read_earlier(options: Mapping[str, Any]) -> dict[str, Any]:
             raise AgentError(f"--resume: {out / 'run.json'} is damaged; train again, into another directory")
         raise AgentError(f"--resume: {out} holds no run; leave --resume out to start one")
     earlier: dict[str, Any] = manifest["arguments"]
-    return {**earlier, "calls": TrainingSettings.recorded(earlier).calls}
+    recorded = TrainingSettings.recorded(earlier)
+    return {**earlier, "calls": recorded.calls, "warmup_steps": recorded.warmup_steps}
 
 
 def _check_recorded(command: TrainCommand, options: Mapping[str, Any]) -> None:

@@ -77,7 +77,8 @@ def training_parser() -> Parser:
     _add(parser, "seed", "seed of initial weights, order of prompts and sampling")
     _add(parser, "batch_size", "rollouts a step, of all processes; with sft: examples")
     _add(parser, "group_size", "rollouts of one prompt")
-    _add(parser, "learning_rate", "learning rate of the learner, constant")
+    _add(parser, "learning_rate", "learning rate of the learner, constant after its warm-up")
+    _add(parser, "warmup_steps", "steps over which the learning rate rises from 0", type=int)
     _add(parser, "max_completion_length", "bound on the tokens of a completion")
     _add(parser, "temperature", "temperature of sampling during training")
     _add(parser, "loss_type", "TRL's loss; luspo with grpo only", choices=LOSS_TYPES)
@@ -94,7 +95,7 @@ def training_parser() -> Parser:
         "--trl",
         type=_trl,
         metavar="YAML",
-        help="further fields of TRL's own settings by their names there, such as '{warmup_ratio: 0.1, report_to: "
+        help="further fields of TRL's own settings by their names there, such as '{weight_decay: 0.1, report_to: "
         "[tensorboard]}', or a YAML file of them; lora_target_modules and its like are of adapters",
     )
     _add_files(parser.add_argument_group("run directory"))
@@ -138,6 +139,7 @@ def _add_evaluation(group: Any) -> None:
     what = "steps between greedy evaluations on validation prompts, in the metric of the run; 0 makes none"
     _add(group, "eval_steps", what)
     _add(group, "eval_prompts", "validation prompts of an evaluation, always the same")
+    _add(group, "patience", "evaluations in a row without a new best after which training stops; 0 never stops it")
     _add(
         group,
         "keep",
@@ -168,12 +170,14 @@ def _add_files(group: Any) -> None:
 
 def _add(group: Any, name: str, about: str, **settings: Any) -> None:
     """Add the option of a training setting, of the type of its default, which stands behind the help text."""
-    default = getattr(TrainingSettings(), name)
+    default, pretrained = getattr(TrainingSettings(), name), getattr(TrainingSettings(policy="trained"), name)
     others = {repr(learner.defaults[name]): key for key, learner in LEARNERS.items() if name in learner.defaults}
     shown = str(default)
     for value, learner in others.items():
         if value != repr(default):
             shown += f"; {learner}: {value}"
+    if pretrained != default and name != "policy":
+        shown += f"; with --policy: {'a tenth of the steps' if name == 'warmup_steps' else pretrained}"
     if isinstance(default, bool):
         settings.setdefault("action", BooleanOptionalAction)
     elif "choices" not in settings:

@@ -166,7 +166,7 @@ def test_malformed_completions_earn_nothing_and_are_counted(trained):
     ids = [tokenizer.encode(text) for text in (prompt, f"<answer>{prompt}</answer>")]
     rewards = reward(completion_ids=ids, prompt_id=[prompt_id] * 2, log_metric=logged.__setitem__, extra=[1, 2])
     assert rewards == [0.0, 0.75]
-    assert logged == {"malformed": 0.5}
+    assert logged == {"malformed": 0.5, "distinct_rewrites": 1.0, "empty_rewrites": 0.0}
 
 
 def test_datasets_for_trl():

@@ -14,7 +14,7 @@ from ospo_agents.training import checkpoints
 from ospo_cli import train
 from ospo_env import TaskError
 from runs import interrupt, without_times
-from small_run import SETTINGS, log, manifest, run, weights, write_data
+from small_run import OF_TINY, SETTINGS, log, manifest, run, weights, write_data
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def data(tmp_path_factory):
 def shared(tmp_path_factory, data):
     """Arguments that spare a run its own warm start."""
     warm = run(tmp_path_factory.mktemp("warm") / "run", data=data, steps=1) / "warmstart"
-    return {"data": data, "policy": warm, "warm_start_epochs": 0}
+    return {"data": data, "policy": warm, "warm_start_epochs": 0, **OF_TINY}
 
 
 CASES = {

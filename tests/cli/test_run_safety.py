@@ -19,7 +19,7 @@ from ospo_agents.training.run_directory import find_progress, read_log
 from ospo_env import RetrieverError, TaskError
 from paths import ROOT
 from runs import interrupt
-from small_run import command, log, manifest, run, weights, write_data
+from small_run import OF_TINY, command, log, manifest, run, weights, write_data
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def shared(tmp_path_factory):
     directory = tmp_path_factory.mktemp("shared")
     data = write_data(directory)
     warm = run(directory / "warm", data=data, steps=1) / "warmstart"
-    return {"data": data, "policy": warm, "warm_start_epochs": 0}
+    return {"data": data, "policy": warm, "warm_start_epochs": 0, **OF_TINY}
 
 
 @pytest.fixture(scope="module")

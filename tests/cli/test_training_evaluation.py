@@ -15,7 +15,7 @@ from ospo_agents.training.curves import panels
 from ospo_agents.training.run_directory import read_log
 from ospo_cli._tasks import open_task
 from runs import interrupt, kill, without_times
-from small_run import command, log, manifest, run, weights, write_data
+from small_run import OF_TINY, command, log, manifest, run, weights, write_data
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def shared(tmp_path_factory):
     directory = tmp_path_factory.mktemp("shared")
     data = write_data(directory)
     warm = run(directory / "warm", data=data, steps=1) / "warmstart"
-    return {"data": data, "policy": warm, "warm_start_epochs": 0}
+    return {"data": data, "policy": warm, "warm_start_epochs": 0, **OF_TINY}
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,9 @@ def values_of(out):
 
 def stub(monkeypatch, values):
     """Let evaluations find these values, one a step."""
-    monkeypatch.setattr(evaluation, "_greedy_reward", lambda trainer, *_: lambda: values[trainer.state.global_step])
+    monkeypatch.setattr(
+        evaluation, "_greedy_reward", lambda trainer, *_: lambda: {"eval_reward": values[trainer.state.global_step]}
+    )
 
 
 def test_evaluations_are_logged_and_change_nothing(tmp_path, shared, plain):
@@ -67,6 +69,13 @@ def test_evaluations_are_logged_and_change_nothing(tmp_path, shared, plain):
     for stage, step in (("warmstart", 0), ("policy", 6)):
         rewrites = LanguageModelPolicy.open(out / stage)(*task.prompts("validation"))
         assert values[step] == pytest.approx(np.mean(task.rewards(task.prompts("validation")[0], rewrites)), abs=0)
+    texts = LanguageModelPolicy.open(out)(*task.prompts("validation"))
+    last = [row for row in rows if "eval_reward" in row][-1]
+    assert last["eval_distinct_rewrites"] == len(set(texts)) / len(texts)
+    assert last["eval_empty_rewrites"] == texts.count("") / len(texts)
+    for row in log(out):
+        assert {"distinct_rewrites", "empty_rewrites", "unknown_words", "entropy"} <= row.keys()
+        assert 0 < row["distinct_rewrites"] <= 1
     scalars = tensorboard(out / "tensorboard")
     assert scalars["train/loss"] == pytest.approx({row["step"]: row["loss"] for row in log(out)})
     assert scalars["eval/reward"] == pytest.approx(values)
@@ -111,6 +120,30 @@ def test_the_last_policy_is_kept_unless_asked(tmp_path, shared, plain, monkeypat
     out = run(tmp_path / "run", **shared, steps=6, eval_steps=2)
     assert weights(out) == plain[1][6] != plain[1][2]
     assert manifest(out)["validation"]["best_step"] == 2
+
+
+def test_a_run_stops_where_patience_ends(tmp_path, shared, plain, monkeypatch):
+    """The best is at 1; at 3 two evaluations in a row have not been better. No checkpoint is made there."""
+    stub(monkeypatch, {0: 0.1, 1: 0.5, 2: 0.3, 3: 0.5, 4: 0.9, 5: 0.9, 6: 0.9})
+    settings = {**shared, "steps": 6, "save_steps": 1, "eval_steps": 1, "patience": 2, "keep": "best"}
+    out = run(tmp_path / "run", **settings)
+    assert list(values_of(out)) == [0, 1, 2, 3]
+    assert weights(out) == plain[1][1]
+    ended = manifest(out)
+    assert (ended["status"], ended["stopped_step"], ended["rollouts"]) == ("finished", 3, 3 * 8)
+    assert ended["validation"] == {"best_step": 1, "best": 0.5, "last": 0.5}
+    assert ended["policy_step"] == 1
+    assert ended["arguments"]["patience"] == 2
+    with monkeypatch.context() as patched:
+        interrupt(patched, 3)
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path / "again", **settings)
+    run(tmp_path / "again", "--resume")
+    assert weights(tmp_path / "again") == weights(out)
+    assert manifest(tmp_path / "again")["stopped_step"] == 3
+    patient = run(tmp_path / "patient", **{**settings, "patience": 3, "save_steps": 0})
+    assert weights(patient) == plain[1][4]
+    assert "stopped_step" not in manifest(patient)
 
 
 @pytest.mark.parametrize("stop", [3, 5])
@@ -200,6 +233,9 @@ def test_fields_of_trl_are_resumed(tmp_path, shared, monkeypatch):
     ("settings", "message"),
     [
         ({"keep": "best"}, "--keep best needs evaluations to choose by; add --eval-steps"),
+        ({"patience": 2}, "--patience 2 needs evaluations to choose by; add --eval-steps"),
+        ({"eval_steps": 2, "patience": -1}, "--patience: expected at least 0"),
+        ({"warmup_steps": 2, "trl": "{warmup_ratio: 0.1}"}, "--warmup-steps 2: --trl decides about it too"),
         ({"eval_steps": -1}, "--eval-steps: expected at least 0"),
         ({"eval_steps": 2, "eval_prompts": 0}, "--eval-prompts: expected at least 1"),
         ({"trl": "{wieght_decay: 0.1}"}, "did you mean 'weight_decay'"),
@@ -208,7 +244,7 @@ def test_fields_of_trl_are_resumed(tmp_path, shared, monkeypatch):
 )
 def test_wrong_settings_write_nothing(tmp_path, shared, settings, message):
     with pytest.raises(AgentError, match=message):
-        run(tmp_path / "run", **shared, **settings)
+        run(tmp_path / "run", **{**shared, **settings})
     assert not (tmp_path / "run").exists()
 
 

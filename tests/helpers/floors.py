@@ -95,7 +95,7 @@ FLOORS = {
     "ospo_env.conformance.retriever": ["case", "elsewhere known_tokens scores sums", "copies", "clauses", "__init__"],
     "ospo_agents": [
         "errors files offsets progress_bar protocols",
-        "alignment calls losses rollouts segments",
+        "alignment calls losses rewrite_shares rollouts segments",
         "answers credit reward_scale rivals",
         "advantages",
         "assignment policies stopwatch",
@@ -131,7 +131,7 @@ FLOORS = {
         "checkpoints lock curves preferences progress warm_start",
         "trl_parts",
         "learners",
-        "evaluation trl_fields",
+        "defaults evaluation trl_fields",
         "settings",
         "pairs trainers",
         "stages",

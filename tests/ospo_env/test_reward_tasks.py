@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ospo_agents import Task, assign_credit
-from ospo_agents.protocols import BoundedTask, CappedTask, MeasuredTask
+from ospo_agents.protocols import BoundedTask, CappedTask, LexicalTask, MeasuredTask
 from ospo_env import ContrastTask, MeanTask, RetrievalTask, TaskError
 from ospo_env.reward_tasks import RewardTask
 from shop import shop
@@ -117,7 +117,9 @@ def test_others_are_seeded_and_the_same_in_every_batch():
 def test_they_are_tasks_as_learners_read_them():
     contrasting: RewardTask = ContrastTask(means()[0], 2)
     for task in (means()[0], contrasting, plain()):
-        assert all(isinstance(task, kind) for kind in (Task, BoundedTask, CappedTask, MeasuredTask))
+        assert all(isinstance(task, kind) for kind in (Task, BoundedTask, CappedTask, LexicalTask))
+        assert isinstance(task, MeasuredTask) == (task is contrasting), "the reward of the others is the metric"
+        assert task.count_words(["red zzz", ""]).tolist() == [[2, 1], [0, 0]]
         assert task.prompts("validation") == plain().prompts("validation")
         assert task.demonstrations() == plain().demonstrations()
         assert list(task.texts()) == list(plain().texts())

@@ -30,6 +30,12 @@ _PANELS: dict[str, dict[str, str]] = {
     "credit spread": {"credit_spread": "standard deviation"},
     "KL to the warm start": {"kl": "mean a token"},
     "malformed completions": {"malformed": "share"},
+    "rewrites (share)": {"distinct_rewrites": "distinct over queries", "empty_rewrites": "empty"},
+    "greedy rewrites, validation (share)": {
+        "eval_distinct_rewrites": "distinct over queries",
+        "eval_empty_rewrites": "empty",
+    },
+    "words that no document has (share)": {"unknown_words": "rollouts", "eval_unknown_words": "greedy, validation"},
     "preference accuracy": {"rewards/accuracies": "chosen above rejected"},
     "preference margin": {"rewards/margins": "chosen less rejected"},
     "token accuracy": {"mean_token_accuracy": "mean"},

@@ -14,6 +14,7 @@ from trl.models import unwrap_model_for_generation
 from ospo_agents.errors import AgentError
 from ospo_agents.policies.language_model import LanguageModelPolicy, save_policy
 from ospo_agents.protocols import MeasuredTask, Task
+from ospo_agents.rewrite_shares import rewrite_shares
 from ospo_agents.training.processes import is_first
 from ospo_agents.training.run_directory import EVALUATED
 from ospo_agents.training.trl_parts import Start
@@ -35,23 +36,27 @@ class Evaluation(TrainerCallback):  # type: ignore[misc]  # transformers' types 
 
     Args:
         every: Steps between evaluations.
-        measure: Function that gives the value of the policy as it is now; all processes call it together.
+        measure: Function that gives the value of the policy as it is now, as ``eval_reward``, and what else is logged
+            of it; all processes call it together.
         log: Function that logs a row.
         values: Values of the run's evaluations before it was resumed.
         best: Directory that holds the best policies; None keeps none.
         save: Function that writes the policy to a path; all processes call it together.
+        patience: Evaluations in a row without a new best value after which training stops; 0 never stops it.
     """
 
     def __init__(
         self,
         every: int,
-        measure: Callable[[], float],
+        measure: Callable[[], Mapping[str, float]],
         log: Callable[[dict[str, float]], None],
         values: Mapping[int, float],
         best: Path | None,
         save: Callable[[Path], None],
+        patience: int = 0,
     ) -> None:
         self.values = dict(values)
+        self._patience = patience
         self._every, self._measure, self._log, self._best, self._save = every, measure, log, best, save
 
     def on_train_begin(
@@ -73,6 +78,14 @@ class Evaluation(TrainerCallback):  # type: ignore[misc]  # transformers' types 
         step = state.global_step
         if "loss" in (logs or {}) and (step % self._every == 0 or step == state.max_steps):
             self._evaluate(step)
+            if self.stopped:
+                control.should_training_stop = True
+                control.should_save = False  # what follows is the policy itself, as after the last step
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the policy has not become better for as many evaluations as it is given."""
+        return bool(self._patience) and sum(step > best_step(self.values) for step in self.values) >= self._patience
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Remove the policies that a later one has beaten, once a checkpoint is there."""
@@ -82,8 +95,9 @@ class Evaluation(TrainerCallback):  # type: ignore[misc]  # transformers' types 
                     shutil.rmtree(path)
 
     def _evaluate(self, step: int) -> None:
-        self.values[step] = self._measure()
-        self._log({EVALUATED: self.values[step]})
+        row = self._measure()
+        self.values[step] = row[EVALUATED]
+        self._log(dict(row))
         if self._best is not None and best_step(self.values) == step:
             self._save(self._best / f"step-{step}")
 
@@ -97,8 +111,8 @@ def best_step(values: Mapping[int, float]) -> int:
     return min(values, key=lambda step: (-values[step], step))
 
 
-def _greedy_reward(trainer: Any, start: Start, prompts: int, max_new_tokens: int) -> Callable[[], float]:
-    """Make the measure of an evaluation: the mean metric of greedy rewrites of fixed validation prompts.
+def _greedy_reward(trainer: Any, start: Start, prompts: int, max_new_tokens: int) -> Callable[[], Mapping[str, float]]:
+    """Make the measure of an evaluation: mean metric and shares of greedy rewrites of fixed validation prompts.
 
     That is the mean reward, where a task does not say otherwise (:class:`ospo_agents.protocols.MeasuredTask`).
 
@@ -117,15 +131,20 @@ def _greedy_reward(trainer: Any, start: Start, prompts: int, max_new_tokens: int
     accelerator = trainer.accelerator
     first, all_of_them = accelerator.process_index, accelerator.num_processes
 
-    def measure() -> float:
+    def measure() -> Mapping[str, float]:
         with unwrap_model_for_generation(trainer.model_wrapped, accelerator) as model:
             policy = LanguageModelPolicy(model, start.tokenizer, start.prompt_format, max_new_tokens=max_new_tokens)
             rewrites = policy(ids[first::all_of_them], texts[first::all_of_them])
         values = start.task.metric_values if isinstance(start.task, MeasuredTask) else start.task.rewards
         rewards = values(ids[first::all_of_them], rewrites) if rewrites else np.zeros(0)
         places = range(first, len(ids), all_of_them)
-        gathered = dict(gather_object(list(zip(places, rewards.tolist(), strict=True))))
-        return float(np.mean([gathered[place] for place in range(len(ids))]))
+        gathered = dict(gather_object(list(zip(places, zip(rewrites, rewards.tolist(), strict=True), strict=True))))
+        everyone = [gathered[place] for place in range(len(ids))]
+        shares = rewrite_shares(start.task, ids, [rewrite for rewrite, _ in everyone])
+        return {
+            EVALUATED: float(np.mean([reward for _, reward in everyone])),
+            **{f"eval_{name}": share for name, share in shares.items()},
+        }
 
     return measure
 
@@ -172,6 +191,7 @@ def make_evaluation(
     max_new_tokens: int,
     values: Mapping[int, float],
     best: Path | None,
+    patience: int = 0,
 ) -> Evaluation:
     """Make the evaluation of a trainer; arguments as :class:`Evaluation` and :func:`validation_rows`."""
     return Evaluation(
@@ -181,4 +201,5 @@ def make_evaluation(
         values,
         best,
         save_model(trainer, start),
+        patience,
     )

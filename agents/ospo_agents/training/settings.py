@@ -15,6 +15,7 @@ from ospo_agents.errors import AgentError, unknown
 from ospo_agents.losses import check_loss, check_potential
 from ospo_agents.protocols import CoalitionTask
 from ospo_agents.segments import SEGMENTERS
+from ospo_agents.training.defaults import OF_START, start_defaults, warms_up
 from ospo_agents.training.learners import LEARNERS, OF_SOME, Learner
 from ospo_agents.training.processes import processes
 from ospo_agents.training.trl_fields import check_names
@@ -33,11 +34,13 @@ _WHOLE = {
     "max_completion_length": 1,
     "num_iterations": 1,
     "gradient_accumulation": 1,
+    "warmup_steps": 0,
     "lora_rank": 0,
     "lora_alpha": 1,
     "save_steps": 0,
     "eval_steps": 0,
     "eval_prompts": 1,
+    "patience": 0,
     "calls": 0,
 }
 _ABOVE_ZERO = ("learning_rate", "temperature", "warm_start_learning_rate")
@@ -51,7 +54,8 @@ class TrainingSettings:
     """Settings of a training run, without the task that it is on.
 
     Settings that only some learners have are None by default, and the learner's own default takes their place; what a
-    learner does not have stays None.
+    learner does not have stays None. Rates, their warm-up, KL and parts of a batch have other defaults for a policy
+    that was trained before (``policy``) than for a new tiny one, which needs rates that would destroy it.
 
     Attributes:
         algo: Learner, a name in :data:`ospo_agents.training.learners.LEARNERS`.
@@ -59,15 +63,21 @@ class TrainingSettings:
         seed: Seed of initial weights, order of prompts and sampling.
         batch_size: Rollouts a step, of all processes; for ``sft`` demonstrations.
         group_size: Rollouts of one prompt.
-        learning_rate: Learning rate of the learner, constant.
+        learning_rate: Learning rate of the learner, constant after its warm-up; None takes 3e-4 for a new tiny policy,
+            2e-5 for a trained one.
+        warmup_steps: Steps over which the learning rate rises from 0; None takes none for a new tiny policy, a tenth of
+            all steps for a trained one.
         max_completion_length: Bound on the tokens of a completion.
         temperature: Temperature of sampling during training.
         loss_type: Name of TRL's loss, one of :data:`LOSS_TYPES`; ``luspo`` for ``grpo`` only.
-        kl: Weight of the KL divergence from the warm start, TRL's ``beta``.
+        kl: Weight of the KL divergence from the warm start, TRL's ``beta``; None takes 0.1 for ``dpo``, else 0 for a
+            new tiny policy, 0.02 for a trained one (0 with the redistribution ``potential``).
         num_iterations: Optimiser steps on the same rollouts.
-        gradient_accumulation: Parts of a step's batch, to save memory.
-        warm_start_epochs: Passes over the demonstrations before the learner begins; 0 skips them.
-        warm_start_learning_rate: Peak learning rate of the warm start; it falls linearly to 0.
+        gradient_accumulation: Parts of a step's batch, to save memory; None takes 1 for a new tiny policy, 2 for a
+            trained one where two parts come out whole.
+        warm_start_epochs: Passes over the demonstrations before the learner begins, 0 skips them; None takes 3.
+        warm_start_learning_rate: Peak learning rate of the warm start, which falls linearly to 0; None takes 2e-3 for a
+            new tiny policy, 2e-4 for a trained one.
         policy: Directory or hub id of the causal LM to start from; None makes a new tiny one.
         lora_rank: Rank of the adapters to train; 0 trains all weights.
         lora_alpha: Scale of the adapters, over their rank.
@@ -87,6 +97,7 @@ class TrainingSettings:
         save_steps: Steps between checkpoints, 0 for none; None takes about 50.
         eval_steps: Steps between evaluations on validation prompts, 0 for none.
         eval_prompts: Validation prompts of an evaluation, the same ones each time; fewer where there are fewer.
+        patience: Evaluations in a row without a new best value after which training stops; 0 never stops it.
         keep: Policy that ``policy/`` holds: the last, or the best of all evaluations, of equals the earliest.
         trl: Further fields of TRL's own settings of the learner, and of adapters, by TRL's names.
     """
@@ -96,15 +107,16 @@ class TrainingSettings:
     seed: int = 0
     batch_size: int = 64
     group_size: int = 8
-    learning_rate: float = 3e-4
+    learning_rate: float = OF_START
+    warmup_steps: int = OF_START
     max_completion_length: int = 32
     temperature: float = 1.0
     loss_type: str | None = None
     kl: float | None = None
     num_iterations: int | None = None
-    gradient_accumulation: int = 1
-    warm_start_epochs: float = 3.0
-    warm_start_learning_rate: float = 2e-3
+    gradient_accumulation: int = OF_START
+    warm_start_epochs: float = OF_START
+    warm_start_learning_rate: float = OF_START
     policy: str | None = None
     lora_rank: int = 0
     lora_alpha: int = 16
@@ -122,13 +134,15 @@ class TrainingSettings:
     save_steps: int | None = None
     eval_steps: int = 0
     eval_prompts: int = 128
+    patience: int = 0
     keep: str = KEPT[0]
     trl: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Put the learner's own defaults in the place of None."""
+        """Put the defaults of the learner, and those of what training starts from, in the place of None."""
         known = isinstance(self.algo, str) and self.algo in LEARNERS
         defaults = dict(LEARNERS[self.algo].defaults) if known else {}
+        defaults |= start_defaults(vars(self))
         if "segmenter" in defaults and isinstance(self.solution, str) and self.solution in SOLUTIONS:
             defaults["segmenter"] = default_segmenter(self.solution)
         if isinstance(self.num_iterations, int | None):  # checkpoints stand where rollouts are drawn anew
@@ -161,9 +175,9 @@ class TrainingSettings:
     @classmethod
     def recorded(cls, values: Mapping[str, Any]) -> Self:
         """The settings that ``run.json`` holds; what an older run does not name had its value of then."""
-        settings = cls.of(values)
+        settings = cls.of({"warmup_steps": 0, **values})
         has_calls = isinstance(settings.algo, str) and settings.algo in LEARNERS and settings._has("calls")
-        return cls.of({"calls": 0, **values}) if has_calls else settings
+        return cls.of({"calls": 0, "warmup_steps": 0, **values}) if has_calls else settings
 
     def for_task(self, task: CoalitionTask) -> Self:
         """The settings with the task's own default in the place of None."""
@@ -199,8 +213,7 @@ class TrainingSettings:
             )
         self._check_batches(spell)
         check_names(self.trl, self.learner, spell)
-        if self.keep == "best" and not self.eval_steps:
-            raise AgentError(f"{spell('keep')} best needs evaluations to choose by; add {spell('eval_steps')}")
+        self._check_course(spell)
         if self.lora_rank and self.policy is None:
             raise AgentError(
                 f"{spell('lora_rank')} needs a trained {spell('policy')}; the new tiny one trains all its weights"
@@ -246,6 +259,16 @@ class TrainingSettings:
                 raise unknown(name, value, known)
         if not isinstance(self.policy, str | None):
             raise AgentError(f"{spell('policy')}: expected a directory or a hub id, got {_shown(self.policy)}")
+
+    def _check_course(self, spell: Callable[[str], str]) -> None:
+        """The course of the learning rate, and what evaluations decide."""
+        if self.warmup_steps and warms_up(self.trl):
+            raise AgentError(
+                f"{spell('warmup_steps')} {self.warmup_steps}: {spell('trl')} decides about it too; give one of them"
+            )
+        for name, value, usual in (("keep", self.keep, "last"), ("patience", self.patience, 0)):
+            if value != usual and not self.eval_steps:
+                raise AgentError(f"{spell(name)} {value} needs evaluations to choose by; add {spell('eval_steps')}")
 
     def _check_credit(self, spell: Callable[[str], str]) -> None:
         try:

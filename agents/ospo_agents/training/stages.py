@@ -8,7 +8,6 @@ import dataclasses
 import os
 import pickle
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -103,8 +102,8 @@ def learn(
         title: Title of the curves.
 
     Returns:
-        Costs of the run: ``rollouts``, ``evaluations``, ``seconds``, and for DPO the number of groups and of those
-        without a pair.
+        Costs of the run: ``rollouts``, ``evaluations``, ``seconds``, ``stopped_step`` if it stopped early, and for DPO
+        the number of groups and of those without a pair.
     """
     scratch = out / CHECKPOINTS / SCRATCH
     if is_first():
@@ -125,17 +124,15 @@ def learn(
     trainer.add_callback(ProgressBar(settings.algo, shown))
     trainer.add_callback(LogFile(out / "log.jsonl", tally, metric))
     trainer.add_callback(Checkpoints(out / CHECKPOINTS, start.prompt_format, [out / "log.jsonl"]))
-    values: Mapping[int, float] = {}
-    if settings.eval_steps:
-        evaluation = _evaluation(settings, trainer, start, out, tally)
+    evaluation = _evaluation(settings, trainer, start, out, tally) if settings.eval_steps else None
+    if evaluation is not None:
         trainer.add_callback(evaluation)
-        values = evaluation.values
     for callback in trainer.callback_handler.callbacks:
         if isinstance(callback, TensorBoardCallback) and callback.logging_dir is None:
             callback.logging_dir = str(out / TENSORBOARD)  # the scratch directory is removed at the end
     _train(trainer, tally.before.checkpoint)
-    if trainer.state.global_step != settings.steps:
-        raise AgentError(f"expected {settings.steps} steps, but training ended after {trainer.state.global_step}")
+    spent |= _end(settings, trainer.state.global_step, stopped=evaluation is not None and evaluation.stopped)
+    values = {} if evaluation is None else evaluation.values
     if settings.keep == "best":
         _put_best(out, best_step(values))
     else:
@@ -144,10 +141,25 @@ def learn(
     if values:
         best = best_step(values)
         spent["validation"] = {"best_step": best, "best": values[best], "last": values[max(values)]}
-        spent["policy_step"] = best if settings.keep == "best" else settings.steps
+        spent["policy_step"] = best if settings.keep == "best" else trainer.state.global_step
     if is_first():
         draw_curves(read_log(out), out / "curves.png", title=title, metric=metric)
     return spent
+
+
+def _end(settings: TrainingSettings, step: int, *, stopped: bool) -> dict[str, Any]:
+    """Costs of a run that ended at a step, before its time if it was stopped.
+
+    Raises:
+        AgentError: It ended before its time by itself.
+    """
+    if step == settings.steps:
+        return {}
+    if not stopped:
+        raise AgentError(f"expected {settings.steps} steps, but training ended after {step}")
+    if settings.learner.rollouts != "during":
+        return {"stopped_step": step}
+    return {"stopped_step": step, "rollouts": settings.learner.rollouts_a_run({**settings.as_json(), "steps": step})}
 
 
 def _train(trainer: Any, checkpoint: Path | None) -> None:
@@ -194,6 +206,7 @@ def _evaluation(settings: TrainingSettings, trainer: Any, start: Start, out: Pat
         max_new_tokens=settings.max_completion_length,
         values=values,
         best=out / BEST if settings.keep == "best" else None,
+        patience=settings.patience,
     )
 
 

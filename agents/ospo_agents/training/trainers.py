@@ -40,7 +40,8 @@ def make_config(settings: TrainingSettings, scratch: Path, *, save_steps: int = 
         "per_device_train_batch_size": settings.examples // (settings.gradient_accumulation * processes()),
         "gradient_accumulation_steps": settings.gradient_accumulation,
         "learning_rate": settings.learning_rate,
-        "lr_scheduler_type": "constant",
+        "lr_scheduler_type": "constant_with_warmup" if settings.warmup_steps else "constant",
+        "warmup_steps": settings.warmup_steps,
         "seed": settings.seed,
         "save_strategy": "steps" if save_steps else "no",
         "save_steps": save_steps or 1,  # means nothing without the strategy, but may not be 0
