@@ -3,7 +3,8 @@
 Two methods of ``trl.GRPOTrainer`` are extended: the one that computes rewards (credit is assigned to segments there)
 and the one that finishes a generation batch (credit is laid on tokens there). Two more are only timed. TRL's loss takes
 advantages of shape (B, T) as they are. The mathematics is in ``ospo_agents.credit`` and ``ospo_agents.advantages``.
-Sampling (transformers, vLLM), LoRA, KL to a reference, precision and several processes are TRL's. Each process values
+Sampling with vLLM, LoRA, KL to a reference, precision and several processes are TRL's; without vLLM rollouts are the
+compact ones of ``ospo_agents.compact_rollouts``. Each process values
 the coalitions of its own rollouts; statistics of a group are over the rollouts of all processes.
 
 Departures from the published procedure (arXiv 2601.08403):
@@ -40,6 +41,7 @@ from ospo_agents.advantages import READ_ENTROPY, group_relative, make_redistribu
 from ospo_agents.assignment import default_segmenter
 from ospo_agents.batches import CreditedCompletion, credit_completions, pad_rows, stack_completions
 from ospo_agents.calls import training_calls
+from ospo_agents.compact_rollouts import CompactRollouts
 from ospo_agents.credit import make_solution
 from ospo_agents.errors import AgentError
 from ospo_agents.losses import check_loss, check_potential
@@ -103,7 +105,7 @@ class _TimedTask:
             return self.task.coalition_values(*arguments, **bounds)
 
 
-class OSPOTrainer(GRPOTrainer):  # type: ignore[misc]  # TRL ships no types
+class OSPOTrainer(CompactRollouts, GRPOTrainer):  # type: ignore[misc]  # TRL ships no types
     """GRPO with advantages that follow the credit of each segment of the rewrite.
 
     Each step logs, beside TRL's metrics: ``segments`` a rollout, ``credit_spread``, ``over_budget`` (rollouts with

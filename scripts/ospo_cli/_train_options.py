@@ -127,6 +127,7 @@ def _add_task(group: Any) -> None:
 
 def _add_policy(group: Any) -> None:
     _add(group, "policy", "directory or hub id of a causal LM to start from, instead of a new tiny one", type=str)
+    _add(group, "bare_prompts", "send a foreign model the prompt alone, without instruction and answer tags")
     _add(group, "lora_rank", "rank of the adapters to train; 0 trains all weights")
     _add(group, "lora_alpha", "scale of the adapters, over their rank")
     _add(group, "bf16", "compute in bfloat16")

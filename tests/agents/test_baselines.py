@@ -9,6 +9,7 @@ import torch
 import trl
 
 from ospo_agents import AgentError
+from ospo_agents.compact_rollouts import CompactGRPOTrainer, CompactRLOOTrainer
 from ospo_agents.policies.language_model import LanguageModelPolicy, load_policy, save_policy
 from ospo_agents.policies.prompt_format import PromptFormat
 from ospo_agents.policies.tiny import tiny_model, tiny_tokenizer
@@ -73,8 +74,8 @@ def same(left, right):
 
 TRAINERS = {
     "ospo": OSPOTrainer,
-    "grpo": trl.GRPOTrainer,
-    "rloo": trl.RLOOTrainer,
+    "grpo": CompactGRPOTrainer,
+    "rloo": CompactRLOOTrainer,
     "dpo": trl.DPOTrainer,
     "sft": trl.SFTTrainer,
 }
@@ -159,7 +160,7 @@ def test_kl_holds_a_policy_back(tmp_path, warm):
     start = {name: tensor.detach().clone() for name, tensor in load_policy(warm)[0].named_parameters()}
     moved = {}
     for kl in (0.0, 10.0):
-        after = trained(trainer_of(tmp_path, warm, algo="grpo", kl=kl, steps=6, num_iterations=3))
+        after = trained(trainer_of(tmp_path, warm, algo="grpo", kl=kl, steps=12, num_iterations=3, learning_rate=5e-3))
         moved[kl] = sum(float((after[name] - start[name]).square().sum()) for name in start)
     assert 0 < moved[10.0] < moved[0.0]
 
@@ -172,7 +173,7 @@ def mean_reward(trainer, warm):
 
 @pytest.mark.parametrize("algo", ["ospo", "grpo", "rloo"])
 def test_learners_earn_more_than_the_warm_start(tmp_path, warm, algo):
-    trainer = trainer_of(tmp_path, warm, algo=algo, steps=20)
+    trainer = trainer_of(tmp_path, warm, algo=algo, steps=40, learning_rate=5e-3)
     before = mean_reward(trainer, warm)
     trainer.train()
     assert mean_reward(trainer, warm) > before + 0.05

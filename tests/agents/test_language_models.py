@@ -7,7 +7,9 @@ from peft import PeftModel, get_peft_model
 from chat_models import PLAIN, TAGGED, answers, chat_directory, chat_model, chat_tokenizer, logged, train, weights
 from ospo_agents import AgentError
 from ospo_agents.policies.language_model import LanguageModelPolicy, load_policy, lora_config, save_policy
-from ospo_agents.policies.prompt_format import PromptFormat
+from ospo_agents.policies.prompt_format import INSTRUCTION, PromptFormat
+from ospo_agents.training.settings import TrainingSettings
+from ospo_agents.training.stages import make_policy
 from ospo_agents.training.warm_start import warm_start
 from toy_task import ToyTask
 
@@ -178,3 +180,32 @@ def test_completions_of_vllm_are_learned_from_as_any_others(source, tmp_path, mo
     for name, values in weights(trainer.model).items():
         assert not torch.equal(values, start[name])
         torch.testing.assert_close(values, expected[name], rtol=0, atol=1e-3)  # AdamW's steps are 1e-2
+
+
+def test_weights_in_bfloat16_are_opened_and_evaluated_in_it(tmp_path):
+    tokenizer = chat_tokenizer()
+    model = chat_model(tokenizer)
+    save_policy(tmp_path / "whole", model, tokenizer, PromptFormat())
+    save_policy(tmp_path / "half", model, tokenizer, PromptFormat(), bf16=True)
+    assert model.dtype == torch.float32, "the model itself stays"
+    sizes = [(tmp_path / name / "model.safetensors").stat().st_size for name in ("whole", "half")]
+    assert sizes[1] < 0.6 * sizes[0]
+    assert [LanguageModelPolicy.open(tmp_path / name).model.dtype for name in ("whole", "half")] == [
+        torch.float32,
+        torch.bfloat16,
+    ]
+    assert load_policy(tmp_path / "half")[0].dtype == torch.float32, "to be trained"
+
+
+def test_a_foreign_model_may_be_sent_the_prompt_alone(tmp_path):
+    tokenizer = chat_tokenizer()
+    model = chat_model(tokenizer)
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    formats = [
+        make_policy(TrainingSettings(policy=str(tmp_path), bare_prompts=bare), ToyTask()).prompt_format
+        for bare in (False, True)
+    ]
+    assert formats == [PromptFormat(INSTRUCTION, answer_tags=True), PromptFormat()]
+    with pytest.raises(AgentError, match="bare_prompts is of a trained policy"):
+        TrainingSettings(bare_prompts=True).check()

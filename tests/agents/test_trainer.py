@@ -5,10 +5,11 @@ import time
 import numpy as np
 import pytest
 import torch
-from trl import GRPOConfig, GRPOTrainer
+from trl import GRPOConfig
 
 from ospo_agents import AgentError, Task
 from ospo_agents.advantages import group_relative
+from ospo_agents.compact_rollouts import CompactGRPOTrainer
 from ospo_agents.policies.prompt_format import PromptFormat
 from ospo_agents.policies.tiny import tiny_model, tiny_tokenizer
 from ospo_agents.trainer import OSPOConfig, OSPOTrainer
@@ -100,7 +101,7 @@ def train_ospo(tokenizer, path, redistribute=None, task=None, **settings):
 
 def train_grpo(tokenizer, path, reward_funcs=(), **settings):
     task = ToyTask()
-    trainer = GRPOTrainer(
+    trainer = CompactGRPOTrainer(
         model=new_model(tokenizer),
         reward_funcs=[TaskReward(task, PromptFormat(), tokenizer), *reward_funcs],
         args=GRPOConfig(str(path), **{**SETTINGS, **settings}),

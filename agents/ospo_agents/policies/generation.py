@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from ospo_agents.policies.decoding import decode
+
 __all__ = ["Completion", "complete", "evaluating", "generate", "generation_settings"]
 
 
@@ -90,7 +92,7 @@ def complete(
     )
     prompts, mask = (encoded[name].to(model.device) for name in ("input_ids", "attention_mask"))
     with torch.inference_mode():
-        output = model.generate(input_ids=prompts, attention_mask=mask, **settings)
+        output = model.generate(input_ids=prompts, attention_mask=mask, custom_generate=decode, **settings)
     ends = set(settings["eos_token_id"])
     return [_completion(row, ends) for row in output[:, prompts.shape[1] :].tolist()]
 

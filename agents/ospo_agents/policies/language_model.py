@@ -1,5 +1,6 @@
 """Policy of a causal LM, and its directory on disk: weights or an adapter, tokenizer and prompt format."""
 
+import copy
 import dataclasses
 import json
 import os
@@ -54,7 +55,7 @@ def find_policy(path_or_id: str | Path) -> Path | str:
 
 
 def load_policy(
-    path_or_id: str | Path, *, bf16: bool = False, load_4bit: bool = False
+    path_or_id: str | Path, *, bf16: bool | None = False, load_4bit: bool = False
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, PromptFormat]:
     """Open a run, a policy directory, any causal LM's directory, or a hub id.
 
@@ -66,9 +67,9 @@ def load_policy(
 
     Args:
         path_or_id: As for :func:`find_policy`.
-        bf16: Whether weights are held in bfloat16, else in float32. Adapters are held in float32 either way; weights
-            that are themselves trained should be, since small updates are lost in bfloat16 (``bf16`` of the trainer's
-            settings computes in bfloat16 with weights in float32).
+        bf16: Whether weights are held in bfloat16, else in float32; None takes bfloat16 where they are stored so.
+            Adapters are held in float32 either way; weights that are themselves trained should be, since small updates
+            are lost in bfloat16 (``bf16`` of the trainer's settings computes in bfloat16 with weights in float32).
         load_4bit: Whether to quantise linear layers to 4 bits, to train an adapter on.
 
     Returns:
@@ -110,6 +111,7 @@ def save_policy(
     prompt_format: PromptFormat,
     *,
     state_dict: Mapping[str, torch.Tensor] | None = None,
+    bf16: bool = False,
 ) -> None:
     """Write a policy directory that :func:`load_policy` opens: a complete one, or none. An earlier one is replaced.
 
@@ -124,6 +126,8 @@ def save_policy(
         prompt_format: Conversation made of a prompt, and place of the rewrite in a completion.
         state_dict: All weights, for a process that holds a part of them only (DeepSpeed ZeRO-3, FSDP):
             ``trainer.accelerator.get_state_dict(trainer.model_wrapped)``.
+        bf16: Whether to write weights rounded to bfloat16, half as large: what a policy that computed in bfloat16
+            was. Those of an adapter, and a ``state_dict``, are written as they are.
 
     Raises:
         AgentError: The model is the inner part of a ``PeftModel``, or an adapter on weights that are on no disk.
@@ -142,7 +146,9 @@ def save_policy(
                 model.save_pretrained(partial, selected_adapters=[model.active_adapter], state_dict=state_dict)
                 model.generation_config.save_pretrained(partial)
             else:
-                model.save_pretrained(partial, state_dict=state_dict)
+                rounded = bf16 and state_dict is None
+                whole = copy.deepcopy(model).to(torch.bfloat16) if rounded else model
+                whole.save_pretrained(partial, state_dict=state_dict)
             tokenizer.save_pretrained(partial)
             (partial / FORMAT_FILE).write_text(json.dumps(dataclasses.asdict(prompt_format), indent=2) + "\n")
             write_digests(partial)
@@ -173,6 +179,7 @@ class LanguageModelPolicy:
         seed: Seed of sampling; the same call gives the same texts, and the global generator is left as it was.
         batch_size: Prompts generated at once.
         progress: Called after each batch with the number of its prompts.
+        bf16: Whether to compute in bfloat16 with weights of float32; weights in bfloat16 always do.
     """
 
     def __init__(
@@ -186,6 +193,7 @@ class LanguageModelPolicy:
         seed: int = 0,
         batch_size: int = 64,
         progress: Callable[[int], object] = lambda done: None,
+        bf16: bool = False,
     ) -> None:
         if temperature < 0:
             raise AgentError(f"expected a temperature of at least 0, got {temperature}")
@@ -195,6 +203,7 @@ class LanguageModelPolicy:
         self.batch_size = batch_size
         self.seed = seed
         self.progress = progress
+        self.bf16 = bf16
         self.malformed = 0
         self._generation = generation_settings(
             model,
@@ -211,7 +220,7 @@ class LanguageModelPolicy:
             path_or_id: As for :func:`load_policy`, whose errors this raises.
             settings: The keyword arguments of the class.
         """
-        model, tokenizer, prompt_format = load_policy(path_or_id)
+        model, tokenizer, prompt_format = load_policy(path_or_id, bf16=None)
         device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
         return cls(model if device is None else model.to(device), tokenizer, prompt_format, **settings)
 
@@ -219,7 +228,9 @@ class LanguageModelPolicy:
         """One rewrite for each prompt; a malformed completion gives the empty text, which earns 0."""
         del prompt_ids
         rewrites: list[str | None] = []
-        with evaluating(self.model, self.seed):
+        device = self.model.device.type
+        # One context for all batches: weights are cast once.
+        with evaluating(self.model, self.seed), torch.autocast(device, torch.bfloat16, enabled=self.bf16):
             for start in range(0, len(prompts), self.batch_size):
                 batch = prompts[start : start + self.batch_size]
                 rewrites += self._rewrite(batch)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from peft import LoraConfig, PeftConfig, PeftModel, TaskType
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
     BitsAndBytesConfig,
@@ -39,14 +40,16 @@ def is_hub_id(name: str | Path) -> bool:
     return "/" not in name or not Path(name).parent.exists()
 
 
-def open_weights(source: Path | str, *, bf16: bool, load_4bit: bool) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def open_weights(
+    source: Path | str, *, bf16: bool | None, load_4bit: bool
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Model and tokenizer of a directory or hub id; an adapter is opened trainable on its base model.
 
     Code that comes with weights is never run. Files of policies that this project wrote are checked first.
 
     Args:
         source: A directory, or a hub id.
-        bf16: Whether weights are held in bfloat16, else in float32.
+        bf16: Whether weights are held in bfloat16, else in float32; None takes bfloat16 where they are stored so.
         load_4bit: Whether linear layers are quantised to 4 bits (NF4), as in QLoRA.
 
     Raises:
@@ -55,6 +58,8 @@ def open_weights(source: Path | str, *, bf16: bool, load_4bit: bool) -> tuple[Pr
         Exception: Whatever transformers and its readers raise for a model that is missing, broken or of an unknown
             kind.
     """
+    if bf16 is None:
+        bf16 = _stored_in_bfloat16(source)
     settings: dict[str, Any] = {"dtype": torch.bfloat16 if bf16 else torch.float32, "trust_remote_code": False}
     if load_4bit:
         settings |= _four_bits(settings["dtype"])
@@ -75,6 +80,13 @@ def open_weights(source: Path | str, *, bf16: bool, load_4bit: bool) -> tuple[Pr
         if isinstance(source, Path) and not (source / "tokenizer_config.json").is_file():
             tokenizer_source = base
     return model, AutoTokenizer.from_pretrained(tokenizer_source, trust_remote_code=False)
+
+
+def _stored_in_bfloat16(source: Path | str) -> bool:
+    """Whether a model's configuration says so; adapters are opened on weights in float32."""
+    if find_adapter_config_file(str(source)) is not None:
+        return False
+    return AutoConfig.from_pretrained(source, trust_remote_code=False).dtype is torch.bfloat16
 
 
 def lora_config(rank: int = 32, alpha: float = 16) -> LoraConfig:

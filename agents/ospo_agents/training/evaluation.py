@@ -133,7 +133,13 @@ def _greedy_reward(trainer: Any, start: Start, prompts: int, max_new_tokens: int
 
     def measure() -> Mapping[str, float]:
         with unwrap_model_for_generation(trainer.model_wrapped, accelerator) as model:
-            policy = LanguageModelPolicy(model, start.tokenizer, start.prompt_format, max_new_tokens=max_new_tokens)
+            policy = LanguageModelPolicy(
+                model,
+                start.tokenizer,
+                start.prompt_format,
+                max_new_tokens=max_new_tokens,
+                bf16=trainer.args.bf16,
+            )
             rewrites = policy(ids[first::all_of_them], texts[first::all_of_them])
         values = start.task.metric_values if isinstance(start.task, MeasuredTask) else start.task.rewards
         rewards = values(ids[first::all_of_them], rewrites) if rewrites else np.zeros(0)
@@ -175,7 +181,7 @@ def save_model(trainer: Any, start: Start) -> Callable[[Path], None]:
             whole = trainer.accelerator.get_state_dict(trainer.model_wrapped)
         model = trainer.model
         name = None if isinstance(model, PeftModel) else model.name_or_path
-        save_policy(path, model, start.tokenizer, start.prompt_format, state_dict=whole)
+        save_policy(path, model, start.tokenizer, start.prompt_format, state_dict=whole, bf16=trainer.args.bf16)
         if name is not None:
             model.config.name_or_path = model.name_or_path = name
 

@@ -1,6 +1,7 @@
-"""The table of learners: OSPO is this project's, the others are TRL's own trainers, unchanged.
+"""The table of learners: OSPO is this project's, the others are TRL's own trainers.
 
-All start from the same policy, on the same task, with the same settings. OSPO differs from GRPO in credit only.
+All start from the same policy, on the same task, with the same settings. OSPO differs from GRPO in credit only. Those
+that draw rollouts while they learn share the compact ones of :mod:`ospo_agents.compact_rollouts`.
 """
 
 from collections.abc import Callable, Mapping

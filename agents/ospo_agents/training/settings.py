@@ -45,7 +45,7 @@ _WHOLE = {
 }
 _ABOVE_ZERO = ("learning_rate", "temperature", "warm_start_learning_rate")
 _AT_LEAST_ZERO = ("warm_start_epochs", "kl")
-_SWITCHES = ("bf16", "load_4bit", "activation_checkpointing", "credit_separators")
+_SWITCHES = ("bare_prompts", "bf16", "load_4bit", "activation_checkpointing", "credit_separators")
 _MAPPINGS = {"solution_settings": "{width: 8}", "redistribution_settings": "{beta: 0.5}", "trl": "{weight_decay: 0.1}"}
 
 
@@ -79,6 +79,8 @@ class TrainingSettings:
         warm_start_learning_rate: Peak learning rate of the warm start, which falls linearly to 0; None takes 2e-3 for a
             new tiny policy, 2e-4 for a trained one.
         policy: Directory or hub id of the causal LM to start from; None makes a new tiny one.
+        bare_prompts: Whether ``policy`` is sent the prompt alone, for a foreign model that a warm start teaches the
+            task: without instruction and answer tags, which would be most of what is computed.
         lora_rank: Rank of the adapters to train; 0 trains all weights.
         lora_alpha: Scale of the adapters, over their rank.
         bf16: Whether to compute in bfloat16.
@@ -118,6 +120,7 @@ class TrainingSettings:
     warm_start_epochs: float = OF_START
     warm_start_learning_rate: float = OF_START
     policy: str | None = None
+    bare_prompts: bool = False
     lora_rank: int = 0
     lora_alpha: int = 16
     bf16: bool = False
@@ -214,6 +217,8 @@ class TrainingSettings:
         self._check_batches(spell)
         check_names(self.trl, self.learner, spell)
         self._check_course(spell)
+        if self.bare_prompts and self.policy is None:
+            raise AgentError(f"{spell('bare_prompts')} is of a trained {spell('policy')}; the new one has no other")
         if self.lora_rank and self.policy is None:
             raise AgentError(
                 f"{spell('lora_rank')} needs a trained {spell('policy')}; the new tiny one trains all its weights"

@@ -46,6 +46,8 @@ def make_policy(settings: TrainingSettings, task: Task) -> Start:
     """The policy to train, before its warm start: ``settings.policy``, or a new tiny one."""
     if settings.policy is not None:
         model, tokenizer, prompt_format = _open(settings, settings.policy)
+        if settings.bare_prompts:
+            prompt_format = PromptFormat()
     else:
         tokenizer, prompt_format = tiny_tokenizer(task.texts()), PromptFormat()
         model = tiny_model(tokenizer, seed=settings.seed)

@@ -103,16 +103,16 @@ def grpo_fields(settings: Values) -> dict[str, Any]:
 
 def grpo_trainer(config: Any, start: Start) -> Any:
     """Make the trainer of GRPO."""
-    from trl import GRPOTrainer
+    from ospo_agents.compact_rollouts import CompactGRPOTrainer
 
-    return GRPOTrainer(args=config, **_rewarded(start))
+    return CompactGRPOTrainer(args=config, **_rewarded(start))
 
 
 def rloo_trainer(config: Any, start: Start) -> Any:
     """Make the trainer of RLOO."""
-    from trl import RLOOTrainer
+    from ospo_agents.compact_rollouts import CompactRLOOTrainer
 
-    return RLOOTrainer(args=config, **_rewarded(start))
+    return CompactRLOOTrainer(args=config, **_rewarded(start))
 
 
 def dpo_fields(settings: Values) -> dict[str, Any]:

@@ -1,0 +1,126 @@
+"""Cheap rollouts of TRL's trainers without a GPU: prompts read once, and an output layer on few tokens.
+
+Two of TRL's hooks are used. Its call of ``generate`` gets the loop :func:`ospo_agents.policies.decoding.decode`, within
+one autocast context, so that weights are cast to bfloat16 once a batch and not once a token. Its forward pass that
+gives log-probabilities applies the output layer, off a GPU, to the tokens of completions only; TRL's own kernel does
+that on a GPU. vLLM and continuous batching stay as they are.
+"""
+
+import functools
+import types
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from transformers import PreTrainedModel
+from trl import GRPOTrainer, RLOOTrainer
+from trl.trainer.utils import FusedCausalLMOutput
+
+from ospo_agents.policies.decoding import decode
+
+__all__ = ["CompactGRPOTrainer", "CompactRLOOTrainer", "CompactRollouts", "add_compact_head"]
+
+_SCALED = ("final_logit_softcapping", "logit_scale", "output_multiplier", "lm_head_multiplier", "logits_scaling")
+"""Fields of configurations whose models change logits behind their output layer."""
+
+_SHORT = 256
+"""Tokens of a row up to which attention keeps its whole matrix."""
+
+
+class CompactRollouts:
+    """Mixin of TRL's trainers that draw rollouts; it comes before the trainer among the bases."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        trainer: Any = self
+        for model in (trainer.model, getattr(trainer, "ref_model", None)):
+            if model is not None:
+                add_compact_head(
+                    _causal_lm(model),
+                    temperature=trainer.temperature,
+                    exact=getattr(trainer.args, "cast_lm_head_to_fp32", False),
+                    entropy_bonus=getattr(trainer, "_entropy_bonus_enabled", False),
+                )
+
+    def _generate_single_turn(self, *arguments: Any, **settings: Any) -> Any:
+        trainer: Any = self
+        parent: Any = super()
+        if trainer.use_vllm or getattr(trainer, "use_transformers_continuous_batching", False):
+            return parent._generate_single_turn(*arguments, **settings)
+        model = _causal_lm(trainer.accelerator.unwrap_model(trainer.model_wrapped))
+        with trainer.accelerator.autocast(), _decoding(model):
+            return parent._generate_single_turn(*arguments, **settings)
+
+
+class CompactGRPOTrainer(CompactRollouts, GRPOTrainer):  # type: ignore[misc]  # TRL ships no types
+    """TRL's GRPO with compact rollouts."""
+
+
+class CompactRLOOTrainer(CompactRollouts, RLOOTrainer):  # type: ignore[misc]  # TRL ships no types
+    """TRL's RLOO with compact rollouts."""
+
+
+@contextmanager
+def _decoding(model: PreTrainedModel) -> Iterator[None]:
+    """The model, whose ``generate`` decodes with this project's loop until the context ends."""
+    model.generate = functools.partial(model.generate, custom_generate=decode)
+    try:
+        yield
+    finally:
+        del model.generate
+
+
+def _causal_lm(model: Any) -> Any:
+    """The causal LM itself, below adapters."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def add_compact_head(
+    model: PreTrainedModel, *, temperature: float, exact: bool = False, entropy_bonus: bool = False
+) -> None:
+    """Give log-probabilities of labelled tokens without logits of the others, off a GPU.
+
+    The forward pass of ``trl.trainer.utils.add_fused_lm_head`` is replaced where it is asked for log-probabilities on
+    a CPU and the model has a plain output layer; it computes them in float32, of logits in the precision of autocast.
+
+    Args:
+        model: A causal LM with TRL's head.
+        temperature: Divisor of logits, above 0.
+        exact: Whether the output layer computes in float32 (TRL's ``cast_lm_head_to_fp32``): TRL's own then stays.
+        entropy_bonus: Whether the loss has a term of the entropy, which then has a gradient.
+    """
+    config = model.config.get_text_config()
+    if exact or any(getattr(config, name, None) is not None for name in _SCALED):
+        return
+    of_trl: Callable[..., Any] = model.forward
+
+    @functools.wraps(type(model).forward)
+    def forward(self: Any, *arguments: Any, fused_lm_head: bool = False, **inputs: Any) -> Any:
+        labels = inputs.get("labels")
+        if not fused_lm_head or labels is None or labels.device.type != "cpu" or inputs.get("output_router_logits"):
+            return of_trl(*arguments, **inputs, **({"fused_lm_head": True} if fused_lm_head else {}))
+        del inputs["labels"]
+        with _attention(labels.shape[1]):
+            hidden = self.base_model(*arguments, **inputs, use_cache=False).last_hidden_state[:, :-1]
+        labels = labels[:, 1:]
+        mask = labels != -100
+        logits = self.get_output_embeddings()(hidden[mask]).float() / temperature
+        total = torch.logsumexp(logits, dim=-1)
+        chosen = logits.gather(1, labels[mask][:, None])[:, 0]
+        with torch.set_grad_enabled(torch.is_grad_enabled() and entropy_bonus):
+            entropy = total - (torch.softmax(logits, dim=-1) * logits).sum(dim=-1)
+        empty = chosen.new_zeros(mask.shape)
+        return FusedCausalLMOutput(
+            log_probs=empty.masked_scatter(mask, chosen - total),
+            entropy=empty.masked_scatter(mask, entropy),
+            label_mask=mask,
+        )
+
+    model.forward = types.MethodType(forward, model)
+
+
+def _attention(length: int) -> AbstractContextManager[Any]:
+    """The kernel of attention off a GPU: torch's flash kernel takes four times as long to go back over short rows."""
+    return sdpa_kernel(SDPBackend.MATH) if length <= _SHORT and torch.is_grad_enabled() else nullcontext()
