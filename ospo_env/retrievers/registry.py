@@ -17,6 +17,7 @@ from ospo_env.retrievers.corpus import Corpus
 from ospo_env.retrievers.dense import DenseRetriever
 from ospo_env.retrievers.engines import (
     elasticsearch_retriever,
+    http_retriever,
     opensearch_retriever,
     postgres_retriever,
     tantivy_retriever,
@@ -82,6 +83,7 @@ _KINDS: dict[str, Kind] = {
     "dense": Kind(DenseRetriever, "a directory or hub id of a sentence-transformers model"),
     "elasticsearch": Kind(elasticsearch_retriever, "an index of Elasticsearch"),
     "fusion": Kind(_fusion, "two or more retrievers joined by +"),
+    "http": Kind(http_retriever, "an address with {query}"),
     "lsa": Kind(LSARetriever),
     "opensearch": Kind(opensearch_retriever, "an index of OpenSearch"),
     "postgres": Kind(postgres_retriever, "a table of PostgreSQL"),

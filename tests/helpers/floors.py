@@ -70,9 +70,9 @@ FLOORS = {
         "__init__",
     ],
     "ospo_env.retrievers.engines": [
-        "access fields requests score_cache",
+        "access fields json_path requests score_cache",
         "joined postgres_connections postgres_ranks search_clients tantivy_schema",
-        "postgres_index search_index tantivy_index",
+        "http_index postgres_index search_index tantivy_index",
         "__init__",
     ],
     "ospo_env.scoring": [

@@ -87,22 +87,27 @@ class Handler(BaseHTTPRequestHandler):
         elif index not in stub.indices:
             self.reply(404, error("index_not_found_exception", f"no such index [{index}]", 404))
         elif action == "_msearch":
-            self.searches(index, [json.loads(line) for line in content.splitlines()])
+            self.searches(index, [json.loads(line) for line in content.splitlines()][1::2], "responses")
+        elif action == "find":
+            query = parse_qs(address.query, keep_blank_values=True)
+            match = {"query": query["q"][0], "fields": ["text"]}
+            body = {"query": {"bool": {"must": {"multi_match": match}}}, "size": int(query.get("k", ["5"])[0])}
+            self.searches(index, [body], "found")
         else:
             documents = stub.indices[index]
             self.reply(*ACTIONS[action.partition("/")[0]](stub, index, documents, parse_qs(address.query), content))
 
     do_POST = do_GET
 
-    def searches(self, index, lines):
+    def searches(self, index, bodies, shape):
         stub = self.server.stub
         with stub.lock:
             stub.running += 1
             stub.most = max(stub.most, stub.running)
-            stub.requests.append(len(lines) // 2)
+            stub.requests.append(len(bodies))
             fault = stub.faults.pop(0) if stub.faults else None
         time.sleep(stub.seconds)
-        responses = [stub.search(index, body) for body in lines[1::2]]
+        responses = [stub.search(index, body) for body in bodies]
         with stub.lock:
             stub.running -= 1
         if fault == "cut":
@@ -115,7 +120,7 @@ class Handler(BaseHTTPRequestHandler):
         elif isinstance(fault, int):
             self.reply(fault, error("busy", "the shop is closed", fault))
         else:
-            self.reply(200, {"took": 1, "responses": spoilt(responses, fault)})
+            self.reply(200, SHAPES[shape](spoilt(responses, fault)))
 
     def reply(self, status, content, **headers):
         body = content if isinstance(content, bytes) else json.dumps(content).encode()
@@ -126,6 +131,17 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header(name.replace("_", "-"), str(value))
         self.end_headers()
         self.wfile.write(body)
+
+
+def plain(responses):
+    """Answers of a service of another make."""
+    (response,) = responses
+    hits = response["hits"]["hits"]
+    found = [{"document": {"id": hit["_id"]}, "rating": hit["_score"]} for hit in hits]
+    return {"page": 1, "found": found or None}
+
+
+SHAPES = {"responses": lambda responses: {"took": 1, "responses": responses}, "found": plain}
 
 
 def spoilt(responses, fault):

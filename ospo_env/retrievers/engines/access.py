@@ -3,13 +3,13 @@
 import base64
 import importlib.util
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from urllib.parse import quote, urlsplit
 
 from envs_data.errors import one_line
 from ospo_env.errors import TaskError
 
-__all__ = ["check_url", "hidden", "key_forms", "library", "secret"]
+__all__ = ["check_url", "hidden", "key_forms", "library", "retry_after", "secret"]
 
 _HIDDEN = "***"
 _SHORTEST = 4  # characters of a secret; shorter ones would hide parts of words
@@ -74,6 +74,12 @@ def key_forms(key: str) -> list[str]:
     """A key as it may come back in a message: whole, its user and password, and as HTTP sends them."""
     encoded = base64.b64encode(key.encode()).decode()
     return [key, *key.split(":", 1), encoded] if key else []
+
+
+def retry_after(headers: Mapping[str, str]) -> float:
+    """Seconds that a server asks to wait with the header ``Retry-After``; 0 without one, and for a date."""
+    written = headers.get("retry-after", "")
+    return float(written) if written.isdecimal() else 0.0
 
 
 def hidden(message: object, secrets: Iterable[str], longest: int = 200) -> str:

@@ -175,8 +175,7 @@ class JoinedRetriever:
 
     def _rank(self, wanted: Sequence[tuple[str, int]]) -> list[NDArray[np.float64]]:
         """Rows, then scores, of the best documents for each text and k: float64 (2 k',)."""
-        (answers,) = [answer_all(self._best, wanted, self._limits)]
-        return [np.concatenate([rows, scores]).astype(np.float64) for rows, scores in answers]
+        return [np.concatenate(parts) for parts in answer_all(self._best, wanted, self._limits)]
 
     def _best(self, wanted: tuple[str, int], seconds: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         text, k = wanted

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from ospo_env.errors import RetrieverError, TaskError
-from ospo_env.retrievers.engines.access import check_url, hidden, key_forms, secret
+from ospo_env.retrievers.engines.access import check_url, hidden, key_forms, retry_after, secret
 from ospo_env.retrievers.engines.requests import Unavailable, Unreachable
 
 __all__ = ["CLIENTS", "Client", "Server"]
@@ -95,7 +95,7 @@ class _Client:
         if not isinstance(status, int):
             return Unreachable(message)
         if status in _WORTH_REPEATING:
-            return Unavailable(message, _seconds(headers.get("retry-after", "")))
+            return Unavailable(message, retry_after(headers))
         if status in (401, 403):
             access = f"${server.key_env} does not open it" if server.key_env else "name a key's variable: key_env=NAME"
             return TaskError(f"{message}; {access}")
@@ -233,8 +233,3 @@ def _keep_quiet(logger: str) -> None:
     """Keep a library's warnings of failed requests off a terminal on which nobody has set up logging."""
     if not logging.getLogger(logger).handlers:
         logging.getLogger(logger).addHandler(logging.NullHandler())
-
-
-def _seconds(written: str) -> float:
-    """Seconds of a header ``Retry-After``; dates count as none."""
-    return float(written) if written.isdecimal() else 0.0
