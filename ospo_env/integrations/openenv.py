@@ -136,7 +136,7 @@ class RewriteEnvironment(Environment[RewriteAction, RewriteObservation, State]):
             ranking=list(outcome.ranking[: self._shown]),
             metrics=outcome.metrics,
             words_beyond_cap=outcome.words_beyond_cap,
-            segments=[share._asdict() for share in segments],
+            segments=[{"start": start, "end": end, "credit": credit} for start, end, credit in segments],
         )
 
     @property

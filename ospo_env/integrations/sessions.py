@@ -1,7 +1,7 @@
 """A task that sessions of a server share: its prompts by place, and its outcomes in batches."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from envs_data import SPLITS
 from envs_data.errors import unknown_name
@@ -16,18 +16,8 @@ __all__ = ["Credit", "MissingTaskError", "Rewrite", "SegmentCredit", "SharedTask
 _ACTIONS = FreeText()
 
 
-class SegmentCredit(NamedTuple):
-    """Credit of a segment of a rewrite.
-
-    Attributes:
-        start: First character of the segment.
-        end: Character after its last.
-        credit: Its share, in the unit of the reward.
-    """
-
-    start: int
-    end: int
-    credit: float
+SegmentCredit: TypeAlias = tuple[int, int, float]
+"""First character of a segment, the one after its last, and its credit in the unit of the reward."""
 
 
 class Rewrite(NamedTuple):
@@ -44,7 +34,7 @@ class Rewrite(NamedTuple):
     credit: bool = False
 
 
-Credit = Callable[[Sequence[str], Sequence[str]], Sequence[Sequence[SegmentCredit]]]
+Credit: TypeAlias = Callable[[Sequence[str], Sequence[str]], Sequence[Sequence[SegmentCredit]]]
 """From prompt ids and rewrites, B of each, to the credit of each rewrite's segments, in one call."""
 
 

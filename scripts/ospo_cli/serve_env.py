@@ -43,8 +43,8 @@ def main(argv: Sequence[str] | None) -> None:
     # Slow to import, and not needed for --help.
     import uvicorn
 
+    from ospo_agents.integrations.segment_credit import segment_credit
     from ospo_cli._modes import MODES
-    from ospo_cli._segment_credit import segment_credit
     from ospo_cli._tasks import open_task
     from ospo_env.integrations.openenv import make_app
 

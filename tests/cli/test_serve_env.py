@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ospo_agents import AgentError
-from ospo_cli._segment_credit import segment_credit
+from ospo_agents.integrations.segment_credit import segment_credit
 from ospo_cli.serve_env import main, parse
 from toy_task import ToyTask
 
@@ -46,9 +46,9 @@ def test_credit_of_segments_is_assigned_in_one_call():
     shares = segment_credit(task, solution="shapley")(ids, texts)
     assert task.calls == 1
     for text, worth, segments in zip(texts, task.rewards(ids, texts), shares, strict=True):
-        assert "".join(text[one.start : one.end] for one in segments) == text
-        np.testing.assert_allclose(sum(one.credit for one in segments), worth)
-    assert sum(one.credit for one in shares[1]) > 0.9
+        assert "".join(text[start:end] for start, end, _ in segments) == text
+        np.testing.assert_allclose(sum(credit for _, _, credit in segments), worth)
+    assert sum(credit for _, _, credit in shares[1]) > 0.9
     with pytest.raises(AgentError, match="did you mean 'shapley'"):
         segment_credit(task, solution="shaply")
     with pytest.raises(AgentError, match="did you mean 'phrases'"):

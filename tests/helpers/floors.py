@@ -60,7 +60,7 @@ FLOORS = {
         "conformance integrations",
         "__init__",
     ],
-    "ospo_env.integrations": ["batches", "sessions", "openenv", "__init__"],
+    "ospo_env.integrations": ["batches", "sessions", "openenv verifiers", "__init__"],
     "ospo_env.retrievers": [
         "array_file base corpus models storage structure unpadded",
         "vocabulary",
@@ -108,7 +108,7 @@ FLOORS = {
         "__init__",
     ],
     "ospo_agents.integrations": [
-        "crediting token_rewards",
+        "crediting segment_credit token_rewards",
         "skyrl verifiers verl",
         "prime_rl verl_agent_loop verl_plugin",
         "__init__",
@@ -144,8 +144,7 @@ FLOORS = {
         "_tasks _terminal _yaml",
         "_best_of _cli _credited_rewrites _evaluation_files _evaluation_text _explanation _reward_settings "
         "_rewrite_files _sb3 _task_settings",
-        "_benchmark _explain_options _explanation_page _phrases _policies _report _sb3_training _segment_credit _study "
-        "_train_options",
+        "_benchmark _explain_options _explanation_page _phrases _policies _report _sb3_training _study _train_options",
         "_arguments _comparison _evaluation _phrases_page",
         "benchmark evaluate explain make_official_size model prepare report serve_env study train train_sb3",
         "main",

@@ -22,7 +22,7 @@ import uvicorn
 import websockets
 from openenv.core import GenericEnvClient
 
-from ospo_cli._segment_credit import segment_credit
+from ospo_agents.integrations.segment_credit import segment_credit
 from ospo_env import TaskError
 from ospo_env.integrations.openenv import RewriteAction, RewriteEnvironment, make_app
 from ospo_env.integrations.sessions import SharedTask

@@ -7,7 +7,7 @@ import pytest
 
 from ospo_env import TaskError
 from ospo_env.integrations.batches import Batches
-from ospo_env.integrations.sessions import MissingTaskError, Rewrite, SegmentCredit, SharedTask
+from ospo_env.integrations.sessions import MissingTaskError, Rewrite, SharedTask
 
 
 class Task:
@@ -95,7 +95,7 @@ def test_credit_is_given_to_those_that_ask_in_one_call():
 
     def credit(query_ids, texts):
         asked.append(list(texts))
-        return [[SegmentCredit(0, len(text), 1.0)] for text in texts]
+        return [[(0, len(text), 1.0)] for text in texts]
 
     shared = SharedTask(Task(), credit)
     rewrites = [Rewrite("train-0", "aa", True), Rewrite("train-1", "b"), Rewrite("train-2", "ccc", True)]
