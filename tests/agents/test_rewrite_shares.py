@@ -19,7 +19,8 @@ PROMPTS = ["a", "a", "b", "b", "c", "c"]
         (["x", "x", "y", "y", "z", "z"], 1.0, 0.0),  # certain, and each prompt has its own
         (["x", "y", "x", "y", "x", "y"], 1 / 3, 0.0),  # varied, and blind to the prompt
         (["x"] * 6, 1 / 3, 0.0),
-        (["x", "", "y", " ", "z", ""], 5 / 6, 0.5),
+        (["x", "", "y", " ", "z", ""], 1.0, 0.5),
+        (["", "", "", "", "", " "], 0.0, 1.0),
         ([None, "x", None, "y", None, None], 1.0, 0.0),
         ([None] * 6, 0.0, 0.0),
     ],

@@ -1,8 +1,7 @@
 """Defaults of settings that depend on what training starts from: a new tiny policy, or one that was trained before.
 
-A new policy needs rates that would destroy a trained one: at 5e-5 on all weights, a language model of 135 million
-parameters collapses within 25 steps. What keeps a trained one from collapsing is the same for all learners: a low rate
-that warms up, and a KL divergence to the warm start.
+A new policy needs rates that would destroy a trained one. What keeps a trained one from collapsing is the same for all
+learners: a low rate that warms up, and a KL divergence to the warm start.
 """
 
 from collections.abc import Mapping
