@@ -1,5 +1,6 @@
 """The benchmark: its baseline equals the engine where the two procedures agree, and its table says the truth."""
 
+import importlib.util
 import json
 
 import numpy as np
@@ -10,6 +11,7 @@ from ospo_cli import benchmark
 from ospo_cli._benchmark.calls import game_errors
 from ospo_cli._benchmark.curves import _exponent, _with_documents, _with_pools
 from ospo_cli._benchmark.engine import Recorded, reference_seconds, time_rollouts
+from ospo_cli._benchmark.engines import engine_rows, slow_engine
 from ospo_cli._benchmark.estimators import Accuracy, TableGame, accuracy, comparison, estimators, worth_tables
 from ospo_cli._benchmark.reference import reference_worth
 from ospo_cli._benchmark.report import markdown, terminal_row
@@ -163,3 +165,23 @@ def test_estimators_are_compared_by_their_medians_where_none_is_exact():
         "| 10 | one | 0.2 | 0.1 | 0.50 |",
         "| 10 | other | 0.2 | 0.1 | 0.50 |",
     ]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("tantivy") is None, reason="tantivy is not installed")
+def test_engines_are_timed_on_what_they_answer():
+    rows = engine_rows(benchmark.parse(["--only", "engines", "--quick"]))
+    step, evaluation, slow = rows
+    assert [row.most for row in rows] == [1.5, 10.0, 2.0]
+    assert step.details["texts"] == slow.details["texts"] > 20
+    assert "100 queries" in evaluation.work
+    at_least = 0.005 * slow.details["texts"] / 8  # eight at once, 5 ms each
+    assert at_least <= slow.measured < 2.0
+
+
+def test_the_slow_server_answers_with_documents(tmp_path):
+    with slow_engine(shop(), tmp_path) as spec:
+        one = fresh_task(shop(), spec)
+        assert one.rewards(["q00"], ["red coat"])[0] > 0
+        assert not np.array_equal(
+            *one.retriever.score_pools(["red", "blue"], np.arange(61, dtype=np.int32)[None].repeat(2, 0))
+        )

@@ -152,8 +152,8 @@ FLOORS = {
         "__init__",
     ],
     "ospo_cli._benchmark": [
-        "open_and_step plan reference rows work",
-        "curves engine environments estimators real_size report",
+        "open_and_step plan reference rows slow_server work",
+        "curves engine engines environments estimators real_size report",
         "calls training",
         "measure",
         "__init__",

@@ -13,9 +13,10 @@ from envs_data.files import write_atomically
 from ospo_cli._benchmark.calls import call_rows
 from ospo_cli._benchmark.curves import Curves, curve_rows, draw_costs
 from ospo_cli._benchmark.engine import dense_rows, game_rows, lexical_rows
+from ospo_cli._benchmark.engines import engine_rows
 from ospo_cli._benchmark.environments import environment_rows
 from ospo_cli._benchmark.estimators import estimator_rows
-from ospo_cli._benchmark.plan import CURVES, REAL_SIZE
+from ospo_cli._benchmark.plan import CURVES, ENGINES, REAL_SIZE
 from ospo_cli._benchmark.real_size import real_size_rows
 from ospo_cli._benchmark.report import markdown, terminal_row
 from ospo_cli._benchmark.rows import Row
@@ -33,6 +34,7 @@ _MEASURES: dict[str, Callable[[Namespace], list[Row]]] = {
     "dense": dense_rows,
     "warm": warm_rows,
     "price": price_rows,
+    ENGINES: engine_rows,
     REAL_SIZE: real_size_rows,
 }
 _PACKAGES = ("ospo", "numpy", "scipy", "gymnasium", "torch", "shapiq")

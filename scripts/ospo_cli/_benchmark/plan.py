@@ -1,16 +1,19 @@
 """Names of the benchmark's rows. Plain data."""
 
-__all__ = ["CURVES", "LEAST_STEPS", "NEED_MODEL", "REAL_SIZE", "ROWS", "SETTLING_STEPS"]
+__all__ = ["CURVES", "ENGINES", "LEAST_STEPS", "NEED_MODEL", "REAL_SIZE", "ROWS", "SETTLING_STEPS"]
 
 CURVES = "curves"
 
 REAL_SIZE = "real-size"
 """Takes a quarter of an hour and 8 GB of disk, so it is measured only when it is asked for."""
 
+ENGINES = "engines"
+"""Needs ``ospo[engines]``, so that it is measured only when it is asked for."""
+
 NEED_MODEL = ("calls", "dense", "warm")
 """Rows of an embedding model."""
 
-ROWS = ("games", "estimators", "calls", "environments", "lexical", "dense", "warm", "price", REAL_SIZE, CURVES)
+ROWS = ("games", "estimators", "calls", "environments", "lexical", "dense", "warm", "price", ENGINES, REAL_SIZE, CURVES)
 """All rows, in the order in which they are measured."""
 
 SETTLING_STEPS = 3
