@@ -64,12 +64,14 @@ TESTS_openenv := tests/ospo_env/test_openenv.py
 TESTS_verifiers := tests/ospo_env/test_verifiers.py tests/agents/test_prime_rl_adapter.py
 TESTS_skyrl := tests/agents/test_skyrl_adapter.py
 TESTS_verl := tests/agents/test_verl_adapter.py
-INTEGRATIONS := openenv verifiers skyrl verl
+PACKAGES_trackers := trackio==0.43.0 wandb==0.31.0 tensorboard==2.21.0
+TESTS_trackers := tests/agents/test_trl_natively.py
+INTEGRATIONS := openenv verifiers skyrl verl trackers
 
 integrations: $(INTEGRATIONS:%=integration-%)
 
 integration-%: $(WITH)/%/.installed
-	$(WITH)/$*/bin/python -m pytest -q -W ignore $(TESTS_$*)
+	TRACKIO_DIR=$(abspath $(WITH)/$*/trackio) $(WITH)/$*/bin/python -m pytest -q -W ignore $(TESTS_$*)
 
 $(WITH)/%/.installed: | $(VENV)/.dev
 	$(BIN)/python -m venv $(WITH)/$*

@@ -78,7 +78,7 @@ class TaskReward:
         *,
         completion_ids: Sequence[list[int]],
         prompt_id: Sequence[str],
-        log_metric: Callable[[str, float], None],
+        log_metric: Callable[[str, float], None] | None = None,
         generated: Sequence[Sequence[int]] | None = None,
         **_columns: Any,  # TRL passes every other column of the batch too
     ) -> list[float]:
@@ -87,19 +87,20 @@ class TaskReward:
         Args:
             prompt_id: The prompt that each completion answers, length B.
             completion_ids: Tokens of the completions, length B.
-            log_metric: Receives the share of malformed completions.
+            log_metric: Receives the share of malformed completions; AsyncGRPO passes none.
             generated: 0 for the tokens of each completion that a tool wrote, else 1, which
                 :class:`ospo_agents.trainer.OSPOTrainer` passes; None for all.
             **_columns: The other columns of the batch.
         """
         contents = self.tokenizer.batch_decode(generated_ids(completion_ids, generated), skip_special_tokens=True)
         rewrites = [self.prompt_format.rewrite(content) for content in contents]
-        log_metric("malformed", rewrites.count(None) / len(rewrites))
-        for name, share in rewrite_shares(self.task, prompt_id, rewrites).items():
-            log_metric(name, share)
+        if log_metric is not None:
+            log_metric("malformed", rewrites.count(None) / len(rewrites))
+            for name, share in rewrite_shares(self.task, prompt_id, rewrites).items():
+                log_metric(name, share)
         texts = [rewrite or "" for rewrite in rewrites]
         rewards = self.task.rewards(prompt_id, texts)
-        if isinstance(self.task, MeasuredTask):
+        if log_metric is not None and isinstance(self.task, MeasuredTask):
             metrics = self.task.metric_values(prompt_id, texts)
             log_metric(METRIC, float(sum(metrics[[rewrite is not None for rewrite in rewrites]]) / len(texts)))
         # 0 whatever the task says of the empty text: a malformed completion is no text at all.

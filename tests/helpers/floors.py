@@ -108,7 +108,7 @@ FLOORS = {
         "__init__",
     ],
     "ospo_agents.integrations": [
-        "crediting segment_credit token_rewards",
+        "credit_table crediting segment_credit token_rewards",
         "skyrl verifiers verl",
         "prime_rl verl_agent_loop verl_plugin",
         "__init__",
