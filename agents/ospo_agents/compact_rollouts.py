@@ -20,7 +20,7 @@ from trl.trainer.utils import FusedCausalLMOutput
 
 from ospo_agents.policies.decoding import decode
 
-__all__ = ["CompactGRPOTrainer", "CompactRLOOTrainer", "CompactRollouts", "add_compact_head"]
+__all__ = ["CompactGRPOTrainer", "CompactRLOOTrainer", "CompactRollouts", "add_compact_head", "causal_lm"]
 
 _SCALED = ("final_logit_softcapping", "logit_scale", "output_multiplier", "lm_head_multiplier", "logits_scaling")
 """Fields of configurations whose models change logits behind their output layer."""
@@ -38,7 +38,7 @@ class CompactRollouts:
         for model in (trainer.model, getattr(trainer, "ref_model", None)):
             if model is not None:
                 add_compact_head(
-                    _causal_lm(model),
+                    causal_lm(model),
                     temperature=trainer.temperature,
                     exact=getattr(trainer.args, "cast_lm_head_to_fp32", False),
                     entropy_bonus=getattr(trainer, "_entropy_bonus_enabled", False),
@@ -49,7 +49,7 @@ class CompactRollouts:
         parent: Any = super()
         if trainer.use_vllm or getattr(trainer, "use_transformers_continuous_batching", False):
             return parent._generate_single_turn(*arguments, **settings)
-        model = _causal_lm(trainer.accelerator.unwrap_model(trainer.model_wrapped))
+        model = causal_lm(trainer.accelerator.unwrap_model(trainer.model_wrapped))
         with trainer.accelerator.autocast(), _decoding(model):
             return parent._generate_single_turn(*arguments, **settings)
 
@@ -72,13 +72,18 @@ def _decoding(model: PreTrainedModel) -> Iterator[None]:
         del model.generate
 
 
-def _causal_lm(model: Any) -> Any:
+def causal_lm(model: Any) -> Any:
     """The causal LM itself, below adapters."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 def add_compact_head(
-    model: PreTrainedModel, *, temperature: float, exact: bool = False, entropy_bonus: bool = False
+    model: PreTrainedModel,
+    *,
+    temperature: float = 1.0,
+    exact: bool = False,
+    entropy_bonus: bool = False,
+    accuracy: bool = False,
 ) -> None:
     """Give log-probabilities of labelled tokens without logits of the others, off a GPU.
 
@@ -90,6 +95,7 @@ def add_compact_head(
         temperature: Divisor of logits, above 0.
         exact: Whether the output layer computes in float32 (TRL's ``cast_lm_head_to_fp32``): TRL's own then stays.
         entropy_bonus: Whether the loss has a term of the entropy, which then has a gradient.
+        accuracy: Whether to say of each token if it is the most likely one, as SFT logs.
     """
     config = model.config.get_text_config()
     if exact or any(getattr(config, name, None) is not None for name in _SCALED):
@@ -101,9 +107,9 @@ def add_compact_head(
         labels = inputs.get("labels")
         if not fused_lm_head or labels is None or labels.device.type != "cpu" or inputs.get("output_router_logits"):
             return of_trl(*arguments, **inputs, **({"fused_lm_head": True} if fused_lm_head else {}))
-        del inputs["labels"]
+        inputs = {**{name: value for name, value in inputs.items() if name != "labels"}, "use_cache": False}
         with _attention(labels.shape[1]):
-            hidden = self.base_model(*arguments, **inputs, use_cache=False).last_hidden_state[:, :-1]
+            hidden = self.base_model(*arguments, **inputs).last_hidden_state[:, :-1]
         labels = labels[:, 1:]
         mask = labels != -100
         logits = self.get_output_embeddings()(hidden[mask]).float() / temperature
@@ -111,14 +117,19 @@ def add_compact_head(
         chosen = logits.gather(1, labels[mask][:, None])[:, 0]
         with torch.set_grad_enabled(torch.is_grad_enabled() and entropy_bonus):
             entropy = total - (torch.softmax(logits, dim=-1) * logits).sum(dim=-1)
-        empty = chosen.new_zeros(mask.shape)
         return FusedCausalLMOutput(
-            log_probs=empty.masked_scatter(mask, chosen - total),
-            entropy=empty.masked_scatter(mask, entropy),
+            log_probs=_spread(chosen - total, mask),
+            entropy=_spread(entropy, mask),
+            is_top1=_spread(logits.argmax(dim=-1) == labels[mask], mask) if accuracy else None,
             label_mask=mask,
         )
 
     model.forward = types.MethodType(forward, model)
+
+
+def _spread(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Values of the tokens under a mask, each in its place; 0 elsewhere."""
+    return values.new_zeros(mask.shape).masked_scatter(mask, values)
 
 
 def _attention(length: int) -> AbstractContextManager[Any]:

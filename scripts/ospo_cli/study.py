@@ -1,12 +1,14 @@
 """Study of what credit assignment gains, with seeds and intervals.
 
-Five parts, each of which prints its tables:
+Six parts, each of which prints its tables:
 
 learning        curves of OSPO and GRPO on the embedded tasks; rollouts to GRPO's final value; unseen retrievers
 accuracy        whether credit, and the advantages of tokens made of it, tell right phrases from wrong ones
 true-advantage  the advantage of each phrase by Monte Carlo (after --steps of training), and what each method lays there
 ablations       other solutions, redistributions, budgets, widths and segments than the defaults
 real            the H&M slice given by --data: raw query, warm start, GRPO, OSPO
+real-lm         a pretrained language model (--policy) on prepared data sets (--data nfcorpus=DIR ...): references
+                without a model, warm start, learners; pools and the whole corpus; seen and unseen retrievers
 
 Each training run is a process of its own on one thread and leaves one file of compressed JSON. Run the command again
 after an interruption: what is finished is kept. In `learning`, the learning rate of each method is chosen on validation
@@ -24,6 +26,8 @@ from ospo_cli._cli import Parser
 from ospo_cli._modes import add_modes
 from ospo_cli._outputs import check_directory
 from ospo_cli._study.plan import ABLATIONS, METHODS, TASKS, TRAINED_ON
+from ospo_cli._study.real_lm.plan import DATA_SETS
+from ospo_cli._study.real_lm.plan import METHODS as LM_METHODS
 
 __all__ = ["main", "parse"]
 
@@ -38,9 +42,11 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     "true-advantage": {"tasks": ["shopping", "fashion"], "methods": [], "seeds": 3, "steps": 0},
     "ablations": {"tasks": ["shopping"], "methods": list(ABLATIONS), "seeds": 3, "steps": 100},
     "real": {"tasks": ["hm"], "methods": ["grpo", "ospo"], "seeds": 3, "steps": 100},
+    "real-lm": {"tasks": [], "methods": ["grpo", "ospo", "state"], "seeds": 3, "steps": 60},
 }
-_MEASURED = ("accuracy", "true-advantage")  # parts that train nothing for a curve
+_MEASURED = ("accuracy", "true-advantage", "real-lm")  # parts that train nothing for a curve
 _QUICK: dict[str, Any] = {"seeds": 2, "steps": 50, "selection_seeds": 0}
+_QUICK_LM: dict[str, Any] = {"seeds": 1, "steps": 6, "methods": ["grpo", "ospo"], "unseen": ["lsa"]}
 
 
 def parse(argv: Sequence[str] | None) -> Namespace:
@@ -56,7 +62,20 @@ def parse(argv: Sequence[str] | None) -> Namespace:
     parser.add_argument(
         "--quick", action="store_true", help="run two seeds, few steps and one task, to try the command"
     )
-    parser.add_argument("--data", type=Path, help="prepared H&M directory, for the part real")
+    parser.add_argument(
+        "--data",
+        nargs="+",
+        help="prepared H&M directory, for the part real; for real-lm each data set with its prepared directory, such "
+        f"as nfcorpus=runs/data/nfcorpus, of {', '.join(DATA_SETS)}",
+    )
+    parser.add_argument("--policy", help="directory or hub id of the language model, for the part real-lm")
+    parser.add_argument(
+        "--candidates",
+        nargs="+",
+        choices=("pool", "corpus"),
+        default=["pool", "corpus"],
+        help="documents that the part real-lm measures on",
+    )
     parser.add_argument(
         "--tasks", nargs="+", choices=list(TASKS), help="tasks to train on (default: those of the part)"
     )
@@ -74,7 +93,9 @@ def parse(argv: Sequence[str] | None) -> Namespace:
     parser.add_argument("--steps", type=int, help="optimiser steps of each run, of 64 rollouts each")
     parser.add_argument("--every", type=int, default=25, help="steps between evaluations")
     parser.add_argument(
-        "--learning-rate", type=float, default=3e-4, help="learning rate of runs for which none is chosen"
+        "--learning-rate",
+        type=float,
+        help="learning rate of runs for which none is chosen (default: 0.0003; real-lm: 2e-05)",
     )
     parser.add_argument(
         "--learning-rates", nargs="+", type=float, default=[1.5e-4, 3e-4, 6e-4], help="learning rates to choose from"
@@ -88,7 +109,7 @@ def parse(argv: Sequence[str] | None) -> Namespace:
     parser.add_argument("--selection-seeds", type=int, help="number of seeds of that choice; 0 makes none (default: 2)")
     parser.add_argument("--selection-steps", type=int, default=100, help="optimiser steps of the runs for that choice")
     parser.add_argument(
-        "--unseen", nargs="+", default=["lsa", "chargram"], help="retrievers that training does not see"
+        "--unseen", nargs="+", help="retrievers that training does not see (default: lsa chargram; quick: fewer)"
     )
     parser.add_argument(
         "--few-calls",
@@ -100,13 +121,16 @@ def parse(argv: Sequence[str] | None) -> Namespace:
     parser.add_argument("--processes", type=int, default=2, help="number of training runs at once, one thread each")
     parser.add_argument("--cell", help="one training run as JSON; the program itself uses this option")
     arguments = parser.parse_args(argv)
-    defaults = {**_DEFAULTS[arguments.part], "selection_seeds": 2, **(_QUICK if arguments.quick else {})}
+    quick = _QUICK_LM if arguments.part == "real-lm" else _QUICK
+    defaults = {**_DEFAULTS[arguments.part], "selection_seeds": 2, **(quick if arguments.quick else {})}
     if arguments.quick:
         defaults["tasks"] = defaults["tasks"][:1]
-    for name, value in defaults.items():
+    for name, value in {"unseen": ["lsa", "chargram"], **defaults}.items():
         if getattr(arguments, name) is None:
             setattr(arguments, name, value)
-    for name in ("tasks", "methods", "unseen", "learning_rates"):
+    if arguments.learning_rate is None:
+        arguments.learning_rate = 2e-5 if arguments.part == "real-lm" else 3e-4
+    for name in ("tasks", "methods", "unseen", "learning_rates", "candidates"):
         setattr(arguments, name, list(dict.fromkeys(getattr(arguments, name))))
     _check(arguments)
     return arguments
@@ -138,6 +162,16 @@ def _check(arguments: Namespace) -> None:
         )
     if arguments.few_calls is not None and arguments.part != "accuracy":
         raise AgentError(f"--few-calls is of the part accuracy, not of {arguments.part}; leave it out")
+    if arguments.part == "real-lm":
+        _check_real_lm(arguments)
+    else:
+        _check_tasks(arguments)
+
+
+def _check_tasks(arguments: Namespace) -> None:
+    """Check what the parts with tasks of this project's own need, and make a path of the directory of real data."""
+    if arguments.policy is not None:
+        raise AgentError(f"--policy is of the part real-lm, not of {arguments.part}; leave it out")
     real = arguments.part == "real"
     for task in arguments.tasks:
         if TASKS[task].needs_data != real:
@@ -145,3 +179,27 @@ def _check(arguments: Namespace) -> None:
             raise AgentError(f"--tasks: expected of {', '.join(known)} in the part {arguments.part}, got {task}")
     if real and arguments.data is None:
         raise AgentError("--data: the part real needs a prepared H&M directory, as `ospo prepare hm` writes it")
+    if arguments.data is not None:
+        if len(arguments.data) > 1:
+            raise AgentError(f"--data: expected one directory in the part {arguments.part}, got {len(arguments.data)}")
+        arguments.data = Path(arguments.data[0])
+
+
+def _check_real_lm(arguments: Namespace) -> None:
+    """Check what only this part needs, and make a mapping of its data sets."""
+    if arguments.policy is None:
+        raise AgentError(
+            "--policy: the part real-lm needs a language model, as `ospo model smollm2 --out DIR` writes it"
+        )
+    pairs = [text.partition("=") for text in arguments.data or ()]
+    for name, equals, path in pairs:
+        if not equals or not path or name not in DATA_SETS:
+            raise AgentError(
+                f"--data: expected NAME=DIR with a name of {', '.join(DATA_SETS)}, got {(name + equals + path)[:80]!r}"
+            )
+    if not pairs:
+        raise AgentError("--data: the part real-lm needs data sets, such as nfcorpus=DIR")
+    unknown = [name for name in arguments.methods if name not in LM_METHODS]
+    if unknown:
+        raise AgentError(f"--methods: expected of {', '.join(LM_METHODS)} in the part real-lm, got {unknown[0]}")
+    arguments.data = {name: path for name, _, path in pairs}

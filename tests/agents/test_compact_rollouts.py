@@ -65,6 +65,17 @@ def test_log_probabilities_entropies_and_gradients_are_those_of_trl(tokenizer, m
         torch.testing.assert_close(other, one, rtol=1e-5, atol=2e-5)
 
 
+def test_the_most_likely_tokens_are_those_of_trl(tokenizer):
+    model = chat_model(tokenizer)
+    ids, labels = labelled(model.config.vocab_size)
+    labels[1, 5:] = model(input_ids=ids).logits[1, 4:-1].argmax(dim=-1)
+    add_fused_lm_head(model, outputs=("log_probs", "is_top1"))
+    right = model(input_ids=ids, labels=labels, fused_lm_head=True).is_top1
+    assert 0 < right.sum() < (labels != -100).sum()
+    add_compact_head(model, accuracy=True)
+    assert model(input_ids=ids, labels=labels, fused_lm_head=True).is_top1.equal(right)
+
+
 def test_another_temperature_gives_other_values(tokenizer):
     """Negative control of the test above."""
     model = chat_model(tokenizer)

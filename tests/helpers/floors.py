@@ -166,9 +166,11 @@ FLOORS = {
         "accuracy advantage_tables true_advantage",
         "few_calls",
         "processes",
+        "real_lm",
         "parts",
         "__init__",
     ],
+    "ospo_cli._study.real_lm": ["plan", "cells", "tables", "part", "__init__"],
 }
 """The floors of each package, the lowest first. Neighbours on a floor do not know each other."""
 CORE = [

@@ -143,14 +143,17 @@ def sft_trainer(config: Any, start: Start) -> Any:
     """Make the trainer of SFT, on the task's demonstrations."""
     from trl import SFTTrainer
 
+    from ospo_agents.compact_rollouts import add_compact_head, causal_lm
     from ospo_agents.trl_task import demonstration_dataset
 
-    return SFTTrainer(
+    trainer = SFTTrainer(
         model=start.model,
         args=config,
         train_dataset=demonstration_dataset(start.task, start.prompt_format),
         processing_class=start.tokenizer,
     )
+    add_compact_head(causal_lm(trainer.model), accuracy=True)
+    return trainer
 
 
 def rollout_fields(settings: Values) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
+from ospo_agents.compact_rollouts import add_compact_head, causal_lm
 from ospo_agents.policies.prompt_format import PromptFormat
 from ospo_agents.protocols import Task
 from ospo_agents.trl_task import demonstration_dataset
@@ -64,6 +65,7 @@ def warm_start(
         processing_class=tokenizer,
         callbacks=callbacks,
     )
+    add_compact_head(causal_lm(trainer.model), accuracy=True)
     trainer.remove_callback(PrinterCallback)  # the caller's callbacks show progress
     loss = float(trainer.train().training_loss)
     if not isinstance(model, PeftModel):  # these weights are no longer those on disk that the model is named after

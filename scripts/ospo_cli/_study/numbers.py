@@ -9,6 +9,7 @@ from ospo_env.evaluation.intervals import Interval, interval
 __all__ = [
     "area_under_roc",
     "area_within_groups",
+    "crossed_interval",
     "rollouts_to_reach",
     "share_of_rollouts",
     "transfer",
@@ -70,6 +71,25 @@ def transfer(seen: NDArray[np.float64], unseen: NDArray[np.float64]) -> Interval
         return float(unseen[rows].mean()) / gain if gain else float("inf")
 
     return interval(ratio, len(seen))
+
+
+def crossed_interval(values: NDArray[np.float64]) -> Interval:
+    """Mean over seeds and queries, with the bootstrap's interval: both are drawn again, each by itself.
+
+    Args:
+        values: (S, Q), a seed a row; the same queries for all seeds.
+
+    >>> crossed_interval(np.array([[1.0, 3.0], [1.0, 3.0]]))
+    Interval(value=2.0, low=1.0, high=3.0)
+    """
+    generator = np.random.default_rng(0)
+    seeds, queries = values.shape
+    means = []
+    for _ in range(_CURVE_RESAMPLES):
+        rows, columns = generator.integers(seeds, size=seeds), generator.integers(queries, size=queries)
+        means.append(values[rows].mean(axis=0)[columns].mean())
+    low, high = np.quantile(means, [0.025, 0.975])
+    return Interval(float(values.mean()), float(low), float(high))
 
 
 def area_under_roc(scores: NDArray[np.float64], labels: NDArray[np.bool_]) -> float:

@@ -1,5 +1,6 @@
 """The parts of the study: which runs each trains, and which tables and pictures it makes of them."""
 
+import json
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +25,7 @@ from ospo_cli._study.plan import (
 )
 from ospo_cli._study.plots import draw_curves
 from ospo_cli._study.processes import read_cell, train, work
+from ospo_cli._study.real_lm import part as real_lm
 from ospo_cli._terminal import say
 
 __all__ = ["choose_rates", "study"]
@@ -38,7 +40,10 @@ def study(arguments: Namespace) -> None:
         arguments: As ``ospo study`` parses them.
     """
     if arguments.cell is not None:
-        work(arguments.cell, arguments.out)
+        if json.loads(arguments.cell).get("part") == real_lm.WHAT:
+            real_lm.work(json.loads(arguments.cell), arguments.out)
+        else:
+            work(arguments.cell, arguments.out)
         return
     _PARTS[arguments.part](arguments)
 
@@ -164,6 +169,10 @@ def _real(arguments: Namespace) -> None:
         _print_unseen(arguments, task, runs, data)
 
 
+def _real_lm(arguments: Namespace) -> None:
+    real_lm.real_lm(arguments, _COMMAND)
+
+
 def _print_unseen(arguments: Namespace, task: str, runs: Any, data: str | None = None) -> None:
     kinds = tables.kinds_kept(runs)
     for kind in kinds:
@@ -210,4 +219,5 @@ _PARTS = {
     "true-advantage": _true_advantage,
     "ablations": _ablations,
     "real": _real,
+    "real-lm": _real_lm,
 }

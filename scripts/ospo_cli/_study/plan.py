@@ -107,6 +107,10 @@ METHODS: Mapping[str, dict[str, Any]] = MappingProxyType(
         "grpo-lambda": _rival("grpo_lambda", redistribution_settings={"decay": 0.9}),
         "oar": _rival("oar", solution="leave_one_out"),
         "scar": _rival("scar"),
+        "ospo-temperature-0.6": {"algo": "ospo", "temperature": 0.6},
+        "ospo-temperature-0.8": {"algo": "ospo", "temperature": 0.8},
+        "grpo-temperature-0.6": {"algo": "grpo", "temperature": 0.6},
+        "grpo-temperature-0.8": {"algo": "grpo", "temperature": 0.8},
     }
 )
 """Learners that are compared with GRPO, by name: training settings beyond the rest."""

@@ -16,7 +16,7 @@ from ospo_agents.progress_bar import progress_bar
 from ospo_cli._modes import MODES
 from ospo_cli._study.plan import Cell
 
-__all__ = ["ALONE", "read_cell", "train", "work"]
+__all__ = ["ALONE", "read_cell", "run_all", "train", "work"]
 
 ALONE = {
     **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS"), "1"),
@@ -50,8 +50,8 @@ def train(
         else:
             missing.append(cell)
     warm = {cell.warm_path(out): cell for cell in missing if not cell.warm_path(out).is_dir()}
-    _run_all(command, out, [_said(cell, "warm start") for cell in warm.values()], processes, "warm starts")
-    _run_all(command, out, [_said(cell, what) for cell in missing], processes, label)
+    run_all(command, out, [_said(cell, "warm start") for cell in warm.values()], processes, "warm starts")
+    run_all(command, out, [_said(cell, what) for cell in missing], processes, label)
 
 
 def work(job: str, out: Path) -> None:
@@ -103,7 +103,19 @@ def _said(cell: Cell, what: str) -> str:
     return json.dumps({**dataclasses.asdict(cell), "what": what})
 
 
-def _run_all(program: Sequence[str], out: Path, work: Sequence[str], processes: int, label: str) -> None:
+def run_all(program: Sequence[str], out: Path, work: Sequence[str], processes: int, label: str) -> None:
+    """Do jobs in processes of their own, some at once, with one bar.
+
+    Args:
+        program: The program that does a job when it is given ``--out`` and ``--cell``.
+        out: Directory of the study.
+        work: Jobs, as JSON.
+        processes: Number of processes at once.
+        label: Label of the bar.
+
+    Raises:
+        AgentError: A process failed; the message holds the last line of its output.
+    """
     if not work:
         return
     command = [*program, "--out", str(out), "--cell"]

@@ -1,0 +1,163 @@
+"""One job of this part, in a process of its own: a warm start, the texts of one method, or the values of texts."""
+
+import gzip
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback
+
+from ospo_agents.policies.language_model import LanguageModelPolicy, load_policy
+from ospo_agents.training.evaluation import validation_rows
+from ospo_agents.training.progress import quiet
+from ospo_agents.training.settings import TrainingSettings
+from ospo_agents.training.stages import make_policy, warm_policy
+from ospo_agents.training.trl_parts import Start
+from ospo_cli._reward_settings import RewardSettings
+from ospo_cli._study.cells import train_policy, write_report
+from ospo_cli._study.plan import METRIC
+from ospo_cli._study.real_lm.plan import DATA_SETS, REFERENCES, SAMPLES, SHARED, TRAINED_ON, LMCell
+from ospo_cli._task_settings import TaskSettings
+from ospo_env import RetrievalTask, make_reference_policy
+
+__all__ = ["make_warm_start", "read_texts", "write_scores", "write_texts"]
+
+_KEPT = (
+    "reward",
+    "entropy",
+    "completions/mean_length",
+    "segments",
+    "distinct_rewrites",
+    "empty_rewrites",
+    "unknown_words",
+)
+_ZERO_SHOT_TOKENS = 64
+_VALIDATION_PROMPTS = 128
+
+
+def make_warm_start(cell: LMCell, out: Path) -> None:
+    """Fit the language model to the demonstrations and save it; the directory is whole or absent."""
+    quiet()
+    path = cell.warm_path(out)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as scratch:
+        made = Path(scratch) / "policy"
+        settings = _settings(cell, {"algo": "grpo"})
+        warm_policy(settings, make_policy(settings, _open(cell)), made)
+        shutil.rmtree(path, ignore_errors=True)
+        made.rename(path)
+
+
+def write_texts(cell: LMCell, out: Path) -> None:
+    """Make the texts of a method and write them, all or nothing.
+
+    The file holds the cell's own fields, ``ids``, ``greedy`` (a text a query), ``sampled`` (a list a draw; none for
+    references), ``seconds``, and of a training run ``curve`` (values of validation prompts) and ``log``.
+    """
+    quiet()
+    task = _open(cell)
+    ids, prompts = _queries(cell, task)
+    report: dict[str, Any] = {**asdict(cell), "modes": DATA_SETS[cell.task].modes, "ids": list(ids), "sampled": []}
+    begin = time.monotonic()
+    if cell.method in REFERENCES:
+        report["greedy"] = make_reference_policy(cell.method, task)(ids, prompts)
+    elif cell.method == "zero-shot":
+        assert cell.policy is not None
+        report |= _write(load_policy(cell.policy, bf16=True), ids, prompts, _ZERO_SHOT_TOKENS)
+    elif cell.method == "warm-start":
+        report |= _write(load_policy(cell.warm_path(out)), ids, prompts)
+    else:
+        report |= _learn(cell, task, out)
+    write_report(cell.path(out), {**report, "seconds": round(time.monotonic() - begin, 1)})
+
+
+def _learn(cell: LMCell, task: RetrievalTask, out: Path) -> dict[str, Any]:
+    """Train from the warm start, measuring validation prompts on the way, and write the texts of the last policy."""
+    settings = _settings(cell, cell.settings)
+    policy = load_policy(cell.warm_path(out))
+    validation = validation_rows(task, _VALIDATION_PROMPTS)
+    curve: list[dict[str, float]] = []
+    begin = time.monotonic()
+
+    def measure(step: int) -> None:
+        texts = _write(policy, *validation)
+        values = {
+            "greedy": float(task.rewards(validation[0], texts["greedy"]).mean()),
+            "sampled": float(sum(task.rewards(validation[0], drawn).mean() for drawn in texts["sampled"]) / SAMPLES),
+        }
+        curve.append({"rollouts": float(step * settings.batch_size), "seconds": time.monotonic() - begin, **values})
+
+    class Validation(TrainerCallback):  # type: ignore[misc]  # transformers' types are skipped
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            if state.global_step % max(cell.steps // 3, 1) == 0:
+                measure(state.global_step)
+
+    measure(0)
+    rewarding = RewardSettings(contrast=DATA_SETS[cell.task].contrast).open(task, TRAINED_ON, cell.seed)
+    history = train_policy(settings, Start(rewarding, *policy), Validation())
+    logged = [row for row in history if "reward" in row]
+    log = {name: [row[name] for row in logged] for name in _KEPT if name in logged[0]}
+    trained = {"training_seconds": round(time.monotonic() - begin, 1), "curve": curve, "log": log}
+    return {**trained, **_write(policy, *_queries(cell, task))}
+
+
+def _write(
+    policy: tuple[Any, Any, Any],
+    ids: Sequence[str],
+    prompts: Sequence[str],
+    tokens: int = int(SHARED["max_completion_length"]),
+) -> dict[str, Any]:
+    """Greedy and sampled texts of some prompts."""
+
+    def texts(**settings: Any) -> list[str]:
+        return LanguageModelPolicy(*policy, max_new_tokens=tokens, bf16=True, **settings)(ids, prompts)
+
+    return {"greedy": texts(), "sampled": [texts(temperature=1.0, seed=seed) for seed in range(1, 1 + SAMPLES)]}
+
+
+def write_scores(cell: LMCell, out: Path, path: Path, task: RetrievalTask) -> None:
+    """Measure the texts of a finished cell on a task and write the values: ``greedy`` (Q,) and ``sampled`` (K, Q)."""
+    texts = read_texts(cell, out)
+    values = {
+        "greedy": task.evaluate(texts["ids"], texts["greedy"])[METRIC].tolist(),
+        "sampled": [task.evaluate(texts["ids"], drawn)[METRIC].tolist() for drawn in texts["sampled"]],
+    }
+    write_report(path, values)
+
+
+def read_texts(cell: LMCell, out: Path) -> dict[str, Any]:
+    """Read what :func:`write_texts` wrote."""
+    report: dict[str, Any] = json.loads(gzip.decompress(cell.path(out).read_bytes()))
+    return report
+
+
+def _queries(cell: LMCell, task: RetrievalTask) -> tuple[list[str], list[str]]:
+    ids, prompts = task.prompts(cell.split)
+    return ids[: cell.queries or None], prompts[: cell.queries or None]
+
+
+def _open(cell: LMCell) -> RetrievalTask:
+    about = DATA_SETS[cell.task]
+    settings = TaskSettings(env=about.env, data=cell.data, retriever=TRAINED_ON, metric=METRIC, **about.modes)
+    return settings.open()
+
+
+def _settings(cell: LMCell, own: Mapping[str, Any]) -> TrainingSettings:
+    """The settings of a training run, checked."""
+    about = DATA_SETS[cell.task]
+    if own["algo"] == "ospo":
+        own = {"segmenter": about.segmenter, **own}
+    settings = TrainingSettings(
+        policy=cell.policy,
+        seed=cell.seed,
+        steps=max(cell.steps, 1),
+        warm_start_epochs=cell.epochs,
+        **{**SHARED, **own},
+    )
+    settings.check()
+    return settings

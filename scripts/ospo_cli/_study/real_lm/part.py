@@ -1,0 +1,141 @@
+"""Runs and tables of this part: what is missing is done in processes of their own, then everything is printed."""
+
+import json
+from argparse import Namespace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ospo_cli._study.plan import METRIC
+from ospo_cli._study.processes import run_all
+from ospo_cli._study.real_lm import tables
+from ospo_cli._study.real_lm.cells import make_warm_start, write_scores, write_texts
+from ospo_cli._study.real_lm.plan import (
+    DATA_SETS,
+    METHODS,
+    REFERENCES,
+    TRAINED_ON,
+    UNTRAINED,
+    LMCell,
+    scores_path,
+)
+from ospo_cli._tasks import open_task
+from ospo_cli._terminal import say
+
+__all__ = ["real_lm", "work"]
+
+WHAT = "real-lm"
+"""Name of the part, which its jobs carry."""
+
+_QUICK: dict[str, Any] = {"queries": 48, "warm_start_epochs": 0.2}
+
+
+def real_lm(arguments: Namespace, command: Sequence[str]) -> None:
+    """Do what is missing and print the tables.
+
+    Args:
+        arguments: As ``ospo study`` parses them.
+        command: The program that calls :func:`work` when it is given ``--cell``.
+    """
+    cells = {name: _cells(arguments, name, data) for name, data in arguments.data.items()}
+    out, processes = arguments.out, arguments.processes
+    every = [cell for of_one in cells.values() for cell in of_one]
+    missing = [cell for cell in every if not cell.path(out).is_file()]
+    warm = {cell.warm_path(out): cell for cell in missing if cell.policy and cell.method != "zero-shot"}
+    first = [cell for path, cell in warm.items() if not path.is_dir()]
+    run_all(command, out, [_job("warm start", cell) for cell in first], processes, "warm starts")
+    run_all(command, out, [_job("texts", cell) for cell in missing], processes, "texts")
+    scores = [job for name, of_one in cells.items() for job in _score_jobs(arguments, name, of_one)]
+    run_all(command, out, scores, processes, "scores")
+    for name, of_one in cells.items():
+        _print(arguments, name, of_one)
+
+
+def work(job: Mapping[str, Any], out: Path) -> None:
+    """Do one job of :func:`real_lm` in this process.
+
+    Args:
+        job: ``what`` (``warm start``, ``texts`` or ``scores``) and a ``cell``; of scores ``cells``, ``retriever``,
+            ``candidates`` and ``modes``.
+        out: Directory of the study.
+    """
+    if job["what"] == "warm start":
+        make_warm_start(LMCell(**job["cell"]), out)
+    elif job["what"] == "texts":
+        write_texts(LMCell(**job["cell"]), out)
+    else:
+        cells = [LMCell(**fields) for fields in job["cells"]]
+        about = DATA_SETS[cells[0].task]
+        task = open_task(
+            about.env,
+            Path(cells[0].data),
+            split=cells[0].split,
+            retriever=job["retriever"],
+            metric=METRIC,
+            candidates=job["candidates"],
+            **job["modes"],
+        )
+        for cell in cells:
+            write_scores(
+                cell, out, scores_path(cell.path(out), job["retriever"], job["candidates"], job["modes"]), task
+            )
+
+
+def _cells(arguments: Namespace, name: str, data: str) -> list[LMCell]:
+    """Cells of one data set: references, the model before learning, then the learners by seed."""
+
+    def cell(method: str, policy: str | None, seed: int = 0, steps: int = 0, **settings: Any) -> LMCell:
+        return LMCell(name, data, policy, method, settings, seed, steps, "test", **_QUICK if arguments.quick else {})
+
+    return [
+        *(cell(method, None) for method in REFERENCES),
+        *(cell(method, arguments.policy) for method in UNTRAINED),
+        *(
+            cell(
+                method,
+                arguments.policy,
+                seed,
+                arguments.steps,
+                learning_rate=arguments.learning_rate,
+                **METHODS[method],
+            )
+            for seed in range(arguments.seeds)
+            for method in arguments.methods
+        ),
+    ]
+
+
+def _measures(arguments: Namespace) -> Iterable[tuple[str, str]]:
+    """Retrievers and documents that texts are measured with."""
+    return [
+        (retriever, candidates) for candidates in arguments.candidates for retriever in [TRAINED_ON, *arguments.unseen]
+    ]
+
+
+def _score_jobs(arguments: Namespace, name: str, cells: Sequence[LMCell]) -> list[str]:
+    modes = DATA_SETS[name].modes
+    jobs = []
+    for retriever, candidates in _measures(arguments):
+        missing = [
+            cell for cell in cells if not scores_path(cell.path(arguments.out), retriever, candidates, modes).is_file()
+        ]
+        if missing:
+            rest = {"retriever": retriever, "candidates": candidates, "modes": modes}
+            jobs.append(json.dumps({"part": WHAT, "what": "scores", "cells": [asdict(one) for one in missing], **rest}))
+    return jobs
+
+
+def _job(what: str, cell: LMCell) -> str:
+    return json.dumps({"part": WHAT, "what": what, "cell": asdict(cell)})
+
+
+def _print(arguments: Namespace, name: str, cells: Sequence[LMCell]) -> None:
+    results = tables.read_results(cells, arguments.out, list(_measures(arguments)), DATA_SETS[name].modes)
+    for candidates in arguments.candidates:
+        say()
+        say(tables.values_table(name, results, [TRAINED_ON, *arguments.unseen], candidates))
+    say(tables.verdict_table(name, results, TRAINED_ON, arguments.candidates[0]))
+    say(tables.texts_table(name, results))
+    if "grpo" in arguments.methods:
+        say(tables.learners_table(name, results, TRAINED_ON, arguments.candidates[0]))

@@ -1,0 +1,177 @@
+"""Plan of the part with a pretrained language model: data sets, methods, and one cell of each. Plain data."""
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from ospo_cli._modes import mode_options, modes_of
+
+__all__ = [
+    "CONTRAST",
+    "DATA_SETS",
+    "METHODS",
+    "REFERENCES",
+    "SAMPLES",
+    "SHARED",
+    "TRAINED_ON",
+    "UNTRAINED",
+    "DataSet",
+    "LMCell",
+    "scores_path",
+]
+
+TRAINED_ON = "bm25"
+
+CONTRAST = 4
+"""Other training queries of the contrastive reward, with ``append``: what fits every query earns nothing."""
+
+SAMPLES = 2
+"""Rewrites sampled for each query."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DataSet:
+    """A data set of this part.
+
+    Attributes:
+        env: Environment id.
+        compose: Text that the retriever is sent, as everywhere.
+        query_weight: Times that the query counts with ``append``.
+        repeats: Whether repeated words count.
+        warm_start_epochs: Passes over the demonstrations.
+        segmenter: Players of the game.
+        contrast: Other training queries of the contrastive reward.
+    """
+
+    env: str
+    compose: str
+    query_weight: int
+    repeats: str
+    warm_start_epochs: float
+    segmenter: str
+    contrast: int
+
+    @property
+    def modes(self) -> dict[str, Any]:
+        """Modes of the task by name."""
+        return modes_of(vars(self))
+
+
+_EXPANDED = DataSet("OSPO-Rewrite-v0", "append", 3, "once", 2.0, "words", CONTRAST)
+
+DATA_SETS: Mapping[str, DataSet] = MappingProxyType(
+    {
+        "nfcorpus": _EXPANDED,
+        "hm": DataSet("OSPO-HM-v0", "replace", 1, "count", 0.25, "phrases", 0),
+        "home-depot": _EXPANDED,
+        "crowdflower": _EXPANDED,
+        "esci-graded": dataclasses.replace(_EXPANDED, env="OSPO-ESCI-v0"),
+    }
+)
+"""Data sets by name. In ``append`` the query counts thrice, so that what helps on pools costs little on the corpus."""
+
+SHARED: Mapping[str, Any] = MappingProxyType(
+    {
+        "bare_prompts": True,
+        "bf16": True,
+        "batch_size": 64,
+        "group_size": 8,
+        "max_completion_length": 24,
+        "gradient_accumulation": 4,
+        "warm_start_learning_rate": 1e-4,
+        "warmup_steps": 5,
+        "kl": 0.0,
+    }
+)
+"""Settings of all training runs of this part. A reference for a KL would cost a third of a step here: there is none."""
+
+METHODS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "grpo": {"algo": "grpo"},
+        "ospo": {"algo": "ospo"},
+        "state": {"algo": "ospo", "solution": "state_shapley"},
+        "tempo": {"algo": "ospo", "redistribution": "tempo"},
+        "oar": {"algo": "ospo", "solution": "leave_one_out", "redistribution": "oar"},
+        "grpo-lambda": {"algo": "ospo", "redistribution": "grpo_lambda", "redistribution_settings": {"decay": 0.9}},
+        "entropy-weights": {"algo": "ospo", "redistribution": "entropy_weights"},
+        "scar": {"algo": "ospo", "redistribution": "scar"},
+    }
+)
+"""Learners by name: training settings beyond the shared ones."""
+
+REFERENCES = ("query", "constant", "association", "prf", "spelling")
+"""Policies that need no model; each makes its texts once, with the retriever of training."""
+
+UNTRAINED = ("zero-shot", "warm-start")
+"""The language model before any learner: as it came, with an instruction; and after its warm start."""
+
+
+@dataclasses.dataclass(frozen=True)
+class LMCell:
+    """The texts of one method on one data set.
+
+    Attributes:
+        task: Name of the data set in :data:`DATA_SETS`.
+        data: Prepared directory.
+        policy: Directory or hub id of the language model; None for a reference without one.
+        method: Name of the method.
+        settings: Training settings beyond the shared ones; empty without training.
+        seed: Seed of the training run; the warm start is the same for all.
+        steps: Optimiser steps; 0 without training.
+        split: Split whose queries are rewritten.
+        queries: Number of them, the first ones; 0 for all.
+        warm_start_epochs: Passes over the demonstrations; None for the data set's own.
+    """
+
+    task: str
+    data: str
+    policy: str | None
+    method: str
+    settings: Mapping[str, Any]
+    seed: int
+    steps: int
+    split: str
+    queries: int = 0
+    warm_start_epochs: float | None = None
+
+    @property
+    def epochs(self) -> float:
+        """Passes over the demonstrations."""
+        return DATA_SETS[self.task].warm_start_epochs if self.warm_start_epochs is None else self.warm_start_epochs
+
+    def path(self, out: Path) -> Path:
+        """The file of the finished cell."""
+        rate = self.settings.get("learning_rate")
+        parts = [self.method]
+        if self.steps:
+            parts += [f"lr{rate:g}", f"seed{self.seed}", f"steps{self.steps}"]
+        if self.warm_start_epochs is not None:
+            parts.append(f"epochs{self.warm_start_epochs:g}")
+        return (
+            out
+            / "cells"
+            / f"real-lm-{self.task}"
+            / ("-".join([*parts, self.split + str(self.queries or "")]) + ".json.gz")
+        )
+
+    def warm_path(self, out: Path) -> Path:
+        """The directory of the policy after its warm start, the same for all methods and seeds."""
+        return out / "warm" / f"real-lm-{self.task}-epochs{self.epochs:g}"
+
+
+def scores_path(texts: Path, retriever: str, candidates: str, modes: Mapping[str, Any]) -> Path:
+    """The file of the values of a cell's texts under a retriever.
+
+    Args:
+        texts: The cell's own file.
+        retriever: The retriever; a specification with a directory is named by its kind and a digest.
+        candidates: ``pool`` or ``corpus``.
+        modes: Modes of the task that is measured on.
+    """
+    kind, _, place = retriever.partition(":")
+    name = f"{kind}-{hashlib.sha256(place.encode()).hexdigest()[:8]}" if place else kind
+    stem = texts.name.removesuffix(".json.gz")
+    return texts.parent / "scores" / ("-".join([stem, name, candidates, *mode_options(modes)]) + ".json.gz")
