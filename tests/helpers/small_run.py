@@ -15,8 +15,8 @@ SETTINGS = {
     "max_completion_length": 8,
 }
 
-# The defaults of a new policy, for runs that start from one of these.
-OF_TINY = {"learning_rate": 3e-4, "warmup_steps": 0, "kl": 0.0, "gradient_accumulation": 1}
+# Defaults of a new policy, for runs that start from one of these; those of KL are of learners.
+OF_TINY = {"learning_rate": 3e-4, "warmup_steps": 0, "gradient_accumulation": 1}
 
 
 def write_data(directory):
