@@ -25,7 +25,7 @@ __all__ = ["CompactGRPOTrainer", "CompactRLOOTrainer", "CompactRollouts", "add_c
 _SCALED = ("final_logit_softcapping", "logit_scale", "output_multiplier", "lm_head_multiplier", "logits_scaling")
 """Fields of configurations whose models change logits behind their output layer."""
 
-_SHORT = 256
+_SHORT = 96
 """Tokens of a row up to which attention keeps its whole matrix."""
 
 

@@ -47,7 +47,8 @@ def make_warm_start(cell: LMCell, out: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as scratch:
         made = Path(scratch) / "policy"
-        settings = _settings(cell, {"algo": "grpo"})
+        # Demonstrations are few and short: one part, whose weights are cast once.
+        settings = _settings(cell, {"algo": "grpo", "gradient_accumulation": 1})
         warm_policy(settings, make_policy(settings, _open(cell)), made)
         shutil.rmtree(path, ignore_errors=True)
         made.rename(path)
