@@ -153,7 +153,7 @@ FLOORS = {
     ],
     "ospo_cli._benchmark": [
         "open_and_step plan reference rows slow_server work",
-        "curves engine engines environments estimators real_size report",
+        "curves engine engines environments estimators language_model real_size report",
         "calls training",
         "measure",
         "__init__",

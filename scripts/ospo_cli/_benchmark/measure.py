@@ -16,7 +16,8 @@ from ospo_cli._benchmark.engine import dense_rows, game_rows, lexical_rows
 from ospo_cli._benchmark.engines import engine_rows
 from ospo_cli._benchmark.environments import environment_rows
 from ospo_cli._benchmark.estimators import estimator_rows
-from ospo_cli._benchmark.plan import CURVES, ENGINES, REAL_SIZE
+from ospo_cli._benchmark.language_model import lm_rows
+from ospo_cli._benchmark.plan import CURVES, ENGINES, LANGUAGE_MODEL, REAL_SIZE
 from ospo_cli._benchmark.real_size import real_size_rows
 from ospo_cli._benchmark.report import markdown, terminal_row
 from ospo_cli._benchmark.rows import Row
@@ -34,6 +35,7 @@ _MEASURES: dict[str, Callable[[Namespace], list[Row]]] = {
     "dense": dense_rows,
     "warm": warm_rows,
     "price": price_rows,
+    LANGUAGE_MODEL: lm_rows,
     ENGINES: engine_rows,
     REAL_SIZE: real_size_rows,
 }

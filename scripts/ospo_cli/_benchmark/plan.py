@@ -1,6 +1,6 @@
 """Names of the benchmark's rows. Plain data."""
 
-__all__ = ["CURVES", "ENGINES", "LEAST_STEPS", "NEED_MODEL", "REAL_SIZE", "ROWS", "SETTLING_STEPS"]
+__all__ = ["CURVES", "ENGINES", "LANGUAGE_MODEL", "LEAST_STEPS", "NEED_MODEL", "REAL_SIZE", "ROWS", "SETTLING_STEPS"]
 
 CURVES = "curves"
 
@@ -10,10 +10,26 @@ REAL_SIZE = "real-size"
 ENGINES = "engines"
 """Needs ``ospo[engines]``, so that it is measured only when it is asked for."""
 
+LANGUAGE_MODEL = "language-model"
+"""Needs a causal language model, so that it is measured only when it is asked for."""
+
 NEED_MODEL = ("calls", "dense", "warm")
 """Rows of an embedding model."""
 
-ROWS = ("games", "estimators", "calls", "environments", "lexical", "dense", "warm", "price", ENGINES, REAL_SIZE, CURVES)
+ROWS = (
+    "games",
+    "estimators",
+    "calls",
+    "environments",
+    "lexical",
+    "dense",
+    "warm",
+    "price",
+    LANGUAGE_MODEL,
+    ENGINES,
+    REAL_SIZE,
+    CURVES,
+)
 """All rows, in the order in which they are measured."""
 
 SETTLING_STEPS = 3
