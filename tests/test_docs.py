@@ -25,7 +25,7 @@ from paths import ROOT
 LINK = re.compile(r"\]\((?P<target>[^)#\s]+)(#[^)\s]*)?\)")
 SMALL = {"--steps": "2", "--batch-size": "8", "--group-size": "2", "--max-completion-length": "8"}
 SMALL |= {"--warm-start-epochs": "1"}
-PARSED = ("study", "benchmark")
+PARSED = ("study", "benchmark", "serve-env")
 PRINTED = ("search-teams.md",)
 """Pages whose text blocks are part of what the commands above them print."""
 FILES = {"esci": write_esci, "hm": write_hm, "beir": write_beir, "table": partial(write_own, ending="parquet")}

@@ -19,6 +19,7 @@ PROGRAMS = {
     "explain": "explain which segments of a rewrite earned the reward",
     "model": "write a pretrained model from a package of the package index",
     "serve-env": "serve a task as an OpenEnv environment",
+    "card": "write a model card for a trained policy, and upload it",
     "report": "write a run's report as one HTML page",
     "study": "run the study behind docs/RESULTS.md",
     "benchmark": "run the benchmark behind docs/PERFORMANCE.md",
