@@ -41,6 +41,17 @@ def env_arguments(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def warm_started(tmp_path_factory):
+    """Settings of a run on a small data set that spare it its own warm start."""
+    from small_run import OF_TINY, run, write_data
+
+    directory = tmp_path_factory.mktemp("warm")
+    data = write_data(directory)
+    warm = run(directory / "run", data=data, steps=1) / "warmstart"
+    return {"data": data, "policy": warm, "warm_start_epochs": 0, **OF_TINY}
+
+
+@pytest.fixture(scope="session")
 def make_env(env_arguments):
     """``gym.make``, or another ``maker``, for every registered id."""
     import gymnasium

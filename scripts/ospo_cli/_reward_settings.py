@@ -39,7 +39,7 @@ class RewardSettings:
     def as_json(self) -> dict[str, Any]:
         """The settings as ``run.json`` holds them."""
         names = self.reward_retrievers
-        return {"reward_retrievers": None if names is None else list(names), "contrast": self.contrast}
+        return {"reward_retrievers": list(names) if isinstance(names, tuple) else names, "contrast": self.contrast}
 
     def check(self, retriever: str, spell: Callable[[str], str] = str) -> None:
         """Check every setting.

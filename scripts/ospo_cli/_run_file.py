@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import gymnasium
-
 from ospo_agents import AgentError
 from ospo_agents.training.learners import LEARNERS
 from ospo_agents.training.run_directory import read_run
@@ -85,6 +83,8 @@ def task_settings(where: Path | str) -> dict[str, Any]:
     if arguments is None:
         return {}
     settings = {"max_words": arguments.get("max_words"), "metric": arguments.get("metric"), "candidates": "pool"}
+    import gymnasium  # slow to import, and not needed for --help
+
     if settings["max_words"] is None and (spec := gymnasium.registry.get(arguments.get("env", ""))) is not None:
         settings["max_words"] = spec.kwargs.get("max_words")  # the environment's own
     return {name: value for name, value in settings.items() if value is not None} | modes_of(arguments)

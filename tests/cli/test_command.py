@@ -3,7 +3,6 @@
 import importlib
 import resource
 import shlex
-import statistics
 import subprocess
 import sys
 
@@ -13,25 +12,31 @@ from ospo_cli import prepare
 from ospo_cli._cli import EXTRAS, Parser
 from ospo_cli.main import PROGRAMS
 from paths import ROOT
+from programs import ospo
 
 SLOW_TO_IMPORT = {"matplotlib", "sklearn", "scipy", "polars", "gymnasium", "torch", "transformers", "trl", "faiss"}
 SUBCOMMANDS = [*([program] for program in PROGRAMS), *(["prepare", kind] for kind in ("esci", "hm", "table", "beir"))]
 
 
-def ospo(*arguments, **settings):
+def ospo_process(*arguments):
     command = [sys.executable, "-m", "ospo_cli", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, **settings)
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
 
 def cpu_seconds(*arguments):
-    """CPU time of a command, median of five."""
-    times = []
-    for _ in range(5):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        assert ospo(*arguments).returncode == 0
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    return statistics.median(times)
+    """CPU time of a command."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert ospo_process(*arguments).returncode == 0
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def median_is_below(seconds, *arguments):
+    """Whether the median of five CPU times of a command is below a bound; three that agree decide it."""
+    below = []
+    while max(below.count(True), below.count(False)) < 3:
+        below.append(cpu_seconds(*arguments) < seconds)
+    return below.count(True) == 3
 
 
 def loaded(*arguments):
@@ -66,8 +71,9 @@ def test_a_slow_import_is_seen():
 
 
 def test_help_in_seconds():
-    assert cpu_seconds("--help") < 0.3
-    assert max(cpu_seconds(program, "--help") for program in PROGRAMS) < 1.0
+    assert median_is_below(0.3, "--help")
+    assert all(median_is_below(1.0, program, "--help") for program in PROGRAMS)
+    assert not median_is_below(0.001, "--help")  # negative control
 
 
 @pytest.mark.parametrize("command", SUBCOMMANDS, ids=" ".join)
@@ -156,13 +162,15 @@ def test_scripts_and_the_module_call_themselves_by_their_own_names():
         [sys.executable, str(ROOT / "scripts" / "report.py"), "--runs"], capture_output=True, text=True
     )
     assert script.stderr == "error: the following arguments are required: --run; see python scripts/report.py --help\n"
-    assert ospo("report").stderr == "error: the following arguments are required: --run; see ospo report --help\n"
+    assert (
+        ospo_process("report").stderr == "error: the following arguments are required: --run; see ospo report --help\n"
+    )
 
 
 def test_version():
     from importlib.metadata import version
 
-    assert ospo("--version").stdout == f"ospo {version('ospo')}\n"
+    assert ospo_process("--version").stdout == f"ospo {version('ospo')}\n"
 
 
 def test_a_missing_package_is_named_with_its_extra():

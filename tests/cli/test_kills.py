@@ -23,7 +23,7 @@ def assert_same(out, whole):
 
 
 def test_killed_in_the_warm_start_at_a_checkpoint_and_between_two(tmp_path, data):
-    settings = {"data": data, "steps": 20, "save_steps": 4}
+    settings = {"data": data, "steps": 20, "save_steps": 4, "warm_start_epochs": 8}  # a second in which to kill it
     whole = run(tmp_path / "whole", **settings)
     out = tmp_path / "killed"
     kill(command(out, **settings), lambda: any(out.glob(".warmstart*")))

@@ -14,19 +14,12 @@ from ospo_agents.training import checkpoints
 from ospo_cli import train
 from ospo_env import TaskError
 from runs import interrupt, without_times
-from small_run import OF_TINY, SETTINGS, log, manifest, run, weights, write_data
+from small_run import SETTINGS, log, manifest, run, weights, write_data
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     return write_data(tmp_path_factory.mktemp("data"))
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory, data):
-    """Arguments that spare a run its own warm start."""
-    warm = run(tmp_path_factory.mktemp("warm") / "run", data=data, steps=1) / "warmstart"
-    return {"data": data, "policy": warm, "warm_start_epochs": 0, **OF_TINY}
 
 
 CASES = {
@@ -42,9 +35,9 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_every_learner_resumes_exactly(tmp_path, shared, monkeypatch, case):
+def test_every_learner_resumes_exactly(tmp_path, warm_started, monkeypatch, case):
     """Interrupted in the third pass over the prompts, one step after a checkpoint."""
-    settings = {**shared, "steps": 11, "save_steps": 2, **CASES[case]}
+    settings = {**warm_started, "steps": 11, "save_steps": 2, **CASES[case]}
     whole = run(tmp_path / "whole", **settings)
     out = tmp_path / "run"
     with monkeypatch.context() as patched:
@@ -73,8 +66,8 @@ def test_every_learner_resumes_exactly(tmp_path, shared, monkeypatch, case):
         assert weights(run(forgetful, "--resume")) != weights(whole)
 
 
-def test_preference_pairs_are_drawn_once(tmp_path, shared, monkeypatch):
-    settings = {**shared, "steps": 6, "algo": "dpo", "max_completion_length": 48}
+def test_preference_pairs_are_drawn_once(tmp_path, warm_started, monkeypatch):
+    settings = {**warm_started, "steps": 6, "algo": "dpo", "max_completion_length": 48}
     whole = run(tmp_path / "whole", **settings)
     out = tmp_path / "run"
     from ospo_agents.training import pairs
@@ -103,8 +96,8 @@ def drawn_groups(out):
     return [json.loads(line)["groups"] for line in (out / "pairs.jsonl").read_text().splitlines()]
 
 
-def test_the_default_of_calls_is_recorded(tmp_path, shared):
-    settings = {**shared, "steps": 1, "algo": "ospo", "segmenter": "words"}
+def test_the_default_of_calls_is_recorded(tmp_path, warm_started):
+    settings = {**warm_started, "steps": 1, "algo": "ospo", "segmenter": "words"}
     few = run(tmp_path / "few", retriever="fusion:bm25+lsa", **settings)
     assert manifest(few)["arguments"]["calls"] == DEFAULT_CALLS
     for retriever, calls in (("bm25", ()), ("fusion:bm25+lsa", ("--calls", "0"))):

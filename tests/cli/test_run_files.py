@@ -16,23 +16,9 @@ from ospo_agents.training.curves import draw_curves, panels
 from ospo_agents.training.run_directory import read_log
 from ospo_cli._tasks import open_task
 from paths import ROOT
-from small_run import command, log, manifest, run, write_data
+from small_run import command, log, manifest, run
 
 PNG = b"\x89PNG\r\n\x1a\n"
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("runs")
-    data = write_data(directory)
-    first = run(directory / "ospo", data=data, steps=3)
-    policy = {"policy": first / "warmstart", "warm_start_epochs": 0}
-    long = {"dpo": {"max_completion_length": 48}}  # pairs are of completions that the policy ended
-    others = {
-        name: run(directory / name, data=data, steps=3, algo=name, **policy, **long.get(name, {}))
-        for name in ("grpo", "dpo", "sft")
-    }
-    return {"ospo": first, **others}
 
 
 LOGGED = {
@@ -43,6 +29,13 @@ LOGGED = {
     "sft": {"entropy", "mean_token_accuracy"},
 }
 EVALUATIONS = {"evaluations/asked", "evaluations/distinct", "evaluations/cached"}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory, warm_started):
+    directory = tmp_path_factory.mktemp("runs")
+    long = {"dpo": {"max_completion_length": 48}}  # pairs are of completions that the policy ended
+    return {name: run(directory / name, **warm_started, steps=3, algo=name, **long.get(name, {})) for name in LOGGED}
 
 
 @pytest.mark.parametrize("algo", LOGGED)
@@ -89,7 +82,7 @@ def test_two_processes_write_one_run(tmp_path, runs):
     """As `accelerate launch` starts them; the first one writes, and each draws half of the rollouts."""
     out = tmp_path / "run"
     settings = {"data": manifest(runs["ospo"])["arguments"]["data"], "steps": 3, "save_steps": 2}
-    settings |= {"eval_steps": 2, "keep": "best"}
+    settings |= {"eval_steps": 2, "keep": "best", "warm_start_epochs": 8}
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
     done = subprocess.run(
         [*launch, str(ROOT / "scripts" / "train.py"), *command(out, **settings)],

@@ -18,26 +18,18 @@ from ospo_agents.training.lock import training_lock
 from ospo_agents.training.run_directory import find_progress, read_log
 from ospo_env import RetrieverError, TaskError
 from paths import ROOT
+from programs import ospo
 from runs import interrupt
-from small_run import OF_TINY, command, log, manifest, run, weights, write_data
+from small_run import command, log, manifest, run, weights
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory):
-    """Arguments that spare a run its own warm start."""
-    directory = tmp_path_factory.mktemp("shared")
-    data = write_data(directory)
-    warm = run(directory / "warm", data=data, steps=1) / "warmstart"
-    return {"data": data, "policy": warm, "warm_start_epochs": 0, **OF_TINY}
-
-
-@pytest.fixture(scope="module")
-def unfinished(tmp_path_factory, shared):
+def unfinished(tmp_path_factory, warm_started):
     out = tmp_path_factory.mktemp("unfinished") / "run"
     with pytest.MonkeyPatch.context() as patched:
         interrupt(patched, 3)
         with pytest.raises(KeyboardInterrupt):
-            run(out, **shared, steps=4, save_steps=2)
+            run(out, **warm_started, steps=4, save_steps=2)
     return out
 
 
@@ -46,17 +38,17 @@ def copied(unfinished, tmp_path):
     return shutil.copytree(unfinished, tmp_path / "run")
 
 
-def train_program(*arguments, **settings):
+def train_program(*arguments):
     program = [sys.executable, str(ROOT / "scripts" / "train.py"), *arguments]
-    return subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, **settings)
+    return subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
 
 
 class TestLock:
-    def test_two_trainings_that_start_together(self, tmp_path, shared):
+    def test_two_trainings_that_start_together(self, tmp_path, warm_started):
         """Whichever is second is refused in one line; the first one ends as if it had been alone."""
-        whole = run(tmp_path / "whole", **shared, steps=3)
+        whole = run(tmp_path / "whole", **warm_started, steps=3)
         out = tmp_path / "run"
-        both = [train_program(*command(out, "--overwrite", **shared, steps=3)) for _ in range(2)]
+        both = [train_program(*command(out, "--overwrite", **warm_started, steps=3)) for _ in range(2)]
         results = sorted((process.communicate()[1], process.returncode) for process in both)
         assert [code for _, code in results] == [0, 2]
         assert results[1][0] == (
@@ -67,9 +59,9 @@ class TestLock:
         assert not (out / ".lock").exists()
 
     @pytest.mark.parametrize("flag", ["--resume", "--overwrite"])
-    def test_a_run_that_is_going_on_is_not_touched(self, copied, shared, flag):
+    def test_a_run_that_is_going_on_is_not_touched(self, copied, warm_started, flag):
         before = {path: path.stat().st_mtime_ns for path in copied.rglob("*")}
-        settings = {} if flag == "--resume" else {**shared, "steps": 4}
+        settings = {} if flag == "--resume" else {**warm_started, "steps": 4}
         with training_lock(copied), pytest.raises(AgentError, match="another process is training into") as caught:
             run(copied, flag, **settings)
         assert "\n" not in str(caught.value)
@@ -79,10 +71,10 @@ class TestLock:
         run(copied, flag, **settings)
         assert manifest(copied)["status"] == "finished"
 
-    def test_a_lock_that_a_dead_process_left_is_free(self, tmp_path, shared):
+    def test_a_lock_that_a_dead_process_left_is_free(self, tmp_path, warm_started):
         (tmp_path / "run").mkdir()
         (tmp_path / "run" / ".lock").touch()
-        assert manifest(run(tmp_path / "run", **shared, steps=1))["status"] == "finished"
+        assert manifest(run(tmp_path / "run", **warm_started, steps=1))["status"] == "finished"
 
     def test_what_is_refused_leaves_no_directory(self, tmp_path):
         with pytest.raises(ValueError, match="bad"), training_lock(tmp_path / "a" / "run"):
@@ -179,11 +171,11 @@ class TestDamage:
         run(copied, "--resume")
         assert manifest(copied)["status"] == "finished"
 
-    def test_damaged_pairs_are_told(self, tmp_path, shared, monkeypatch):
+    def test_damaged_pairs_are_told(self, tmp_path, warm_started, monkeypatch):
         out = tmp_path / "run"
         interrupt(monkeypatch, 2)
         with pytest.raises(KeyboardInterrupt):
-            run(out, **shared, steps=3, algo="dpo", max_completion_length=32)
+            run(out, **warm_started, steps=3, algo="dpo", max_completion_length=32)
         whole = (out / "pairs.jsonl").read_text().splitlines()
         for line in ("nonsense", "{}", '{"groups": [{"prompt_id": "a"}]}', '{"groups": 3}'):
             (out / "pairs.jsonl").write_text("\n".join([line, *whole[1:]]) + "\n")
@@ -219,7 +211,7 @@ def test_a_checkpoint_is_never_unpickled(copied, tmp_path, name):
     assert not (tmp_path / "ran").exists()
 
 
-def test_what_gets_a_lasting_name_is_on_disk(tmp_path, shared, monkeypatch):
+def test_what_gets_a_lasting_name_is_on_disk(tmp_path, warm_started, monkeypatch):
     """A power cut loses what was not flushed: whatever is renamed was, and the log that a checkpoint counts on."""
     flushed, renamed = set(), []
     fsync, rename, replace = os.fsync, Path.rename, Path.replace
@@ -243,17 +235,17 @@ def test_what_gets_a_lasting_name_is_on_disk(tmp_path, shared, monkeypatch):
     monkeypatch.setattr(os, "fsync", flush)
     monkeypatch.setattr(Path, "rename", follow(rename))
     monkeypatch.setattr(Path, "replace", follow(replace))
-    run(out, **shared, steps=5, save_steps=2, eval_steps=2, keep="best", trl="{save_total_limit: 2}")
+    run(out, **warm_started, steps=5, save_steps=2, eval_steps=2, keep="best", trl="{save_total_limit: 2}")
     names = {name.parts[0] for name, _ in renamed}
     assert {"run.json", "warmstart", "policy", "checkpoints", "best", "curves.png"} <= names
     assert [(name, lost) for name, lost in renamed if lost and "removed" not in name.name] == []
 
 
-def test_an_unflushed_checkpoint_would_be_seen(tmp_path, shared, monkeypatch):
+def test_an_unflushed_checkpoint_would_be_seen(tmp_path, warm_started, monkeypatch):
     """The negative control."""
     monkeypatch.setattr(checkpoints, "sync_directory", lambda path: None)
     with pytest.raises(AssertionError):
-        test_what_gets_a_lasting_name_is_on_disk(tmp_path, shared, monkeypatch)
+        test_what_gets_a_lasting_name_is_on_disk(tmp_path, warm_started, monkeypatch)
 
 
 LEAVES = """
@@ -271,16 +263,14 @@ class Leaves(BM25Retriever):
 """
 
 
-def test_a_retriever_that_leaves_fails(tmp_path, shared, monkeypatch):
+def test_a_retriever_that_leaves_fails(tmp_path, warm_started, monkeypatch):
     """``sys.exit(0)`` inside a retriever would end the training with exit code 0, as if it had finished."""
     (tmp_path / "leaves.py").write_text(LEAVES)
-    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
-    out = tmp_path / "run"
-    process = train_program(*command(out, **shared, steps=30, retriever="leaves:Leaves"), env=environment)
-    _, errors = process.communicate()
-    assert process.returncode == 2, errors
-    assert "SystemExit" in errors.splitlines()[-1]
-    assert manifest(out)["status"] == "unfinished"
     monkeypatch.syspath_prepend(tmp_path)
+    out = tmp_path / "run"
+    done = ospo("train", *command(out, **warm_started, steps=30, retriever="leaves:Leaves"))
+    assert done.returncode == 2, done.stderr
+    assert "SystemExit" in done.stderr.splitlines()[-1]
+    assert manifest(out)["status"] == "unfinished"
     with pytest.raises(RetrieverError):
         run(out, "--resume", retriever="leaves:Leaves")

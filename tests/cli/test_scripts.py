@@ -18,6 +18,7 @@ from ospo_agents import AgentError
 from ospo_cli import evaluate, train
 from ospo_env import TaskError
 from paths import ROOT, SHARED_DATA
+from programs import ospo
 
 QUICK = ["--steps", "2", "--batch-size", "8", "--group-size", "4", "--warm-start-epochs", "0.1"]
 
@@ -75,12 +76,23 @@ def test_training_shows_its_bars_and_nothing_else(tmp_path):
 
 
 def test_nothing_is_drawn_into_a_log_file(tmp_path):
-    for algo in ("ospo", "dpo"):
-        out = tmp_path / algo
-        done = program("train", "--env", "OSPO-ESCI-v0", "--algo", algo, "--out", out, *QUICK)
-        assert (done.returncode, done.stderr) == (0, "")
-    done = program("evaluate", "--env", "OSPO-ESCI-v0", "--policy", "query", out, "--retrievers", "bm25,lsa")
+    """Two trainings and an evaluation, one after the other in one process."""
+    env, out = ("--env", "OSPO-ESCI-v0"), tmp_path / "dpo"
+    commands = [["train", *env, "--algo", algo, "--out", str(tmp_path / algo), *QUICK] for algo in ("ospo", "dpo")]
+    commands.append(["evaluate", *env, "--policy", "query", str(out), "--retrievers", "bm25,lsa"])
+    code = f"""
+import sys
+from ospo_cli.main import main
+for command in {commands!r}:
+    sys.argv = ["ospo", *command]
+    try:
+        main()
+    except SystemExit as left:
+        print("left", left.code)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, cwd=ROOT)
     assert (done.returncode, done.stderr) == (0, "")
+    assert [line for line in done.stdout.splitlines() if line.startswith("left")] == ["left 0"] * 3
 
 
 def test_every_bar_asks_whether_it_is_on_a_terminal():
@@ -225,8 +237,12 @@ def test_wrong_task_arguments(tmp_path, change, message):
     assert not (tmp_path / "run").exists()
 
 
+def is_one_line(done):
+    return done.returncode == 2 and len(done.stderr.splitlines()) == 1 and done.stderr.startswith("error: ")
+
+
 def test_errors_are_one_line_with_exit_code_2(tmp_path):
-    for name, *arguments in (
+    for arguments in (
         ("train", "--env", "OSPO-ESCI-v0", "--retriever", "bm52", "--out", tmp_path / "run"),
         ("evaluate", "--env", "OSPO-ESCI-v0", "--policy", "nowhere"),
         ("evaluate", "--env", "OSPO-ESCI-v0", "--policy", "query", "--split", "tset"),
@@ -242,11 +258,22 @@ def test_errors_are_one_line_with_exit_code_2(tmp_path):
         ("prepare", "esci", "--source", tmp_path, "--out", tmp_path / "out", "--pool-size", "ten"),
         ("prepare", "esci", "--source", tmp_path / "nowhere", "--out", tmp_path / "out"),
     ):
-        done = program(name, *arguments)
-        assert done.returncode == 2, done.stderr
-        assert len(done.stderr.splitlines()) == 1, done.stderr
-        assert done.stderr.startswith("error: ")
+        done = ospo(*arguments)
+        assert is_one_line(done), done
     assert list(tmp_path.iterdir()) == []
+    assert not is_one_line(ospo("evaluate", "--help"))  # negative control
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("train", ["--env", "OSPO-ESCI-v0", "--retriever", "bm52", "--out", "nowhere"]),
+        ("evaluate", ["--env", "OSPO-ESCI-v0", "--policy", "nowhere"]),
+    ],
+)
+def test_errors_of_scripts_are_one_line_too(name, arguments):
+    done = program(name, *arguments)
+    assert is_one_line(done), done
 
 
 @pytest.mark.parametrize(
@@ -274,12 +301,15 @@ def test_help(name):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not SHARED_DATA.is_dir(), reason="the real data slices are not beside the checkout")
-@pytest.mark.parametrize(("dataset", "env"), [("esci", "OSPO-ESCI-v0"), ("hm", "OSPO-HM-v0")])
-def test_the_whole_path_on_real_files(tmp_path, dataset, env):
+@pytest.mark.parametrize(
+    ("dataset", "env", "fewer"), [("esci", "OSPO-ESCI-v0", []), ("hm", "OSPO-HM-v0", ["--max-queries", "1300"])]
+)
+def test_the_whole_path_on_real_files(tmp_path, dataset, env, fewer):
+    """All documents; of the queries of H&M a third, for the time that training and evaluation take."""
     from ospo_cli import prepare
 
     data, run = str(tmp_path / "data"), str(tmp_path / "run")
-    prepare.main([dataset, "--source", str(SHARED_DATA / dataset), "--out", data])
+    prepare.main([dataset, "--source", str(SHARED_DATA / dataset), "--out", data, *fewer])
     train.main(["--env", env, "--data", data, "--out", run, *QUICK])
     report = tmp_path / "eval.json"
     evaluate.main(

@@ -16,6 +16,7 @@ from ospo_agents import AgentError
 from ospo_cli import benchmark, evaluate, explain, report, study, train, train_sb3
 from ospo_cli._outputs import check_directory, check_file
 from ospo_cli._terminal import say
+from programs import ospo
 from shop import shop
 
 EVIL = "\x1b]0;owned\x07\x9b2J\u202e"
@@ -69,7 +70,7 @@ class TestFilesFirst:
 
     def test_a_full_disk_behind_the_first_of_many_lines_loses_no_file(self, tmp_path):
         """The benchmark prints each row as it comes, and writes its files at the end."""
-        done = shell(f"{OSPO} benchmark --quick --only games --out {tmp_path}/out > /dev/full")
+        done = shell(f"{OSPO} benchmark --quick --only environments --out {tmp_path}/out > /dev/full")
         assert done.returncode == 2
         assert done.stderr.splitlines()[-1].startswith("error: [Errno 28]")
         assert len(json.loads((tmp_path / "out" / "benchmark.json").read_text())["rows"]) > 1
@@ -167,21 +168,24 @@ class TestStreams:
 class TestEscapeSequences:
     def test_programs_print_none(self, poisoned, tmp_path):
         """From documents, queries, policy names, options and files: nothing of it reaches the terminal raw."""
-        own = f"--env OSPO-ESCI-v0 --data {poisoned}"
+        own = ("--env", "OSPO-ESCI-v0", "--data", poisoned)
+        text = ("--text", "red coat", "--color", "never")
         stored = tmp_path / f"stored{EVIL}.jsonl"
+        bm25 = ("--retrievers", "bm25")
         for command, code in (
-            (f"evaluate {own} --policy query prf --retrievers bm25 --rewrites {tmp_path}/rewrites", 0),
-            (f"explain {own} --query-id q00 --text 'red coat' --color never", 0),
-            (f"explain {own} --text 'red coat'", 2),
-            (f"explain {own} --query-id $'q00{EVIL}' --text 'red coat'", 2),
-            (f"evaluate {own} --policy $'{stored}'", 2),
-            (f"evaluate {own} --policy query --retrievers $'bm25{EVIL}'", 2),
-            (f"report --run $'{stored}'", 2),
-            (f"$'trian{EVIL}'", 2),
-            (f"evaluate $'--pol{EVIL}'", 2),
+            (("evaluate", *own, "--policy", "query", "prf", *bm25, "--rewrites", tmp_path / "rewrites"), 0),
+            (("explain", *own, "--query-id", "q00", *text), 0),
+            (("explain", *own, *text), 2),
+            (("explain", *own, "--query-id", f"q00{EVIL}", *text), 2),
+            (("evaluate", *own, "--policy", stored), 2),
+            (("evaluate", *own, "--policy", "query", "--retrievers", f"bm25{EVIL}"), 2),
+            (("report", "--run", stored), 2),
+            ((f"trian{EVIL}",), 2),
+            (("evaluate", f"--pol{EVIL}"), 2),
         ):
-            done = shell(f"{OSPO} {command}")
+            done = ospo(*command)
             assert done.returncode == code, done.stderr
+            assert "Traceback" not in done.stderr, done.stderr
             assert not RAW.search(done.stdout + done.stderr), (command, done.stdout + done.stderr)
 
     def test_colours_are_the_only_ones(self, poisoned):
@@ -191,6 +195,12 @@ class TestEscapeSequences:
         painted = re.compile(r"\x1b\[(38;2;17;17;17;48;2;\d+;\d+;\d+|0)m")
         assert painted.search(done.stdout)
         assert not RAW.search(painted.sub("", done.stdout))
+
+    def test_a_process_prints_none(self, poisoned):
+        done = shell(f"{OSPO} explain --env OSPO-ESCI-v0 --data {poisoned} --query-id $'q00{EVIL}' --text 'red coat'")
+        assert done.returncode == 2
+        assert "q00" in done.stderr
+        assert not RAW.search(done.stdout + done.stderr)
 
     def test_a_raw_sequence_would_be_seen(self, capsys):
         """The negative control: what is said to be clean is printed as it is."""

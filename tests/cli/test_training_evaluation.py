@@ -15,23 +15,14 @@ from ospo_agents.training.curves import panels
 from ospo_agents.training.run_directory import read_log
 from ospo_cli._tasks import open_task
 from runs import interrupt, kill, without_times
-from small_run import OF_TINY, command, log, manifest, run, weights, write_data
+from small_run import command, log, manifest, run, weights
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory):
-    """Arguments that spare a run its own warm start."""
-    directory = tmp_path_factory.mktemp("shared")
-    data = write_data(directory)
-    warm = run(directory / "warm", data=data, steps=1) / "warmstart"
-    return {"data": data, "policy": warm, "warm_start_epochs": 0, **OF_TINY}
-
-
-@pytest.fixture(scope="module")
-def plain(tmp_path_factory, shared):
+def plain(tmp_path_factory, warm_started):
     """A run without evaluation, and its weights at each step."""
     out = tmp_path_factory.mktemp("plain") / "run"
-    run(out, **shared, steps=6, save_steps=1, trl="{save_total_limit: 9}")
+    run(out, **warm_started, steps=6, save_steps=1, trl="{save_total_limit: 9}")
     steps = {step: weights(out / "checkpoints", f"checkpoint-{step}") for step in range(1, 6)}
     return out, {0: weights(out, "warmstart"), **steps, 6: weights(out)}
 
@@ -47,8 +38,8 @@ def stub(monkeypatch, values):
     )
 
 
-def test_evaluations_are_logged_and_change_nothing(tmp_path, shared, plain):
-    out = run(tmp_path / "run", **shared, steps=6, eval_steps=4, trl="{report_to: [tensorboard]}")
+def test_evaluations_are_logged_and_change_nothing(tmp_path, warm_started, plain):
+    out = run(tmp_path / "run", **warm_started, steps=6, eval_steps=4, trl="{report_to: [tensorboard]}")
     values = values_of(out)
     assert list(values) == [0, 4, 6]
     assert weights(out) == plain[1][6]
@@ -65,7 +56,7 @@ def test_evaluations_are_logged_and_change_nothing(tmp_path, shared, plain):
     assert panels(rows)["reward of greedy rewrites, validation"]["mean"] == ([0, 4, 6], list(values.values()))
     assert "reward of greedy rewrites, validation" not in panels(read_log(plain[0]))
     # The values are those of the policies: asked again, after the run.
-    task = open_task("OSPO-ESCI-v0", shared["data"], split="validation", retriever="bm25", metric="nDCG@10")
+    task = open_task("OSPO-ESCI-v0", warm_started["data"], split="validation", retriever="bm25", metric="nDCG@10")
     for stage, step in (("warmstart", 0), ("policy", 6)):
         rewrites = LanguageModelPolicy.open(out / stage)(*task.prompts("validation"))
         assert values[step] == pytest.approx(np.mean(task.rewards(task.prompts("validation")[0], rewrites)), abs=0)
@@ -106,9 +97,9 @@ def tensorboard(directory):
         ({0: 0.1, 2: 0.2, 4: 0.3, 6: 0.4}, 6),
     ],
 )
-def test_the_best_policy_is_kept(tmp_path, shared, plain, monkeypatch, values, best):
+def test_the_best_policy_is_kept(tmp_path, warm_started, plain, monkeypatch, values, best):
     stub(monkeypatch, values)
-    out = run(tmp_path / "run", **shared, steps=6, eval_steps=2, keep="best")
+    out = run(tmp_path / "run", **warm_started, steps=6, eval_steps=2, keep="best")
     assert weights(out) == plain[1][best]
     assert manifest(out)["validation"] == {"best_step": best, "best": values[best], "last": values[6]}
     assert manifest(out)["policy_step"] == best
@@ -116,17 +107,17 @@ def test_the_best_policy_is_kept(tmp_path, shared, plain, monkeypatch, values, b
     assert not (out / "checkpoints").exists()
 
 
-def test_the_last_policy_is_kept_unless_asked(tmp_path, shared, plain, monkeypatch):
+def test_the_last_policy_is_kept_unless_asked(tmp_path, warm_started, plain, monkeypatch):
     stub(monkeypatch, {0: 0.1, 2: 0.5, 4: 0.3, 6: 0.2})
-    out = run(tmp_path / "run", **shared, steps=6, eval_steps=2)
+    out = run(tmp_path / "run", **warm_started, steps=6, eval_steps=2)
     assert weights(out) == plain[1][6] != plain[1][2]
     assert manifest(out)["validation"]["best_step"] == 2
 
 
-def test_a_run_stops_where_patience_ends(tmp_path, shared, plain, monkeypatch):
+def test_a_run_stops_where_patience_ends(tmp_path, warm_started, plain, monkeypatch):
     """The best is at 1; at 3 two evaluations in a row have not been better. No checkpoint is made there."""
     stub(monkeypatch, {0: 0.1, 1: 0.5, 2: 0.3, 3: 0.5, 4: 0.9, 5: 0.9, 6: 0.9})
-    settings = {**shared, "steps": 6, "save_steps": 1, "eval_steps": 1, "patience": 2, "keep": "best"}
+    settings = {**warm_started, "steps": 6, "save_steps": 1, "eval_steps": 1, "patience": 2, "keep": "best"}
     out = run(tmp_path / "run", **settings)
     assert list(values_of(out)) == [0, 1, 2, 3]
     assert weights(out) == plain[1][1]
@@ -149,10 +140,10 @@ def test_a_run_stops_where_patience_ends(tmp_path, shared, plain, monkeypatch):
 
 @pytest.mark.parametrize("stop", [3, 5])
 @pytest.mark.parametrize("values", [{0: 0.1, 2: 0.5, 4: 0.3, 6: 0.2}, {0: 0.1, 2: 0.2, 4: 0.6, 6: 0.6}])
-def test_a_resumed_run_keeps_the_same_policy(tmp_path, shared, plain, monkeypatch, values, stop):
+def test_a_resumed_run_keeps_the_same_policy(tmp_path, warm_started, plain, monkeypatch, values, stop):
     """Checkpoint at 3: what a killed run found to be better later is found again, not taken from it."""
     stub(monkeypatch, values)
-    settings = {**shared, "steps": 6, "save_steps": 3, "eval_steps": 2, "keep": "best"}
+    settings = {**warm_started, "steps": 6, "save_steps": 3, "eval_steps": 2, "keep": "best"}
     whole = run(tmp_path / "whole", **settings)
     out = tmp_path / "run"
     with monkeypatch.context() as patched:
@@ -169,8 +160,8 @@ def test_a_resumed_run_keeps_the_same_policy(tmp_path, shared, plain, monkeypatc
     assert manifest(out)["evaluations"]["asked"] == manifest(whole)["evaluations"]["asked"]
 
 
-def test_a_run_that_is_killed_keeps_the_same_policy(tmp_path, shared):
-    settings = {**shared, "steps": 12, "save_steps": 3, "eval_steps": 2, "keep": "best"}
+def test_a_run_that_is_killed_keeps_the_same_policy(tmp_path, warm_started):
+    settings = {**warm_started, "steps": 12, "save_steps": 3, "eval_steps": 2, "keep": "best"}
     whole = run(tmp_path / "whole", **settings)
     out = tmp_path / "run"
     kill(command(out, **settings), lambda: (out / "log.jsonl").exists() and len(log(out)) >= 7)
@@ -181,12 +172,12 @@ def test_a_run_that_is_killed_keeps_the_same_policy(tmp_path, shared):
     assert manifest(out)["validation"] == manifest(whole)["validation"]
 
 
-def test_a_best_policy_that_is_gone_is_told(tmp_path, shared, monkeypatch):
+def test_a_best_policy_that_is_gone_is_told(tmp_path, warm_started, monkeypatch):
     out = tmp_path / "run"
     with monkeypatch.context() as patched:
         interrupt(patched, 5)
         with pytest.raises(KeyboardInterrupt):
-            run(out, **shared, steps=6, save_steps=3, eval_steps=2, keep="best")
+            run(out, **warm_started, steps=6, save_steps=3, eval_steps=2, keep="best")
     shutil.rmtree(out / "best")
     with pytest.raises(AgentError, match=r"holds no best/step-.*--overwrite"):
         run(out, "--resume")
@@ -202,15 +193,15 @@ def test_checkpoints_that_are_asked_for_stay(plain):
     assert manifest(out)["arguments"]["trl"] == {"save_total_limit": 9}
 
 
-def test_only_so_many_checkpoints_are_kept(tmp_path, shared):
+def test_only_so_many_checkpoints_are_kept(tmp_path, warm_started):
     (tmp_path / "trl.yaml").write_text("save_total_limit: 2\nweight_decay: 0.1\n")
-    out = run(tmp_path / "run", **shared, steps=5, save_steps=1, trl=tmp_path / "trl.yaml")
+    out = run(tmp_path / "run", **warm_started, steps=5, save_steps=1, trl=tmp_path / "trl.yaml")
     assert sorted(path.name for path in (out / "checkpoints").iterdir()) == ["checkpoint-3", "checkpoint-4"]
     assert manifest(out)["arguments"]["trl"] == {"save_total_limit": 2, "weight_decay": 0.1}
 
 
-def test_fields_of_trl_are_resumed(tmp_path, shared, monkeypatch):
-    settings = {**shared, "steps": 6, "save_steps": 3, "trl": "{warmup_ratio: 0.5, weight_decay: 0.1}"}
+def test_fields_of_trl_are_resumed(tmp_path, warm_started, monkeypatch):
+    settings = {**warm_started, "steps": 6, "save_steps": 3, "trl": "{warmup_ratio: 0.5, weight_decay: 0.1}"}
     whole = run(tmp_path / "whole", **settings)
     assert [row["learning_rate"] for row in log(whole)] == pytest.approx([0, 1e-4, 2e-4, 3e-4, 3e-4, 3e-4])
     out = tmp_path / "run"
@@ -243,9 +234,9 @@ def test_fields_of_trl_are_resumed(tmp_path, shared, monkeypatch):
         ({"trl": "[1]"}, "--trl: expected a mapping"),
     ],
 )
-def test_wrong_settings_write_nothing(tmp_path, shared, settings, message):
+def test_wrong_settings_write_nothing(tmp_path, warm_started, settings, message):
     with pytest.raises(AgentError, match=message):
-        run(tmp_path / "run", **{**shared, **settings})
+        run(tmp_path / "run", **{**warm_started, **settings})
     assert not (tmp_path / "run").exists()
 
 

@@ -28,6 +28,8 @@ def write_data(directory):
 def command(out, *flags, **settings):
     """The command line of a run; a run that goes on knows its settings, but for the data, which its user repeats."""
     given = {**recorded_data(out), **settings} if "--resume" in flags else SETTINGS | settings
+    if given.get("algo") in ("dpo", "sft") and given.get("kl") == 0:
+        given = {name: value for name, value in given.items() if name != "kl"}  # one needs it, the other has none
     pairs = [(f"--{name.replace('_', '-')}", str(value)) for name, value in given.items()]
     return [*flags, "--out", str(out), *(word for pair in pairs for word in pair)]
 
