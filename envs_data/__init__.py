@@ -5,7 +5,8 @@ The package knows no environment.
 
 from importlib.metadata import version as _version
 
-from envs_data.custom.prepare import prepare_beir, prepare_tables
+from envs_data.custom.prepare import prepare_beir, prepare_irds, prepare_tables
+from envs_data.custom.prepare_log import prepare_log
 from envs_data.errors import DataError, FileFaults
 from envs_data.layout import SPLITS
 from envs_data.official.esci import prepare_esci
@@ -22,6 +23,8 @@ __all__ = [
     "prepare_beir",
     "prepare_esci",
     "prepare_hm",
+    "prepare_irds",
+    "prepare_log",
     "prepare_tables",
     "write_prepared",
 ]

@@ -86,7 +86,7 @@ def options():
     known = set(OTHERS_OPTIONS)
     for name in PROGRAMS:
         program = importlib.import_module(f"ospo_cli.{name.replace('-', '_')}")
-        for kind in ("esci", "hm", "table", "beir") if name == "prepare" else ("",):
+        for kind in ("esci", "hm", "table", "log", "beir", "irds") if name == "prepare" else ("",):
             with contextlib.redirect_stdout(io.StringIO()) as text, pytest.raises(SystemExit):
                 program.main([*([kind] if kind else []), "--help"])
             known |= set(OPTION.findall(text.getvalue()))

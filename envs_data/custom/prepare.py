@@ -21,13 +21,14 @@ from typing import Any
 
 from envs_data.assembly.demonstrations import KINDS
 from envs_data.custom.beir import read_beir
-from envs_data.custom.tables import read_tables
+from envs_data.custom.irds import read_irds
+from envs_data.custom.tables import OwnTables, read_tables
 from envs_data.custom.write import OwnSettings, write_own
 from envs_data.layout import SPLITS
 from envs_data.prepared import PreparedData
 from envs_data.writing import check_replaceable
 
-__all__ = ["prepare_beir", "prepare_tables"]
+__all__ = ["prepare_beir", "prepare_irds", "prepare_tables"]
 
 
 def prepare_tables(
@@ -146,10 +147,59 @@ def prepare_beir(
     settings.check()
     check_replaceable(Path(out), Path(source))
     tables = read_beir(Path(source), skip_unknown=skip_unknown)
+    others = {"keep_splits": keep_splits, "skip_unknown": skip_unknown}
+    return write_own(tables, Path(out), "beir", settings, _drawn_splits(tables, keep_splits), others)
+
+
+def prepare_irds(
+    name: str,
+    out: Path,
+    *,
+    keep_splits: bool = False,
+    demonstrations: str = "phrases",
+    full_gain: float = 1.0,
+    graded: bool = False,
+    validation_share: float = 0.1,
+    test_share: float = 0.1,
+    pool_size: int = 100,
+    seed: int = 0,
+) -> PreparedData:
+    """Make a prepared directory from a data set of the library ir_datasets, which downloads what it lacks.
+
+    Splits are drawn as by :func:`prepare_beir`, where no subset is a training one. What BEIR names is prepared as from
+    its files.
+
+    Args:
+        name: Name in ir_datasets, as :func:`~envs_data.custom.irds.read_irds` takes it.
+        out: Directory to write; an earlier prepared directory there is replaced.
+        keep_splits: As in :func:`prepare_beir`, as are the others.
+        demonstrations: Likewise.
+        full_gain: Likewise.
+        graded: Likewise.
+        validation_share: Likewise.
+        test_share: Likewise.
+        pool_size: Likewise.
+        seed: Likewise.
+
+    Returns:
+        The data set as written.
+
+    Raises:
+        DataError: There is no such data set, it cannot be read, an argument is out of range, or nothing is left.
+        ModuleNotFoundError: ir_datasets is not installed.
+    """
+    settings = OwnSettings(full_gain, graded, validation_share, test_share, pool_size, seed, demonstrations)
+    settings.check()
+    check_replaceable(Path(out))
+    tables = read_irds(name)
+    dataset = "beir" if tables.identical_ids else "irds"
+    others = {"name": name, "keep_splits": keep_splits}
+    return write_own(tables, Path(out), dataset, settings, _drawn_splits(tables, keep_splits), others)
+
+
+def _drawn_splits(tables: OwnTables, keep_splits: bool) -> tuple[str, ...]:
+    """Splits to draw: none that the files have, if they have training and validation queries."""
     present = set(tables.queries["split"].drop_nulls())
     if keep_splits or {"train", "validation"} <= present:
-        drawn_splits: tuple[str, ...] = ()
-    else:
-        drawn_splits = SPLITS[:2] if "train" in present else SPLITS
-    others = {"keep_splits": keep_splits, "skip_unknown": skip_unknown}
-    return write_own(tables, Path(out), "beir", settings, drawn_splits, others)
+        return ()
+    return SPLITS[:2] if "train" in present else SPLITS

@@ -23,7 +23,16 @@ from envs_data.custom.faults import Faults
 from envs_data.custom.values import Column, note_repeats, note_unknown, read_table
 from envs_data.errors import DataError
 
-__all__ = ["OwnTables", "TableFile", "check_ids", "join_judgements", "read_tables", "with_column"]
+__all__ = [
+    "TABLES",
+    "OwnTables",
+    "TableFile",
+    "check_ids",
+    "join_judgements",
+    "note_blank",
+    "read_tables",
+    "with_column",
+]
 
 _DOCUMENTS = (Column("doc_id", "id"), Column("title", "maybe", required=False), Column("text", "maybe"))
 _QUERIES = (
@@ -86,6 +95,7 @@ class OwnTables:
         files: Path of each file by its role.
         counts: Numbers of rows left out.
         identical_ids: Whether a document with the id of a query is that query itself, to be ranked for others only.
+        digests: Digest of each source that is no file, by its name.
     """
 
     documents: pl.DataFrame
@@ -95,6 +105,7 @@ class OwnTables:
     files: dict[str, Path]
     counts: dict[str, int] = field(default_factory=dict)
     identical_ids: bool = False
+    digests: dict[str, str] = field(default_factory=dict)
 
 
 def read_tables(
@@ -134,7 +145,7 @@ def read_tables(
     paths = {"documents": documents, "queries": queries, "qrels": qrels}
     corpus, query_file, qrels_file = (read(path, named[name]) for name, path in paths.items())
     example_file = None if demonstrations is None else read(demonstrations, named["demonstrations"])
-    _note_blank(corpus, faults)
+    note_blank(corpus, faults)
     others = [] if example_file is None else [example_file]
     check_ids(corpus, query_file, [qrels_file], others, faults, skip_unknown=skip_unknown)
     faults.check()
@@ -207,7 +218,8 @@ def with_column(frame: pl.DataFrame, name: str, otherwise: pl.Expr) -> pl.DataFr
     return frame if name in frame.columns else frame.with_columns(otherwise.alias(name))
 
 
-def _note_blank(corpus: TableFile, faults: Faults) -> None:
+def note_blank(corpus: TableFile, faults: Faults) -> None:
+    """Note each document that has neither a title nor a text."""
     if corpus.frame is None:
         return
     blank = with_column(corpus.frame, "title", pl.lit("")).filter((pl.col("title") == "") & (pl.col("text") == ""))

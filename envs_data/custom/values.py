@@ -10,6 +10,8 @@ Whole columns are checked at once. Valid values:
 | ``number`` | a finite number of at least 0; a float of fewer than 64 bits is its shortest decimal |
 | ``grade`` | likewise, or a negative one |
 | ``split`` | ``train``, ``validation`` or ``test`` |
+| ``rank`` | a whole number of at least 1, or nothing, which becomes 0 |
+| ``time`` | a date or time, or a finite number (``envs_data.custom.times``) |
 | ``list`` | a list of texts (Parquet, JSON Lines), or a text, cut at a separator; blank entries and nulls are dropped |
 
 So ``true`` and ``1.5`` are neither ids nor texts, and ``5`` is no history, in JSON Lines as in Parquet, unless they are
@@ -26,6 +28,7 @@ import polars as pl
 from envs_data.custom.faults import Faults
 from envs_data.custom.formats import read_raw
 from envs_data.custom.json_lines import KIND
+from envs_data.custom.times import time_values
 from envs_data.errors import one_line
 from envs_data.layout import SPLITS
 
@@ -38,6 +41,8 @@ _EXPECTED = {
     "number": "a finite number of at least 0",
     "grade": "a finite number",
     "split": f"one of {', '.join(SPLITS)}",
+    "rank": "a whole number of at least 1, or nothing",
+    "time": "a date or time, such as 2024-05-31 12:00:00, or a number, all in one form",
     "list": "a list of texts",
 }
 _TYPES = {
@@ -47,11 +52,14 @@ _TYPES = {
     "number": "numbers",
     "grade": "numbers",
     "split": "texts",
+    "rank": "whole numbers",
+    "time": "dates, times or numbers",
     "list": "lists of texts",
 }
 _JSON_KINDS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("id", "text", "maybe", "split"), ("text", "whole")),
-    **dict.fromkeys(("number", "grade"), ("text", "whole", "other")),
+    **dict.fromkeys(("number", "grade", "time"), ("text", "whole", "other")),
+    "rank": ("text", "whole"),
     "list": ("text", "list"),
 }
 _WITHOUT_QUOTES = dict.fromkeys(("id", "text", "maybe"), "text or a whole number") | {"list": "a list of texts"}
@@ -168,7 +176,11 @@ def _check(path: Path, raw: pl.DataFrame, column: Column, faults: Faults, separa
     cells = _shortest_decimals(raw[column.file_name]).alias("cell")
     no_kinds = pl.repeat(None, len(cells), dtype=pl.String, eager=True)  # of a format that tells texts from lists
     kinds = raw.get_column(column.file_name + KIND, default=no_kinds)
-    value = _lists(cells.dtype, separator) if column.kind == "list" else _singles(cells.dtype, column.kind)
+    times = time_values(cells) if column.kind == "time" else None
+    if column.kind == "time":
+        value = None if times is None else pl.lit(times)
+    else:
+        value = _lists(cells.dtype, separator) if column.kind == "list" else _singles(cells.dtype, column.kind)
     if value is None:
         faults.note(path, f"expected {_TYPES[column.kind]}, got the type {cells.dtype}", column=column.file_name)
         return None
@@ -193,6 +205,10 @@ def _singles(dtype: pl.DataType, kind: str) -> pl.Expr | None:
         return pl.when(number.is_finite() & ((number >= 0) | pl.lit(kind == "grade"))).then(number)
     if not _is_text(dtype) and not dtype.is_integer():
         return None
+    if kind == "rank":
+        number = pl.col("cell").cast(pl.String).str.strip_chars()
+        whole = number.cast(pl.Int64, strict=False)
+        return pl.when(number.fill_null("") == "").then(0).when(whole >= 1).then(whole)
     text = pl.col("cell").cast(pl.String)
     if kind == "split":
         return pl.when(text.is_in(SPLITS)).then(text)

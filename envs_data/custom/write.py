@@ -106,7 +106,7 @@ def write_own(
         dataset=dataset,
         synthetic=any(is_synthetic(path.parent) for path in tables.files.values()),
         arguments={**asked, "full_gain": full_gain, "splits_drawn": list(drawn_splits), **others, **kind},
-        sources={name: file_sha256(path) for name, path in tables.files.items()},
+        sources={**tables.digests, **{name: file_sha256(path) for name, path in tables.files.items()}},
         counts={
             "documents": documents.height,
             "judgements": judgements.height,

@@ -30,6 +30,7 @@ EXTRAS = {
     "transformers": "agents",
     "trl": "agents",
     "gguf": "models",
+    "ir_datasets": "irds",
     "sentence_transformers": "dense",
     "openai": "endpoint",
     "openenv": "openenv",

@@ -4,11 +4,26 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from envs_data import SPLITS, PreparedData, prepare_beir, prepare_esci, prepare_hm, prepare_tables
+from envs_data import (
+    SPLITS,
+    PreparedData,
+    prepare_beir,
+    prepare_esci,
+    prepare_hm,
+    prepare_irds,
+    prepare_log,
+    prepare_tables,
+)
 
 __all__ = ["prepare", "summary"]
 
 _LEFT_OUT = {
+    "log_rows_without_query": "rows of the log without a query",
+    "log_rows_without_document": "rows of the log without a document",
+    "log_rows_without_action": "rows of the log without an action",
+    "log_rows_of_unknown_documents": "rows of the log on documents that the documents file does not have",
+    "log_rows_after_their_split": "rows of the log on earlier queries after the first query of a later split",
+    "pairs_without_support": "pairs of query and document with too few actions (--minimum-support)",
     "judgements_repeated": "judgements that repeat a query and a document (the higher gain was kept)",
     "judgements_without_query": "judgements of queries that the queries file does not have",
     "judgements_without_document": "judgements of documents that the documents file does not have",
@@ -45,6 +60,8 @@ _PREPARE: Mapping[str, Callable[..., PreparedData]] = {
     "hm": prepare_hm,
     "table": prepare_tables,
     "beir": prepare_beir,
+    "log": prepare_log,
+    "irds": prepare_irds,
 }
 
 
@@ -52,7 +69,7 @@ def prepare(dataset: str, out: Path, **settings: Any) -> PreparedData:
     """Prepare a data set.
 
     Args:
-        dataset: ``esci``, ``hm``, ``table`` or ``beir``.
+        dataset: ``esci``, ``hm``, ``table``, ``beir``, ``log`` or ``irds``.
         out: Directory to write.
         settings: Settings of that kind's function, such as :func:`envs_data.prepare_esci`.
     """
@@ -90,7 +107,26 @@ def summary(data: PreparedData, out: Path) -> list[str]:
     splits_drawn = data.manifest["arguments"].get("splits_drawn")
     if splits_drawn:
         lines.append(f"Splits: {', '.join(splits_drawn)} were drawn by seed, as the files do not say them.")
+    lines += _log_lines(data.manifest["arguments"])
     if counts.get("queries_without_full_gain", 0) > data.queries.height:
         lines.append("Warning: most judged queries were left out; a lower --full-gain keeps more of them.")
     lines += [f"Warning: there is no {name} query." for name, n in splits.items() if n == 0]
+    return lines
+
+
+def _log_lines(arguments: Mapping[str, Any]) -> list[str]:
+    """Lines on the splits by time and on the propensities of a log."""
+    cuts = ", ".join(f"{name} from {time} on" for name, time in arguments.get("splits_from", {}).items())
+    lines = [f"Splits by time: {cuts}."] if cuts else []
+    estimate = arguments.get("propensity_estimate")
+    if estimate:
+        values = ", ".join(f"{place} {value:.3f}" for place, value in enumerate(estimate["values"], start=1))
+        lines.append(f"Propensity by position: {values}")
+        lines.append(
+            f"  estimated from {estimate['actions']:,} actions on {estimate['pairs']:,} pairs of query and document "
+            "that were shown at several positions"
+        )
+        if estimate["unknown"]:
+            unknown = ", ".join(map(str, estimate["unknown"]))
+            lines.append(f"  positions {unknown} have the value before them, since no such pair tells theirs")
     return lines

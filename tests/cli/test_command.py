@@ -114,7 +114,7 @@ def test_examples_are_commands_that_parse(command, tmp_path, monkeypatch):
 def test_an_example_that_does_not_parse_is_found(capsys):
     """The negative control of the test above."""
     with pytest.raises(SystemExit):
-        prepare._parser().parse_args(["esci", "--source", "DIR"])
+        prepare.parse(["esci", "--source", "DIR"])
     assert "--out" in capsys.readouterr().err
 
 
@@ -124,7 +124,7 @@ def test_defaults_in_the_help_are_those_of_the_functions():
     from ospo_env.wrappers.choices import KEYWORD_SPACES
 
     assert ACTIONS == (*KEYWORD_SPACES, "templates")
-    assert prepare._parser().parse_args(["hm", "--source", "a", "--out", "b"]).max_queries == MAX_QUERIES
+    assert prepare.parse(["hm", "--source", "a", "--out", "b"]).max_queries == MAX_QUERIES
 
 
 @pytest.mark.parametrize(

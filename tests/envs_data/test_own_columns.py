@@ -51,7 +51,7 @@ def test_the_command_takes_names_in_one_option_or_several(tmp_path, capsys):
     assert manifests[0] == manifests[1]
     with pytest.raises(SystemExit):
         prepare.main(["table", *paths, "--out", str(tmp_path / "out"), "--columns", "doc_id"])
-    assert "--columns: expected NAME=COLUMN,... such as" in capsys.readouterr().err
+    assert "--columns: expected NAME=COLUMN,..., got 'doc_id'" in capsys.readouterr().err
 
 
 def test_a_named_column_must_be_there(tmp_path):

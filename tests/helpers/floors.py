@@ -29,15 +29,15 @@ FLOORS = {
         "__init__",
     ],
     "envs_data.custom": [
-        "faults",
+        "faults propensity times",
         "json_lines separated",
         "formats",
         "values",
         "columns rewrites",
         "tables",
-        "beir demonstrations judgements",
+        "beir demonstrations irds judgements log log_judgements",
         "write",
-        "prepare",
+        "prepare prepare_log",
         "__init__",
     ],
     "envs_data.official": ["sources", "esci_files hm_files", "esci hm", "__init__"],
@@ -140,11 +140,13 @@ FLOORS = {
     ],
     "ospo_cli": [
         "_modes",
-        "_matrix _official_size _outputs _packaged_models _preparation _recorded _run_file _sb3_log _sb3_settings",
+        "_matrix _official_size _outputs _packaged_models _preparation _prepare_words _recorded _run_file _sb3_log "
+        "_sb3_settings",
         "_tasks _terminal _yaml",
         "_best_of _cli _credited_rewrites _evaluation_files _evaluation_text _explanation _reward_settings "
         "_rewrite_files _sb3 _task_settings",
-        "_benchmark _explain_options _explanation_page _phrases _policies _report _sb3_training _study _train_options",
+        "_benchmark _explain_options _explanation_page _phrases _policies _prepare_options _report _sb3_training "
+        "_study _train_options",
         "_arguments _card _comparison _evaluation _phrases_page",
         "benchmark card evaluate explain make_official_size model prepare report serve_env study train train_sb3",
         "main",
