@@ -26,8 +26,8 @@ LINK = re.compile(r"\]\((?P<target>[^)#\s]+)(#[^)\s]*)?\)")
 SMALL = {"--steps": "2", "--batch-size": "8", "--group-size": "2", "--max-completion-length": "8"}
 SMALL |= {"--warm-start-epochs": "1"}
 PARSED = ("study", "benchmark", "serve-env")
-PRINTED = ("search-teams.md",)
-"""Pages whose text blocks are part of what the commands above them print."""
+PRINTED = ("own-data.md", "search-teams.md")
+"""Pages whose text blocks are part of what the commands above them print, and whose trainings run as written."""
 FILES = {"esci": write_esci, "hm": write_hm, "beir": write_beir, "table": partial(write_own, ending="parquet")}
 """Small files of each kind that is prepared."""
 
@@ -56,7 +56,7 @@ def test_blocks_run(page, empty, capsys):
         elif language == "sh":
             capsys.readouterr()
             for words in commands(content):
-                run(words, empty)
+                run(words, empty, whole=page.name in PRINTED)
             printed = capsys.readouterr().out
         elif page.name in PRINTED:
             assert content in printed
@@ -90,8 +90,8 @@ def test_wrong_commands_are_found(words, empty, capsys):
         run(words, empty)
 
 
-def run(words, directory):
-    """One command of a page."""
+def run(words, directory, whole=False):
+    """One command of a page; trainings are shrunk unless the whole is asked for."""
     if words[0] == "make":
         done = subprocess.run(["make", "-n", *words[1:]], cwd=ROOT, capture_output=True)
         assert done.returncode == 0, words
@@ -102,12 +102,12 @@ def run(words, directory):
         assert all(extra in known for extras in asked for extra in extras.split(",")), words
     elif words[:2] == ["accelerate", "launch"]:
         assert "-m" in words, words
-        run(["python", *words[words.index("-m") :]], directory)
+        run(["python", *words[words.index("-m") :]], directory, whole)
     elif words[:3] == ["python", "-m", "ospo_cli"]:
-        run(["ospo", *words[3:]], directory)
+        run(["ospo", *words[3:]], directory, whole)
     elif words[0] == "ospo":
         assert words[1] in PROGRAMS, words
-        run_program(words[1], words[2:], directory)
+        run_program(words[1], words[2:], directory, whole)
     else:
         assert words[0] == "python", words
         script = ROOT / words[1]
@@ -116,10 +116,10 @@ def run(words, directory):
             sys.argv = [str(script), *words[2:]]
             runpy.run_path(str(script), run_name="__main__")
         else:
-            run_program(script.stem.replace("_", "-"), words[2:], directory)
+            run_program(script.stem.replace("_", "-"), words[2:], directory, whole)
 
 
-def run_program(name, arguments, directory):
+def run_program(name, arguments, directory, whole=False):
     program = importlib.import_module(f"ospo_cli.{name.replace('-', '_')}")
     if name in PARSED:
         program.parse(arguments)
@@ -131,8 +131,8 @@ def run_program(name, arguments, directory):
         if "--preset" in arguments or any("/" in value and not value.startswith("runs") for value in policy(arguments)):
             program.parse(arguments)
             return
-        arguments = shrunk(arguments)
-    if name == "prepare":
+        arguments = arguments if whole else shrunk(arguments)
+    if name == "prepare" and any(word.startswith("DIR") for word in arguments):
         arguments = [re.sub("^DIR", str(source(arguments[0], directory)), word) for word in arguments]
     program.main(arguments)
 

@@ -115,5 +115,6 @@ def prepare_log(
 
 
 def _as_json(estimate: Propensity) -> dict[str, Any]:
-    values = [round(value, 6) for value in estimate.values.tolist()]
-    return {"values": values, "pairs": estimate.pairs, "actions": estimate.actions, "unknown": list(estimate.unknown)}
+    numbers = {"values": estimate.values, "errors": estimate.errors}
+    rounded = {name: [None if math.isnan(x) else round(x, 6) for x in row.tolist()] for name, row in numbers.items()}
+    return {**rounded, "pairs": estimate.pairs, "actions": estimate.actions, "unknown": list(estimate.unknown)}

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from scipy import sparse
 
 from envs_data.errors import DataError
 
@@ -32,6 +33,8 @@ class Propensity(NamedTuple):
 
     Attributes:
         values: Probability that a position is looked at, divided by that of the first, float64 (K,).
+        errors: Standard errors, float64 (K,), from the curvature of the likelihood: 0 for the first position, nan for
+            unknown ones.
         pairs: Pairs of query and document that were shown at several positions and acted on.
         actions: Actions on these pairs.
         unknown: Positions that no such pair joins with the first, or without an action; they have the value of the
@@ -39,6 +42,7 @@ class Propensity(NamedTuple):
     """
 
     values: NDArray[np.float64]
+    errors: NDArray[np.float64]
     pairs: int
     actions: int
     unknown: tuple[int, ...]
@@ -75,10 +79,11 @@ def estimate_propensity(shown: pl.DataFrame) -> Propensity:
             "time and actions on them; there are none: give the propensities (--propensity 1,0.7,0.5), or none"
         )
     values = _climb(owner, place, times, acted, clicks, joined)
+    errors = values * _relative_errors(owner, place, times * values[place], acted, joined)
     for position in np.flatnonzero(~joined).tolist():
         values[position] = values[position - 1]
     unknown = tuple(int(position) + 1 for position in np.flatnonzero(~joined))
-    return Propensity(values, int(owner.max()) + 1, int(acted.sum()), unknown)
+    return Propensity(values, errors, int(owner.max()) + 1, int(acted.sum()), unknown)
 
 
 def position_weights(positions: NDArray[np.int64], propensities: Sequence[float]) -> NDArray[np.float64]:
@@ -128,3 +133,23 @@ def _climb(
             return better
         values = better
     return values
+
+
+def _relative_errors(
+    owner: NDArray[np.int64],
+    place: NDArray[np.int64],
+    exposure: NDArray[np.float64],
+    acted: NDArray[np.float64],
+    joined: NDArray[np.bool_],
+) -> NDArray[np.float64]:
+    """Standard errors of log p (K,); the information of a pair with the shares s of positions is C (diag(s) - s s')."""
+    of_pair = np.bincount(owner, acted)
+    expected = np.bincount(owner, exposure)
+    share = np.divide(exposure, expected[owner], out=np.zeros_like(exposure), where=expected[owner] > 0)
+    table = sparse.csr_array((share, (owner, place)), shape=(len(of_pair), len(joined)))
+    weighted = table.multiply(of_pair[:, None]).tocsr()
+    information = np.diag(np.asarray(weighted.sum(axis=0)).ravel()) - (table.T @ weighted).toarray()
+    free = np.flatnonzero(joined)[1:]
+    errors = np.where(joined, 0.0, np.nan)
+    errors[free] = np.sqrt(np.diag(np.linalg.inv(information[np.ix_(free, free)])))
+    return errors

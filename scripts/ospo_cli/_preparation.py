@@ -120,7 +120,9 @@ def _log_lines(arguments: Mapping[str, Any]) -> list[str]:
     lines = [f"Splits by time: {cuts}."] if cuts else []
     estimate = arguments.get("propensity_estimate")
     if estimate:
-        values = ", ".join(f"{place} {value:.3f}" for place, value in enumerate(estimate["values"], start=1))
+        pairs = zip(estimate["values"], estimate["errors"], strict=True)
+        texts = [f"{value:.2f}" + (f" ± {error:.2f}" if error else "") for value, error in pairs]
+        values = ", ".join(f"{place}: {text}" for place, text in enumerate(texts, start=1))
         lines.append(f"Propensity by position: {values}")
         lines.append(
             f"  estimated from {estimate['actions']:,} actions on {estimate['pairs']:,} pairs of query and document "

@@ -141,9 +141,7 @@ def test_the_estimate_is_printed_and_kept(tmp_path, capsys):
     arguments = [word for name, path in paths.items() for word in (f"--{name}", str(path))]
     prepare.main(["log", *arguments, "--propensity", "estimate", "--out", str(tmp_path / "out")])
     out = capsys.readouterr().out
-    assert (
-        "Propensity by position: 1 1.000, 2 0.500\n  estimated from 48 actions on 8 pairs of query and document" in out
-    )
+    assert "Propensity by position: 1: 1.00, 2: 0.50 ± 0.15\n  estimated from 48 actions on 8 pairs of query" in out
     clicks = log_of([row for row in rows if row[2] == "click"], ("query", "doc_id", "action", "position"))
     with pytest.raises(DataError, match="expected documents that one query showed at the first position"):
         prepared(tmp_path, clicks, propensity="estimate")

@@ -33,6 +33,7 @@ def test_a_known_bias_is_found():
     acted = several.filter(pl.col("acted").sum().over("query") > 0)
     assert estimate.pairs == acted["query"].n_unique()
     assert (estimate.actions, estimate.unknown) == (acted["acted"].sum(), ())
+    assert (np.abs(estimate.values - RIGHT)[1:] < 3 * estimate.errors[1:]).all()
 
 
 def test_shares_of_clicks_are_biased():
@@ -54,7 +55,15 @@ def test_it_is_the_maximum_of_the_likelihood():
         return -(acted * np.log(exposed / np.bincount(owner, exposed)[owner])).sum()
 
     found = minimize(loss, np.zeros(4), method="BFGS", options={"gtol": 1e-8})
-    np.testing.assert_allclose(np.log(estimate_propensity(log).values[1:]), found.x, atol=1e-4)
+    estimate = estimate_propensity(log)
+    np.testing.assert_allclose(np.log(estimate.values[1:]), found.x, atol=1e-4)
+    step = 1e-3 * np.eye(4)
+    curvature = [
+        [loss(found.x + a + b) - loss(found.x + a - b) - loss(found.x - a + b) + loss(found.x - a - b) for b in step]
+        for a in step
+    ]
+    errors = np.exp(found.x) * np.sqrt(np.diag(np.linalg.inv(np.array(curvature) / 4e-6)))
+    np.testing.assert_allclose(estimate.errors, [0, *errors], rtol=1e-3)
 
 
 def test_positions_that_nothing_joins_with_the_first_are_said():
@@ -63,6 +72,7 @@ def test_positions_that_nothing_joins_with_the_first_are_said():
     estimate = estimate_propensity(log)
     np.testing.assert_allclose(estimate.values, [1, 0.5, 0.5, 0.5, 0.5])
     assert estimate.unknown == (3, 4, 5)
+    assert np.isnan(estimate.errors).tolist() == [False, False, True, True, True]
 
 
 @pytest.mark.parametrize(
