@@ -12,7 +12,7 @@ from envs_data import PreparedData
 from ospo_env.errors import TaskError
 from ospo_env.task import RetrievalTask
 
-__all__ = ["CAUSE", "DEPTH", "FreeTask", "open_free_task"]
+__all__ = ["CAUSE", "DEPTH", "FreeTask", "free_prompts", "open_free_task"]
 
 DEPTH = 10
 """Documents of a ranking that are its target."""
@@ -55,11 +55,9 @@ def open_free_task(task: RetrievalTask, queries: Sequence[str], rewrites: Sequen
         TaskError: A query is blank, or no rewrite matches a document.
         RetrieverError: The retriever failed.
     """
-    blank = [place for place, query in enumerate(queries) if not query.strip()]
-    if blank:
-        raise TaskError(f"expected free queries that are not blank; query {blank[0] + 1} is")
-    ids = [f"free-{number:06d}" for number in range(1, len(queries) + 1)]
-    rankings = _with_targets(task, ids, queries, [[0]] * len(ids)).rankings(ids, rewrites)
+    asked = free_prompts(task, queries)
+    ids = asked.prompts("test")[0]
+    rankings = asked.rankings(ids, rewrites)
     places = [place for place, ranking in enumerate(rankings) if ranking]
     if not places:
         raise TaskError("expected a rewrite that matches a document: there is no ranking to explain")
@@ -72,6 +70,23 @@ def open_free_task(task: RetrievalTask, queries: Sequence[str], rewrites: Sequen
     kept = [ids[place] for place in places]
     opened = _with_targets(task, kept, [queries[place] for place in places], targets)
     return FreeTask(opened, tuple(kept), tuple(places))
+
+
+def free_prompts(task: RetrievalTask, queries: Sequence[str]) -> RetrievalTask:
+    """Make a task whose test prompts are free queries, for policies to write for; nothing in it has a value.
+
+    Args:
+        task: Task whose corpus and settings are used.
+        queries: B queries, none of them blank.
+
+    Raises:
+        TaskError: A query is blank.
+    """
+    blank = [place for place, query in enumerate(queries) if not query.strip()]
+    if blank:
+        raise TaskError(f"expected free queries that are not blank; query {blank[0] + 1} is")
+    ids = [f"free-{number:06d}" for number in range(1, len(queries) + 1)]
+    return _with_targets(task, ids, queries, [[0]] * len(ids))
 
 
 def _with_targets(

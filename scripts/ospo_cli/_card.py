@@ -23,7 +23,7 @@ def model_card(manifest: Mapping[str, Any], evaluation: Mapping[str, Any] | None
 
     Args:
         manifest: The run's ``run.json``.
-        evaluation: What ``ospo evaluate --json`` wrote; None for a card without a matrix.
+        evaluation: Content of the file of ``ospo evaluate --json``; None for a card without a matrix.
         name: Repository of the policy on a hub; None for its directory.
     """
     arguments = manifest["arguments"]

@@ -77,7 +77,7 @@ def add_comparison_options(parser: Parser) -> None:
     """Add the options of a comparison."""
     group = parser.add_argument_group("comparison of two solutions")
     group.add_argument("--compare", nargs=2, metavar=("A", "B"), help="solutions to compare, such as shapley owen")
-    group.add_argument("--policy", help="policy whose rewrites are compared, by the names of ospo evaluate")
+    group.add_argument("--policy", help="policy whose rewrites are explained, by the names of ospo evaluate")
     group.add_argument("--queries", type=int, default=100, help="number of queries, the first of the split")
     group.add_argument("--temperature", type=float, default=0.0, help="temperature of sampling; 0 decodes greedily")
     group.add_argument("--seed", type=int, default=0, help="seed of the policy's sampling")
@@ -101,7 +101,7 @@ def check_options(parser: Parser, arguments: Namespace) -> None:
     check_file("--csv", arguments.csv)
     if arguments.json != Path("-"):
         check_file("--json", arguments.json)
-    if arguments.policy is not None and arguments.split is None:
+    if arguments.compare is not None and arguments.policy is not None and arguments.split is None:
         arguments.split = "test"
 
 
@@ -113,9 +113,10 @@ def _check_together(parser: Parser, arguments: Namespace) -> None:
         parser.error(f"{'--free' if arguments.free else '--csv'} is for the rewrites of a file; give it by --rewrites")
     elif arguments.compare is not None:
         _check_comparison(parser, arguments)
-    elif arguments.policy is not None or arguments.text is None:
+    elif (arguments.policy is None) == (arguments.text is None):
         parser.error(
-            "expected --text, the rewrite to explain, or --compare with two solutions, or --rewrites with a file"
+            "expected --text, the rewrite to explain, or --compare with two solutions, or --rewrites with a file, or the "
+            "--policy that writes the rewrite"
         )
     if arguments.query is not None and arguments.query_id is not None:
         parser.error("--query is a free query and --query-id one of the data set; give one of them")

@@ -10,12 +10,12 @@ from typing import Any
 
 from ospo_agents import AgentError
 from ospo_cli._explanation import Explanation, Row, credit_colour, explain
-from ospo_cli._modes import MODES
 from ospo_cli._outputs import write_file
+from ospo_cli._policies import Request, ResolvedPolicy, open_policy, settings_of
 from ospo_cli._tasks import first_split, open_task
 from ospo_cli._terminal import say
 from ospo_env import RetrievalTask
-from ospo_env.evaluation.free_queries import CAUSE, open_free_task
+from ospo_env.evaluation.free_queries import CAUSE, free_prompts, open_free_task
 from ospo_env.rendering import terminal_line
 
 __all__ = ["check_query", "coloured", "show_explanation"]
@@ -29,26 +29,38 @@ def show_explanation(arguments: Namespace) -> None:
     Args:
         arguments: As ``ospo explain`` parses them.
     """
+    policies = {}
+    if arguments.policy is not None:
+        request = Request(
+            arguments.env,
+            arguments.data,
+            arguments.split or "test",
+            temperature=arguments.temperature,
+            max_new_tokens=None,
+            seed=arguments.seed,
+            retrievers=(arguments.retriever,),
+        )
+        policies[arguments.policy] = open_policy(arguments.policy, request)
     task = open_task(
         arguments.env,
         arguments.data,
         split=None,
         retriever=arguments.retriever,
-        metric=arguments.metric or "nDCG@10",
-        candidates=arguments.candidates or "pool",
-        max_words=arguments.max_words,
-        **{name: getattr(arguments, name) for name in MODES},
+        **settings_of(arguments, {name: policy.made_for for name, policy in policies.items()}),
     )
-    prompt_id = arguments.query_id
+    prompt_id, text = arguments.query_id, arguments.text
     if arguments.query is None:
         check_query(prompt_id, task)
-    else:
-        free = open_free_task(task, [arguments.query], [arguments.text])
+    if text is None:
+        (policy,) = policies.values()
+        text = _written(policy, task, arguments)
+    if arguments.query is not None:
+        free = open_free_task(task, [arguments.query], [text])
         task, (prompt_id,) = free.task, free.prompt_ids
     explanation = explain(
         task,
         prompt_id,
-        arguments.text,
+        text,
         segmenter=arguments.segmenter,
         solution=arguments.solution,
         calls=arguments.calls,
@@ -63,6 +75,21 @@ def show_explanation(arguments: Namespace) -> None:
         write_file(arguments.json, content.encode() + b"\n")
         lines.append(terminal_line(f"Wrote {arguments.json}"))
     say("\n".join(lines), cleaned=True)
+
+
+def _written(policy: ResolvedPolicy, task: RetrievalTask, arguments: Namespace) -> str:
+    """The rewrite that a policy writes for the query that a command line names."""
+    if arguments.query is not None:
+        task = free_prompts(task, [arguments.query])
+        ids, prompts = task.prompts("test")
+    else:
+        ids = [arguments.query_id]
+        prompts = [dict(zip(*task.prompts(task.query(ids[0]).split), strict=True))[ids[0]]]
+    policy.check(task, ids)
+    if policy.several:
+        raise AgentError(f"--policy {arguments.policy} has several rewrites a query; give one by --text")
+    (text,) = policy.write(task, ids, prompts, lambda done: None).texts
+    return text
 
 
 def check_query(prompt_id: str | None, task: RetrievalTask) -> None:

@@ -9,6 +9,8 @@ which hurt over all queries, the queries that lose most, a stop-list and a keep-
 JSON Lines with query_id or query, and text or rewrite. Its rewrites are sent behind the query unless --compose says
 otherwise.
 
+With --policy the rewrite is the policy's own, for a query of the data set or a free one.
+
 With --query TEXT, or --rewrites FILE --free, queries need no judgements: the target is the top of the whole rewrite's
 own ranking of the corpus, so that credit says which phrase causes it.
 
@@ -34,6 +36,7 @@ __all__ = ["main", "parse"]
 _EXAMPLES = (
     "--query-id shopping-q00534 --text 'red wool coat, warm'",
     "--data runs/data/own --rewrites rewrites.csv --csv phrases.csv --json phrases.json",
+    "--policy runs/own --query 'led lite bulb'",
     "--policy oracle --compare shapley owen",
     "--env OSPO-HM-v0 --retriever lsa --query-id fashion-q00500 --text TEXT --segmenter words --json explanation.json",
 )

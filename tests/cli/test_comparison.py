@@ -106,7 +106,7 @@ def test_one_union_is_said_to_equal_shapley(capsys):
     ("arguments", "message"),
     [
         ([], "expected --text, the rewrite to explain, or --compare"),
-        (["--policy", "oracle"], "expected --text, the rewrite to explain, or --compare"),
+        (["--split", "test"], "expected --text, the rewrite to explain, or --compare"),
         (["--compare", "shapley", "owen"], "give one of them"),
         (["--compare", "shapley", "owen", "--policy", "oracle", "--text", "x"], "give one of them"),
         (["--compare", "shapley", "owen", "--text", "x", "--solution", "owen"], "leave --solution out"),

@@ -10,9 +10,11 @@ import polars as pl
 import pytest
 from hypothesis import given
 
+from chat_models import chat_directory
 from envs_data.writing import write_prepared
 from ospo_agents import AgentError
 from ospo_agents.credit import shapley_values
+from ospo_agents.policies.language_model import LanguageModelPolicy
 from ospo_agents.segments import phrases, words
 from ospo_cli import explain as program
 from ospo_cli._explanation import credit_colour, explain
@@ -216,3 +218,24 @@ def test_data_without_a_test_split(capsys, tmp_path):
     assert "credit    shapley" in printed(capsys, *asked, "--query-id", "q00")
     with pytest.raises(AgentError, match="the train split has"):
         program.main(asked)
+
+
+def test_a_policy_writes_the_rewrite_of_a_free_query_and_of_a_query_of_the_data(tmp_path, capsys):
+    policy = chat_directory(tmp_path / "model")
+    command = ["--policy", str(policy), "--compose", "append", "--json", "-"]
+    free, own = "something for the rain", "shopping-q00534"
+    program.main([*command, "--query", free])
+    shown = [json.loads(capsys.readouterr().out)]
+    program.main([*command, "--query-id", own])
+    shown.append(json.loads(capsys.readouterr().out))
+    assert shown[0]["query"] == shown[0]["prompt"] == free
+    expected = LanguageModelPolicy.open(policy)(["", ""], [free, shown[1]["prompt"]])
+    assert [one["text"] for one in shown] == expected
+    assert shown[0]["worth"] == 1.0
+    assert shown[1]["prompt_id"] == own
+
+
+def test_a_text_and_a_policy_are_one_too_many(capsys):
+    with pytest.raises(SystemExit):
+        program.parse(["--policy", "oracle", "--text", "red", "--query", "red"])
+    assert "or the --policy that writes the rewrite" in capsys.readouterr().err

@@ -145,8 +145,8 @@ FLOORS = {
         "_tasks _terminal _yaml",
         "_best_of _cli _credited_rewrites _evaluation_files _evaluation_text _explanation _reward_settings "
         "_rewrite_files _sb3 _task_settings",
-        "_benchmark _explain_options _explanation_page _phrases _policies _prepare_options _report _sb3_training "
-        "_study _train_options",
+        "_benchmark _explain_options _phrases _policies _prepare_options _report _sb3_training _study _train_options",
+        "_explanation_page",
         "_arguments _card _comparison _evaluation _phrases_page",
         "benchmark card evaluate explain make_official_size model prepare report serve_env study train train_sb3",
         "main",
