@@ -115,8 +115,8 @@ def _check_together(parser: Parser, arguments: Namespace) -> None:
         _check_comparison(parser, arguments)
     elif (arguments.policy is None) == (arguments.text is None):
         parser.error(
-            "expected --text, the rewrite to explain, or --compare with two solutions, or --rewrites with a file, or the "
-            "--policy that writes the rewrite"
+            "expected --text, the rewrite to explain, or --compare with two solutions, or --rewrites with a file, or "
+            "the --policy that writes the rewrite"
         )
     if arguments.query is not None and arguments.query_id is not None:
         parser.error("--query is a free query and --query-id one of the data set; give one of them")

@@ -1,5 +1,6 @@
 """One job of this part, in a process of its own: a warm start, the texts of one method, or the values of texts."""
 
+import dataclasses
 import gzip
 import json
 import shutil
@@ -36,7 +37,11 @@ _KEPT = (
     "empty_rewrites",
     "unknown_words",
 )
-_ZERO_SHOT_TOKENS = 64
+_ASKED = (
+    "You help a search engine. Answer the user's query with a few more words that documents about it contain, "
+    "separated by spaces. Write the words only: no sentence, no explanation."
+)
+"""Instruction of the model before it has learned anything; a model of this size writes no tags around its answer."""
 _VALIDATION_PROMPTS = 128
 
 
@@ -69,7 +74,9 @@ def write_texts(cell: LMCell, out: Path) -> None:
         report["greedy"] = make_reference_policy(cell.method, task)(ids, prompts)
     elif cell.method == "zero-shot":
         assert cell.policy is not None
-        report |= _write(load_policy(cell.policy, bf16=True), ids, prompts, _ZERO_SHOT_TOKENS)
+        model, tokenizer, prompt_format = load_policy(cell.policy, bf16=True)
+        asked = dataclasses.replace(prompt_format, instruction=_ASKED, answer_tags=False)
+        report |= _write((model, tokenizer, asked), ids, prompts)
     elif cell.method == "warm-start":
         report |= _write(load_policy(cell.warm_path(out)), ids, prompts)
     else:
@@ -111,9 +118,9 @@ def _write(
     policy: tuple[Any, Any, Any],
     ids: Sequence[str],
     prompts: Sequence[str],
-    tokens: int = int(SHARED["max_completion_length"]),
 ) -> dict[str, Any]:
     """Greedy and sampled texts of some prompts."""
+    tokens = int(SHARED["max_completion_length"])
 
     def texts(**settings: Any) -> list[str]:
         return LanguageModelPolicy(*policy, max_new_tokens=tokens, bf16=True, **settings)(ids, prompts)
