@@ -12,7 +12,7 @@ from envs_data.cache import FileIdentity
 from envs_data.errors import DataError, one_line
 from envs_data.layout import cast_table
 
-__all__ = ["Documents", "columns_digest", "corpus_digest", "open_documents"]
+__all__ = ["Documents", "corpus_digest", "open_documents"]
 
 _IN_MEMORY = 64 * 2**20  # bytes: a documents file up to this size is read whole
 _BLOCK = 2**14  # texts in one read
@@ -25,17 +25,6 @@ def corpus_digest(texts: Iterable[str]) -> str:
         content = text.encode("utf-8", "surrogatepass")
         digest.update(len(content).to_bytes(8, "little") + content)
     return digest.hexdigest()
-
-
-def columns_digest(texts: str, doc_ids: Iterable[str], titles: Iterable[str]) -> str:
-    """SHA-256 hex digest of all columns of documents.
-
-    Args:
-        texts: :func:`corpus_digest` of the texts.
-        doc_ids: Ids in the same order.
-        titles: Titles in the same order.
-    """
-    return corpus_digest([texts, corpus_digest(doc_ids), corpus_digest(titles)])
 
 
 class Documents:
@@ -81,9 +70,11 @@ class Documents:
         return self._digest or corpus_digest(self.texts)
 
     @cached_property
-    def columns_digest(self) -> str:
-        """:func:`columns_digest` of all columns."""
-        return columns_digest(self.digest, self.doc_ids, self.titles)
+    def key(self) -> str:
+        """Key of what is remembered in this process: equal ones mean equal columns."""
+        if self._identity is not None:
+            return f"{self.digest} {self._identity}"
+        return " ".join([self.digest, corpus_digest(self.doc_ids), corpus_digest(self.titles)])
 
     def __getitem__(self, column: str) -> pl.Series:
         """A whole column, kept in memory from its first use on; iterating over :attr:`texts` takes less memory.

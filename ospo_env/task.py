@@ -218,12 +218,13 @@ class RetrievalTask(Prompts):
 
     @property
     def counters(self) -> Mapping[str, int]:
-        """Work since the task was made, by whichever method: ``asked``, ``distinct``, ``cached``, ``estimated``.
+        """Work since the task was made, by whichever method.
 
         ``asked`` counts texts and coalitions, ``distinct`` the texts whose scores were needed after duplicates were
         removed within each call (those of segments, where the retriever is linear), ``cached`` those among them that
-        earlier calls had left in the cache: the retriever has scored ``distinct - cached`` texts. ``estimated`` counts
-        coalitions whose worth was estimated.
+        earlier calls had left in the cache, ``stored`` those that the retriever found on disk, as engines may: the
+        retriever has scored ``distinct - cached - stored`` texts. ``estimated`` counts coalitions whose worth was
+        estimated.
         """
         return self._scorer.counters
 

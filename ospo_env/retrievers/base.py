@@ -33,6 +33,9 @@ class Retriever(Protocol):
     If the score of a document also depends on the other documents of the pool, as in a fusion of rankings, the
     retriever has an attribute ``depends_on_pool = True``.
 
+    A retriever that ranks the corpus for several texts at once may have a method ``rank_texts(texts, k)``, a list of
+    what :meth:`rank_corpus` returns for each. One that takes scores from disk may count the texts in ``stored_texts``.
+
     A retriever whose scores of a text change when tokens are added that it does not know may have a method
     ``has_known_tokens(texts) -> bool (B,)``: whether each of B texts holds a token that it knows. Behind a query, texts
     without one are then not sent (``compose="append"``); without the method, blank texts are not.

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import cached_property
 
-from envs_data.documents import Documents, columns_digest, corpus_digest
+from envs_data.documents import Documents, corpus_digest
 
 __all__ = ["Corpus"]
 
@@ -21,9 +21,9 @@ class Corpus:
     Args:
         doc_ids: As above.
         texts: As above.
-        titles: As above; none are empty.
+        titles: As above; ``None`` where all are empty.
         digest: :attr:`digest`, if it is known.
-        columns_digest: :attr:`columns_digest`, if it is known.
+        key: :attr:`key`, if it is known.
     """
 
     def __init__(
@@ -33,23 +33,18 @@ class Corpus:
         titles: Sequence[str] | None = None,
         *,
         digest: str | None = None,
-        columns_digest: str | None = None,
+        key: str | None = None,
     ) -> None:
         self.doc_ids = doc_ids
         self.texts = texts
         self.titles = ("",) * len(doc_ids) if titles is None else titles
-        self._digests = digest, columns_digest
+        self._known = digest, key
 
     @classmethod
     def of_documents(cls, documents: Documents) -> "Corpus":
         """The documents of a data set."""
-        return cls(
-            documents.doc_ids,
-            documents.texts,
-            documents.titles,
-            digest=documents.digest,
-            columns_digest=documents.columns_digest,
-        )
+        columns = documents.doc_ids, documents.texts, documents.titles
+        return cls(*columns, digest=documents.digest, key=documents.key)
 
     @classmethod
     def of_texts(cls, texts: Sequence[str], digest: str | None = None) -> "Corpus":
@@ -70,9 +65,14 @@ class Corpus:
     @cached_property
     def digest(self) -> str:
         """SHA-256 hex digest of the texts in row order, for fingerprints."""
-        return self._digests[0] or corpus_digest(self.texts)
+        return self._known[0] or corpus_digest(self.texts)
 
     @cached_property
-    def columns_digest(self) -> str:
-        """SHA-256 hex digest of texts, ids and titles: equal ones mean the same documents."""
-        return self._digests[1] or columns_digest(self.digest, self.doc_ids, self.titles)
+    def ids_digest(self) -> str:
+        """SHA-256 hex digest of the ids in row order."""
+        return corpus_digest(self.doc_ids)
+
+    @cached_property
+    def key(self) -> str:
+        """Key of what is remembered in this process: equal ones mean equal documents, titles and ids included."""
+        return self._known[1] or " ".join([self.digest, self.ids_digest, corpus_digest(self.titles)])

@@ -134,12 +134,12 @@ def make_retriever(spec: RetrieverSpec, corpus: Corpus) -> Retriever:
         return named
     factory = cast(RetrieverFactory, named)
     with _lock.current:
-        made = _made.get((factory, corpus.columns_digest))
+        made = _made.get((factory, corpus.key))
         if made is None:
             made = _make(factory, spec, corpus)
             if not is_retriever(made):
                 raise TaskError(_not_a_retriever(spec, made))
-            _made[factory, corpus.columns_digest] = made
+            _made[factory, corpus.key] = made
     return made
 
 

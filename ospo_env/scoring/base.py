@@ -71,8 +71,9 @@ class Scorer(ABC):
 
         ``asked``: texts and coalitions passed to it. ``distinct``: texts whose scores were needed, after duplicates
         were removed within each call; a linear retriever needs those of segments, not of coalitions. ``cached``: those
-        of them that earlier calls had left in the cache. So the retriever has scored ``distinct - cached`` texts.
-        ``estimated``: coalitions whose worth was estimated instead.
+        of them that earlier calls had left in the cache. ``stored``: those that the retriever found on disk, as
+        engines may. So the retriever has scored ``distinct - cached - stored`` texts. ``estimated``: coalitions whose
+        worth was estimated instead.
         """
         return self._cache.counters
 

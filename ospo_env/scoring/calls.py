@@ -4,9 +4,9 @@ Retrievers are shared by all tasks of a process, and neither the tokenizers of m
 to use from several threads at once. So a thread that calls a retriever waits for those that do.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,13 @@ from ospo_env.errors import RetrieverError
 from ospo_env.forks import ThreadLock
 from ospo_env.retrievers.base import Retriever
 
-__all__ = ["plain_array", "pool_scores", "ranked_documents", "retriever_errors"]
+__all__ = ["plain_array", "pool_scores", "ranked_documents", "rankings", "retriever_errors"]
 
+Count: TypeAlias = Callable[[int], object]
+"""A function of a number to count."""
+
+Ranking: TypeAlias = tuple[NDArray[np.int32], NDArray[np.float64]]
+"""Document rows, best first, and their scores."""
 
 _lock = ThreadLock()
 
@@ -51,15 +56,25 @@ class retriever_errors:
             raise RetrieverError(f"retriever {self._name!r} failed {self._where}: {reason}") from error
 
 
-def pool_scores(retriever: Retriever, texts: Sequence[str], pools: NDArray[np.int32]) -> NDArray[np.float64]:
+def pool_scores(
+    retriever: Retriever, texts: Sequence[str], pools: NDArray[np.int32], count_stored: Count = lambda count: None
+) -> NDArray[np.float64]:
     """Scores of B texts on their pools (B, P): float64 (B, P), finite or -inf.
+
+    Args:
+        retriever: The retriever.
+        texts: B texts.
+        pools: Document rows (B, P).
+        count_stored: Called with the number of texts whose scores the retriever took from disk.
 
     Raises:
         RetrieverError: The retriever failed, or returned something else.
     """
     name = retriever.name
     with retriever_errors(name, f"on a batch of {len(texts)} texts"):
+        before = _stored_texts(retriever)
         scores = plain_array(retriever.score_pools(texts, pools))
+        count_stored(_stored_texts(retriever) - before)
     if scores.shape != pools.shape or scores.dtype.kind not in "fiu":
         raise RetrieverError(
             f"retriever {name!r}: expected numbers of shape {pools.shape}; got {scores.dtype} of shape {scores.shape}"
@@ -75,18 +90,49 @@ def pool_scores(retriever: Retriever, texts: Sequence[str], pools: NDArray[np.in
     return scores
 
 
-def ranked_documents(
-    retriever: Retriever, text: str, k: int, corpus_size: int
-) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-    """Rows of at most k documents of the corpus for a text, best first, and their scores, both (k',).
+def rankings(
+    retriever: Retriever, texts: Sequence[str], k: int, corpus_size: int, count_stored: Count = lambda count: None
+) -> Iterator[Ranking]:
+    """Rows of at most k documents of the corpus for each of B texts, best first, and their scores, both (k',).
+
+    A retriever that ranks several texts at once (``rank_texts``) is called once, others a text at a time.
+
+    Args:
+        retriever: The retriever.
+        texts: B texts.
+        k: Documents that are asked for.
+        corpus_size: Documents of the corpus.
+        count_stored: As for :func:`pool_scores`.
 
     Raises:
         RetrieverError: The retriever failed, or returned something else.
     """
-    name = retriever.name
-    with retriever_errors(name, "on ranking the corpus"):
-        ranking = retriever.rank_corpus(text, k)
-        rows, scores = (plain_array(part) for part in ranking)
+    rank_texts = getattr(retriever, "rank_texts", None)
+    parts = [[text] for text in texts] if rank_texts is None else [list(texts)] if texts else []
+    for part in parts:
+        with retriever_errors(retriever.name, "on ranking the corpus"):
+            before = _stored_texts(retriever)
+            ranked = [retriever.rank_corpus(part[0], k)] if rank_texts is None else list(rank_texts(part, k))
+            arrays = [(plain_array(rows), plain_array(scores)) for rows, scores in ranked]
+            count_stored(_stored_texts(retriever) - before)
+        if len(arrays) != len(part):
+            raise RetrieverError(
+                f"retriever {retriever.name!r}: expected a ranking for each of {len(part)} texts; got {len(arrays)}"
+            )
+        for text, (rows, scores) in zip(part, arrays, strict=True):
+            yield _checked_ranking(retriever.name, text, k, corpus_size, rows, scores)
+
+
+def ranked_documents(retriever: Retriever, text: str, k: int, corpus_size: int) -> Ranking:
+    """As :func:`rankings`, for one text."""
+    (ranking,) = rankings(retriever, [text], k, corpus_size)
+    return ranking
+
+
+def _checked_ranking(
+    name: str, text: str, k: int, corpus_size: int, rows: NDArray[Any], scores: NDArray[Any]
+) -> Ranking:
+    """Rows and scores, if they are a ranking."""
     for_text = f"for the text {text[:60]!r}"
     distinct = rows.ndim == 1 and rows.dtype.kind in "iu" and len(rows) <= k and len(np.unique(rows)) == len(rows)
     if not distinct or (len(rows) and not 0 <= rows.min() <= rows.max() < corpus_size):
@@ -107,6 +153,12 @@ def ranked_documents(
             f"document row {rows[wrong[0]]}"
         )
     return rows.astype(np.int32), scores
+
+
+def _stored_texts(retriever: Retriever) -> int:
+    """Number of texts so far whose scores a retriever took from disk, if it counts them."""
+    count: object = getattr(retriever, "stored_texts", 0)
+    return count if isinstance(count, int) else 0
 
 
 def plain_array(values: Any) -> NDArray[Any]:

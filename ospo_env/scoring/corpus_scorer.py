@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ospo_env.metrics import Metric
 from ospo_env.scoring.base import Measured, Scorer, interpolate
-from ospo_env.scoring.calls import ranked_documents
+from ospo_env.scoring.calls import rankings
 from ospo_env.scoring.coalition_plans import drop_null_players, plan_game
 from ospo_env.scoring.limits import Limit
 from ospo_env.scoring.text_cache import Key
@@ -64,15 +64,17 @@ class CorpusScorer(Scorer):
 
         But for that document it does not depend on the query, so that the cache keeps it by the text alone.
         """
-        own_rows = self._pools.own_rows
+        own_rows, size = self._pools.own_rows, self._pools.corpus_size
         depth = DEPTH + self._pools.has_own_rows
 
         def compute(missing: Sequence[Key]) -> Iterator[NDArray[np.int32]]:
-            return (ranked_documents(self._retriever, text, depth, self._pools.corpus_size)[0] for _, text in missing)
+            texts = [text for _, text in missing]
+            ranked = rankings(self._retriever, texts, depth, size, self._cache.count_stored)
+            return (rows for rows, _ in ranked)
 
         keys = list(keys)
-        rankings = self._cache.arrays([(0, text) for _, text in keys], compute)
-        return [_without(rankings[0, text], own_rows[query])[:DEPTH] for query, text in keys]
+        ranking_of = self._cache.arrays([(0, text) for _, text in keys], compute)
+        return [_without(ranking_of[0, text], own_rows[query])[:DEPTH] for query, text in keys]
 
     def _measure(
         self, queries: NDArray[np.int64], rankings: Sequence[NDArray[np.int32]], metrics: Sequence[Metric]

@@ -160,7 +160,7 @@ class PoolScorer(Scorer):
 
         def compute(missing: Sequence[Key]) -> Iterator[_Scores]:
             pools = self._pools.document_batch(np.array([query for query, _ in missing]))
-            scores = pool_scores(self._retriever, [text for _, text in missing], pools)
+            scores = pool_scores(self._retriever, [text for _, text in missing], pools, self._cache.count_stored)
             return (row[: self._pools.size(query)].copy() for (query, _), row in zip(missing, scores, strict=True))
 
         return self._cache.arrays(keys, compute)

@@ -37,7 +37,7 @@ class TextCache:
 
     def __init__(self, cache_bytes: int = CACHE_BYTES) -> None:
         self._entries: LRUCache[Key, _Entry] = LRUCache(maxsize=cache_bytes, getsizeof=_entry_bytes)
-        self._counters = {"asked": 0, "distinct": 0, "cached": 0, "estimated": 0}
+        self._counters = {"asked": 0, "distinct": 0, "cached": 0, "estimated": 0, "stored": 0}
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -52,7 +52,7 @@ class TextCache:
         """Sums so far.
 
         ``asked``: of what was passed to :meth:`ask`; ``distinct``: keys of all calls; ``cached``: those already held;
-        ``estimated``: of what was passed to :meth:`count_estimated`.
+        ``estimated``: of what was passed to :meth:`count_estimated`; ``stored``: likewise :meth:`count_stored`.
         """
         return dict(self._counters)
 
@@ -65,6 +65,11 @@ class TextCache:
         """Count coalitions whose worth was estimated."""
         with _lock.current:
             self._counters["estimated"] += count
+
+    def count_stored(self, count: int) -> None:
+        """Count texts whose scores the retriever took from disk."""
+        with _lock.current:
+            self._counters["stored"] += count
 
     def arrays(
         self, keys: Iterable[Key], compute: Callable[[Sequence[Key]], Iterable[NDArray[Any]]]

@@ -8,7 +8,7 @@ import time
 from ospo_agents.training import progress
 from paths import ROOT
 
-TIMES = ("seconds", "step_time", "time/", "evaluations/distinct", "evaluations/cached")
+TIMES = ("seconds", "step_time", "time/", "evaluations/distinct", "evaluations/cached", "evaluations/stored")
 
 
 def without_times(rows):

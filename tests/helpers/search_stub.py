@@ -4,6 +4,7 @@ It ranks by BM25 over lower-cased words, computed document by document.
 """
 
 import base64
+import functools
 import json
 import math
 import re
@@ -23,6 +24,7 @@ class Stub:
         faults: What happens to the next searches, one each: a status, ``(status, seconds to wait)``, ``"cut"``,
             ``"garbage"``, ``"shard"``, ``"item"`` (the first search of several is throttled), ``"few"``.
         seconds: How long each search takes.
+        lives: Searches until it answers no more; ``None`` for any number.
         access: The header ``Authorization`` that is asked for, or ``None``.
         requests: Number of searches in each ``_msearch`` so far.
         most: Most requests at once.
@@ -33,6 +35,7 @@ class Stub:
         self.indices, self.faults, self.requests = {}, [], []
         self.seconds, self.access, self.product, self.stats = 0.0, None, True, True
         self.running = self.most = 0
+        self.lives = None
         self.lock = threading.Lock()
 
     def search(self, index, body):
@@ -40,12 +43,14 @@ class Stub:
         match = body["query"]["bool"]["must"]["multi_match"]
         fields = {name: float(weight or 1) for name, _, weight in (field.partition("^") for field in match["fields"])}
         ((field, wanted),) = body["query"]["bool"].get("filter", {"terms": {"_id": None}})["terms"].items()
+        texts = {name: [words(document.get(name, "")) for document in documents.values()] for name in fields}
         hits = []
         for doc_id, document in documents.items():
             value = doc_id if field == "_id" else document.get(field)
             if wanted is not None and value not in wanted:
                 continue
-            scores = [weight * bm25(match["query"], name, document, documents) for name, weight in fields.items()]
+            own = {name: words(document.get(name, "")) for name in fields}
+            scores = [weight * weigh(match["query"], own[name], texts[name]) for name, weight in fields.items()]
             if max(scores) > 0:
                 hit = {"_id": doc_id, "_score": max(scores)}
                 hits.append(hit | {"fields": {name: [document[name]] for name in body.get("docvalue_fields", [])}})
@@ -53,20 +58,25 @@ class Stub:
         return {"status": 200, "timed_out": False, "_shards": {"failed": 0}, "hits": {"hits": hits[: body["size"]]}}
 
 
+@functools.lru_cache(maxsize=10_000)
 def words(text):
     return WORD.findall(text.lower())
 
 
 def bm25(query, name, document, documents):
     """Of one field, with k1 = 1.2 and b = .75."""
-    texts = [words(other.get(name, "")) for other in documents.values()]
+    return weigh(query, words(document.get(name, "")), [words(other.get(name, "")) for other in documents.values()])
+
+
+def weigh(query, own, texts):
     filled = [text for text in texts if text]
-    own, score = words(document.get(name, "")), 0.0
+    score = 0.0
     for word in words(query):
-        holding = sum(word in text for text in filled)
-        idf = math.log(1 + (len(filled) - holding + 0.5) / (holding + 0.5))
-        norm = 1.2 * (0.25 + 0.75 * len(own) / (sum(map(len, filled)) / len(filled)))
-        score += idf * own.count(word) / (own.count(word) + norm)
+        if word in own:
+            holding = sum(word in text for text in filled)
+            idf = math.log(1 + (len(filled) - holding + 0.5) / (holding + 0.5))
+            norm = 1.2 * (0.25 + 0.75 * len(own) / (sum(map(len, filled)) / len(filled)))
+            score += idf * own.count(word) / (own.count(word) + norm)
     return score
 
 
@@ -106,6 +116,9 @@ class Handler(BaseHTTPRequestHandler):
             stub.most = max(stub.most, stub.running)
             stub.requests.append(len(bodies))
             fault = stub.faults.pop(0) if stub.faults else None
+            if stub.lives is not None:
+                stub.lives -= 1
+                fault = "cut" if stub.lives < 0 else fault
         time.sleep(stub.seconds)
         responses = [stub.search(index, body) for body in bodies]
         with stub.lock:

@@ -123,6 +123,13 @@ class Corpus(RightAndLinear):
         return rows, scores + 1
 
 
+class RankTexts(RightAndLinear):
+    """Ranks several texts as one."""
+
+    def rank_texts(self, texts, k):
+        return [self.rank_corpus(" ".join(texts), k) for _ in texts]
+
+
 class Linear(RightAndLinear):
     """A repeated word counts once."""
 
@@ -199,6 +206,7 @@ WRONG = {
     Twins: "twins",
     Ties: "ties",
     Corpus: "corpus",
+    RankTexts: "rank_texts",
     Linear: "linear",
     Cuts: "cuts",
     Pickles: "pickles",

@@ -57,7 +57,7 @@ def test_the_corpus_is_harder_than_the_pool():
 def test_a_text_is_ranked_once_for_all_queries():
     task = RetrievalTask(shop(), "bm25", candidates="corpus")
     task.rewards(IDS, ["red coat"] * len(IDS))
-    assert task.counters == {"asked": len(IDS), "distinct": 1, "cached": 0, "estimated": 0}
+    assert task.counters == {"asked": len(IDS), "distinct": 1, "cached": 0, "estimated": 0, "stored": 0}
     task.rewards(IDS[:1], ["red coat"])
     assert task.counters["cached"] == 1
 

@@ -213,7 +213,7 @@ def test_a_second_look_is_cached():
     made.evaluate(IDS, RED_COATS)
     made.rankings(IDS, RED_COATS)
     assert len(retriever.batches) == 1
-    assert made.counters == {"asked": 36, "distinct": 36, "cached": 24, "estimated": 0}
+    assert made.counters == {"asked": 36, "distinct": 36, "cached": 24, "estimated": 0, "stored": 0}
 
 
 def test_nothing_asked():

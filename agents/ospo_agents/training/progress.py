@@ -14,20 +14,26 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from ospo_agents.progress_bar import progress_bar
 from ospo_agents.training.run_directory import EVALUATED, METRIC, Progress
 
-__all__ = ["LogFile", "ProgressBar", "Tally", "quiet"]
+__all__ = ["LogFile", "ProgressBar", "Tally", "quiet", "step_cost"]
 
 
 class ProgressBar(TrainerCallback):  # type: ignore[misc]  # transformers' types are skipped
-    """A tqdm bar over optimiser steps, with time left and the latest of a few logged values.
+    """A tqdm bar over optimiser steps, with time left, the latest of a few logged values, and what a step cost.
 
     Args:
         label: Stands before the bar.
         shown: Logged name -> name on the bar.
+        counters: The task's counters of this process, to show calls of the retriever and the caches' share of a step;
+            none are shown without.
     """
 
-    def __init__(self, label: str, shown: Mapping[str, str]) -> None:
+    def __init__(
+        self, label: str, shown: Mapping[str, str], counters: Callable[[], Mapping[str, int]] | None = None
+    ) -> None:
         self.label = label
         self.shown = shown
+        self.counters = counters
+        self.before: Mapping[str, int] = {}
         self.bar: Any = None
         self.values: dict[str, str] = {}
 
@@ -40,8 +46,13 @@ class ProgressBar(TrainerCallback):  # type: ignore[misc]  # transformers' types
         )
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Move the bar to the current step."""
+        """Move the bar to the current step, and show what the step cost."""
         self.bar.update(state.global_step - self.bar.n)
+        if self.counters is not None:
+            now = dict(self.counters())
+            self.values |= step_cost(self.before, now)
+            self.before = now
+            self.bar.set_postfix(self.values)
 
     def on_log(
         self,
@@ -62,6 +73,21 @@ class ProgressBar(TrainerCallback):  # type: ignore[misc]  # transformers' types
     ) -> None:
         """Close the bar."""
         self.bar.close()
+
+
+def step_cost(before: Mapping[str, int], now: Mapping[str, int]) -> dict[str, str]:
+    """Calls of the retriever in a step, and the share of its texts that caches knew, in memory or on disk.
+
+    Args:
+        before: The task's counters before the step.
+        now: The counters after it.
+
+    >>> step_cost({"distinct": 100, "cached": 40}, {"distinct": 180, "cached": 60, "stored": 10})
+    {'calls': '50', 'cached': '38%'}
+    """
+    asked, cached, stored = (now.get(name, 0) - before.get(name, 0) for name in ("distinct", "cached", "stored"))
+    known = cached + stored
+    return {"calls": f"{asked - known}", "cached": f"{known / asked:.0%}" if asked else "-"}
 
 
 class Tally:

@@ -123,7 +123,7 @@ def learn(
     trainer = make_trainer(settings, start, scratch, save_steps=settings.save_steps or 0)
     trainer.remove_callback(PrinterCallback)
     shown = {"reward": f"reward ({metric})", **learner.shown, EVALUATED: "validation"}
-    trainer.add_callback(ProgressBar(settings.algo, shown))
+    trainer.add_callback(ProgressBar(settings.algo, shown, lambda: task.counters))
     trainer.add_callback(LogFile(out / "log.jsonl", tally, metric))
     trainer.add_callback(Checkpoints(out / CHECKPOINTS, start.prompt_format, [out / "log.jsonl"]))
     evaluation = _evaluation(settings, trainer, start, out, tally) if settings.eval_steps else None

@@ -27,6 +27,7 @@ CLAUSES: dict[str, Clause] = clause_table(
     scores.check_twins,
     scores.check_ties,
     scores.check_corpus,
+    scores.check_rank_texts,
     sums.check_linear,
     sums.check_cuts,
     copies.check_pickles,

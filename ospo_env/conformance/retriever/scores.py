@@ -17,6 +17,7 @@ __all__ = [
     "check_order",
     "check_padding",
     "check_protocol",
+    "check_rank_texts",
     "check_scores",
     "check_ties",
     "check_twins",
@@ -197,4 +198,21 @@ def check_corpus(case: Case, rng: np.random.Generator) -> str | None:
             return f"{call} scores the documents {rows.tolist()} {scores.tolist()}; score_pools {pooled[rows].tolist()}"
         if first_difference(np.sort(scores)[::-1], best, case.tolerance) is not None:
             return f"the best scores from {call} are {scores.tolist()}; those from score_pools {best.tolist()}"
+    return None
+
+
+@clause("rank_texts")
+def check_rank_texts(case: Case, rng: np.random.Generator) -> str | None:
+    """``rank_texts``, if it exists, gives each text the ranking of ``rank_corpus``."""
+    rank_texts = getattr(case.retriever, "rank_texts", None)
+    if rank_texts is None:
+        return None
+    texts = [*case.texts, " ", case.texts[0]]
+    several = list(rank_texts(texts, 3))
+    if len(several) != len(texts):
+        return f"expected a ranking for each of {len(texts)} texts; got {len(several)}"
+    for text, together in zip(texts, several, strict=True):
+        alone = case.retriever.rank_corpus(text, 3)
+        if not (np.array_equal(together[0], alone[0]) and np.array_equal(together[1], alone[1])):
+            return f"{quoted(text)} is ranked {together} among other texts, {alone} by rank_corpus"
     return None

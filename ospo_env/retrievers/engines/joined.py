@@ -1,9 +1,8 @@
 """Retrievers on an index that stands elsewhere: its documents are joined with the corpus by their ids."""
 
-import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +11,7 @@ from envs_data.errors import one_line
 from ospo_env.errors import RetrieverError, TaskError
 from ospo_env.retrievers.base import equal_pools, make_fingerprint
 from ospo_env.retrievers.corpus import Corpus
-from ospo_env.retrievers.engines.requests import Limits, answer_all
+from ospo_env.retrievers.engines.requests import Limits, answer_all, answer_each
 from ospo_env.retrievers.engines.score_cache import Key, ScoreCache
 
 __all__ = ["Index", "JoinedRetriever", "Search"]
@@ -21,6 +20,9 @@ _VERSION = 1
 _IDS_AT_ONCE = 5_000  # ids of a request that counts them
 _MORE = 32  # documents beyond k that are asked for, so that ties at place k are seen whole
 _GROWTH = 8  # of what is asked for, where they are not
+
+_Scores: TypeAlias = NDArray[np.float64]
+_Wish = TypeVar("_Wish")
 
 
 class Search(NamedTuple):
@@ -78,7 +80,7 @@ class JoinedRetriever:
     again. Documents of the index that the corpus lacks are passed over.
 
     Attributes:
-        stored: Number of texts so far whose scores were taken from disk.
+        stored_texts: Number of texts so far whose scores were taken from disk.
 
     Args:
         index: The index.
@@ -101,9 +103,9 @@ class JoinedRetriever:
         self._index = index
         self._limits = limits
         (identity,) = answer_all(lambda _, seconds: index.identity(seconds), [None], limits)
-        described = {**settings, "identity": dict(identity)}
-        self.fingerprint = make_fingerprint(index.kind, _VERSION, described, corpus.columns_digest)
-        self.stored = 0
+        described = {**settings, "identity": dict(identity), "ids": corpus.ids_digest}
+        self.fingerprint = make_fingerprint(index.kind, _VERSION, described, corpus.digest)
+        self.stored_texts = 0
         self._cache = ScoreCache(self.fingerprint) if cache else None
         self._ids = list(corpus.doc_ids)
         self._check_ids()
@@ -120,7 +122,7 @@ class JoinedRetriever:
                     key = texts[row], pool.tobytes()
                     rows_of.setdefault(key, []).append(row)
                     searches[key] = Search(texts[row], ids)
-        for key, array in self._arrays(searches, self._score).items():
+        for key, array in self._arrays(searches, self._score, self._limits.batch).items():
             for row in rows_of[key]:
                 scores[row, pools[row] >= 0] = array
         return scores
@@ -131,11 +133,15 @@ class JoinedRetriever:
         Ties are broken by row as far as the index returns them: at its ``window``, such as 10,000 documents of
         Elasticsearch, its own order decides which of equal documents are in.
         """
-        if not text.strip():
-            return np.empty(0, dtype=np.int32), np.empty(0)
-        (ranked,) = self._arrays({(text, b"corpus %d" % k): (text, k)}, self._rank).values()
-        rows, scores = ranked.reshape(2, -1)
-        return rows.astype(np.int32), scores
+        (ranking,) = self.rank_texts([text], k)
+        return ranking
+
+    def rank_texts(self, texts: Sequence[str], k: int) -> list[tuple[NDArray[np.int32], NDArray[np.float64]]]:
+        """As :meth:`rank_corpus`, for B texts, several at once."""
+        keys = {text: (text, b"corpus %d" % k) for text in texts if text.strip()}
+        arrays = self._arrays({key: (text, k) for text, key in keys.items()}, self._rank, 1)
+        parts = [arrays[keys[text]].reshape(2, -1) if text in keys else np.empty((2, 0)) for text in texts]
+        return [(rows.astype(np.int32), scores) for rows, scores in parts]
 
     def cuts_cleanly(self, text: str, offsets: Sequence[int]) -> bool:
         """False: an engine's scores are not known to be sums."""
@@ -148,37 +154,44 @@ class JoinedRetriever:
     def _row_of(self) -> dict[str, int]:
         return {doc_id: row for row, doc_id in enumerate(self._ids)}
 
-    def _arrays(self, wanted: Mapping[Key, Any], compute: Any) -> dict[Key, NDArray[np.float64]]:
-        """Arrays of some keys: from disk, or computed from what the keys stand for, and then kept."""
-        arrays = {} if self._cache is None else self._cache.read(list(wanted))
-        self.stored += len(arrays)
-        missing = [key for key in wanted if key not in arrays]
-        if missing:
-            computed = dict(zip(missing, compute([wanted[key] for key in missing]), strict=True))
-            if self._cache is not None:
-                self._cache.write(computed)
-            arrays |= computed
-        return arrays
+    def _arrays(
+        self, wanted: Mapping[Key, _Wish], ask: Callable[[Sequence[_Wish], float], list[_Scores]], batch: int
+    ) -> dict[Key, _Scores]:
+        """Arrays of some keys: from disk, or asked for in batches of what the keys stand for.
 
-    def _score(self, searches: Sequence[Search]) -> list[NDArray[np.float64]]:
+        What was answered is kept on disk, also where a later request fails.
+        """
+        arrays = {} if self._cache is None else self._cache.read(list(wanted))
+        self.stored_texts += len(arrays)
+        missing = [key for key in wanted if key not in arrays]
+        batches = [missing[first : first + batch] for first in range(0, len(missing), batch)]
+        asked: dict[Key, _Scores] = {}
+        try:
+            for place, answer in answer_each(
+                lambda keys, seconds: ask([wanted[key] for key in keys], seconds), batches, self._limits
+            ):
+                asked |= zip(batches[place], answer, strict=True)
+        finally:
+            if self._cache is not None and asked:
+                self._cache.write(asked)
+        return arrays | asked
+
+    def _score(self, searches: Sequence[Search], seconds: float) -> list[_Scores]:
         """Scores of the documents of each search, in their order."""
-        size = self._limits.batch
-        batches = [searches[first : first + size] for first in range(0, len(searches), size)]
-        answers = itertools.chain.from_iterable(answer_all(self._index.scores, batches, self._limits))
         arrays = []
-        for search, found in zip(searches, answers, strict=True):
+        for search, found in zip(searches, self._index.scores(searches, seconds), strict=True):
             array = np.array([found.get(doc_id, -np.inf) for doc_id in search.ids], dtype=np.float64)
             if np.isnan(array).any() or (array == np.inf).any():
                 raise RetrieverError(f"expected finite scores for {search.text[:60]!r} from {self._index.place}")
             arrays.append(array)
         return arrays
 
-    def _rank(self, wanted: Sequence[tuple[str, int]]) -> list[NDArray[np.float64]]:
+    def _rank(self, wanted: Sequence[tuple[str, int]], seconds: float) -> list[_Scores]:
         """Rows, then scores, of the best documents for each text and k: float64 (2 k',)."""
-        return [np.concatenate(parts) for parts in answer_all(self._best, wanted, self._limits)]
+        return [np.concatenate(self._best(text, k, seconds)) for text, k in wanted]
 
-    def _best(self, wanted: tuple[str, int], seconds: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        text, k = wanted
+    def _best(self, text: str, k: int, seconds: float) -> tuple[_Scores, _Scores]:
+        """Rows and scores of the best k documents, by (-score, row)."""
         size = k + _MORE
         while True:
             size = min(size, self._index.window)

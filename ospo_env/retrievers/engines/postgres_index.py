@@ -141,9 +141,7 @@ class PostgresIndex:
             some = [doc_id for (doc_id,) in self._rows(_SOME, [], seconds)]
             self._rows(_SCORES, [some, self._rank.inputs(["a"])], seconds)  # raises where a setting does not fit
         except Unreachable as error:
-            raise TaskError(
-                f"no answer from {error}; start the server, or correct ${self._connections.variable}"
-            ) from None
+            raise TaskError(f"no answer from {error}; start it, or correct ${self._connections.variable}") from None
         except RetrieverError as error:
             raise TaskError(f"cannot search {self.place}: {error}") from None
         return {"documents": documents, "digest": digest, "version": version}

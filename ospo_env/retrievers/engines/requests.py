@@ -3,14 +3,14 @@
 import itertools
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import TypeVar
 
 from ospo_env.errors import RetrieverError, TaskError
 
-__all__ = ["Limits", "Unavailable", "Unreachable", "answer_all"]
+__all__ = ["Limits", "Unavailable", "Unreachable", "answer_all", "answer_each"]
 
 _FIRST_PAUSE = 0.1  # seconds before the first repetition
 _LONGEST_PAUSE = 5.0
@@ -62,7 +62,15 @@ class Limits:
 
 
 def answer_all(ask: Callable[[_Item, float], _Answer], items: Sequence[_Item], limits: Limits) -> list[_Answer]:
-    """Answers to all items, in order; the first failure ends the call.
+    """Answers to all items, in order; arguments and errors as for :func:`answer_each`."""
+    answers = dict(answer_each(ask, items, limits))
+    return [answers[place] for place in range(len(items))]
+
+
+def answer_each(
+    ask: Callable[[_Item, float], _Answer], items: Sequence[_Item], limits: Limits
+) -> Iterator[tuple[int, _Answer]]:
+    """Places of items and the answers to them, as they come; the first failure ends the iteration.
 
     Args:
         ask: Function of an item and the seconds left that returns the answer. It raises :class:`Unavailable` where it
@@ -75,15 +83,14 @@ def answer_all(ask: Callable[[_Item, float], _Answer], items: Sequence[_Item], l
     """
     pool = ThreadPoolExecutor(min(limits.concurrency, max(len(items), 1)), thread_name_prefix="ospo-engine")
     try:
-        futures = [pool.submit(_answer, ask, item, limits.deadline) for item in items]
-        pending: set[Future[_Answer]] = set(futures)
+        place_of = {pool.submit(_answer, ask, item, limits.deadline): place for place, item in enumerate(items)}
+        pending: set[Future[_Answer]] = set(place_of)
         while pending:
             done, pending = wait(pending, timeout=limits.deadline + _GRACE, return_when=FIRST_COMPLETED)
             if not done:
                 raise RetrieverError(f"no answer within {limits.deadline:g} s")
-            for future in done:
-                future.result()
-        return [future.result() for future in futures]
+            for future in sorted(done, key=lambda one: one.exception() is not None):  # what is known comes first
+                yield place_of[future], future.result()
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 

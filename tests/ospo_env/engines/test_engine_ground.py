@@ -140,7 +140,7 @@ class TestCache:
         scores = joined(first, cache=True).score_pools(["red", "coat"], POOL.repeat(2, 0))
         again = joined(second, cache=True)
         np.testing.assert_array_equal(again.score_pools(["coat", "red"], POOL.repeat(2, 0)), scores[::-1])
-        assert (first.counted, len(first.asked), second.counted, second.asked, again.stored) == (1, 1, 0, [], 2)
+        assert (first.counted, len(first.asked), second.counted, second.asked, again.stored_texts) == (1, 1, 0, [], 2)
         again.score_pools(["red", "red"], np.array([[0, 1], [1, 0]], np.int32))  # other pools
         assert second.asked == [["red", "red"]]
         joined(changed, cache=True).score_pools(["red"], POOL)
@@ -179,6 +179,18 @@ class TestCache:
         assert len(cache.read([("11 0", b"")])) == 1
         assert (folder / "x.sqlite").stat().st_size < 4 * 2**16
 
+    def test_what_was_answered_before_a_failure_is_kept(self, folder):
+        index = lists()
+        made = joined(index, cache=True, limits=Limits(1, 0.05, 1))
+        score = index.score
+        index.score = lambda text, doc_id: float("nan") if text == "coat" else score(text, doc_id)
+        with pytest.raises(RetrieverError, match="expected finite scores for 'coat'"):
+            made.score_pools(["red", "coat", "blue"], POOL.repeat(3, 0))
+        index.score, index.asked[:] = score, []
+        made.score_pools(["red", "coat", "blue"], POOL.repeat(3, 0))
+        assert made.stored_texts >= 1
+        assert ["red"] not in index.asked
+
     def test_failures_are_not_kept(self, folder):
         index = lists()
         made = joined(index, cache=True, limits=Limits(1, 0.05, 1))
@@ -186,7 +198,7 @@ class TestCache:
         with pytest.raises(RetrieverError, match="gone"):
             made.score_pools(["red"], POOL)
         assert made.score_pools(["red"], POOL)[0].tolist() == [1.0, 2.0, -np.inf, -np.inf]
-        assert made.stored == 0
+        assert made.stored_texts == 0
 
 
 class TestJoining:

@@ -11,7 +11,7 @@ from ospo_env.conformance import check_retriever
 from ospo_env.retrievers.engines.json_path import values_at
 from ospo_env.retrievers.registry import resolve_retriever
 from search_stub import basic, bm25, stub_server
-from shop import documents
+from shop import documents, shop, task
 
 pytest.importorskip("urllib3", reason="urllib3 is not installed")
 DOCUMENTS = documents()
@@ -83,6 +83,23 @@ def test_what_passes_is_asked_again(server, fault):
     stub.faults = [fault]
     np.testing.assert_array_equal(made.score_pools(["red wool"], POOL), expected)
     assert stub.faults == []
+
+
+def test_the_corpus_is_ranked_for_several_texts_at_once(server):
+    stub, url = server
+    stub.indices["docs"] = fields_of(Corpus.of_documents(shop().documents))
+    made = ranked(url, "", Corpus.of_documents(shop().documents))
+    one = task(made, candidates="corpus")
+    stub.requests.clear()
+    stub.seconds, stub.most = 0.05, 0
+    texts = [f"{colour} coat" for colour in ("red", "blue", "black")]
+    rewards = one.rewards(["q00"] * 4, [*texts, "red coat"])
+    assert (len(stub.requests), stub.most) == (3, 3)
+    assert one.counters["distinct"] == 3
+    np.testing.assert_array_equal(
+        rewards[:3], [task(made, candidates="corpus").rewards(["q00"], [text])[0] for text in texts]
+    )
+    assert rewards[0] > 0
 
 
 def test_the_server_says_how_long_to_wait(server):

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import pickle
 
 import numpy as np
@@ -120,6 +121,14 @@ def test_a_task_on_it_has_the_default_bound_on_calls(tmp_path):
     assert not one.linear
     assert training_calls(one, None) == DEFAULT_CALLS
     assert one.rewards(["q00"], ["red coat"])[0] > 0
+
+
+def test_a_child_scores_the_same(path):
+    made = make_retriever(f"tantivy:{path}", CORPUS)
+    expected = made.score_pools(["red wool"], np.array([[0, 1, 2]], np.int32))
+    if (child := os.fork()) == 0:
+        os._exit(0 if np.array_equal(made.score_pools(["red wool"], np.array([[0, 1, 2]], np.int32)), expected) else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 @pytest.mark.parametrize(
