@@ -67,8 +67,9 @@ def parse(argv: Sequence[str] | None) -> TrainCommand:
     elif "preset" in options:
         base = _read_preset(options["preset"], options.get("algo"))
     values = {**{name: value for name, value in base.items() if name not in ("out", "overwrite")}, **options}
-    if values.get("reward_retrievers") and "retriever" not in values:
-        values["retriever"] = values["reward_retrievers"][0]
+    rewarding = values.get("reward_retrievers")  # a file may hold anything there
+    if isinstance(rewarding, list) and rewarding and "retriever" not in values:
+        values["retriever"] = rewarding[0]
     if values.get("env") is None:
         parser.error("expected --env, or a --preset that names one")
     if values.get("out") is None:
