@@ -73,6 +73,7 @@ integrations: $(INTEGRATIONS:%=integration-%)
 integration-%: $(WITH)/%/.installed
 	TRACKIO_DIR=$(abspath $(WITH)/$*/trackio) $(WITH)/$*/bin/python -m pytest -q -W ignore $(TESTS_$*)
 
+.PRECIOUS: $(WITH)/%/.installed
 $(WITH)/%/.installed: | $(VENV)/.dev
 	$(BIN)/python -m venv $(WITH)/$*
 	$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
