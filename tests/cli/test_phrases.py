@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from envs_data import FileFaults, prepare_tables
+from envs_data import FileFaults
 from ospo_agents import AgentError
 from ospo_agents.segments import phrase_key
 from ospo_cli import evaluate, explain
@@ -18,7 +18,6 @@ from ospo_cli._credited_rewrites import credit_rewrites
 from ospo_cli._phrases import study_phrases, without_stop_lists
 from ospo_env import RetrievalTask, Rewrites, TaskError, read_rewrites, write_rewrites
 from ospo_env.data_access import open_data
-from paths import SHARED_DATA
 
 FILLERS = ("everyday use", "free shipping", "gift idea", "new arrival")
 
@@ -311,21 +310,3 @@ def test_options_that_do_not_go_together(arguments, message, capsys):
     assert message in capsys.readouterr().err
     with pytest.raises(AgentError, match="--minimum-queries: expected at least 2, got 1"):
         explain.main(["--rewrites", "r.csv", "--minimum-queries", "1"])
-
-
-@pytest.mark.skipif(not (SHARED_DATA / "home-depot").is_dir(), reason=f"no data at {SHARED_DATA / 'home-depot'}")
-def test_a_real_shop(tmp_path, capsys):
-    """Real queries with stock phrases behind them: no phrase of a catalogue's blurb helps, and some are stopped."""
-    source = SHARED_DATA / "home-depot"
-    tables = {name: source / f"{name}.csv" for name in ("queries", "qrels")}
-    data = prepare_tables(**tables, documents=source / "documents.parquet", out=tmp_path / "data")
-    queries = data.queries.filter(pl.col("split") == "test")
-    phrases = np.random.default_rng(0).choice(["heavy duty", "stainless steel", "white"], (queries.height, 1))
-    rewrites = queries.select("query_id", rewrite=pl.Series(phrases[:, 0]))
-    rewrites.write_csv(tmp_path / "r.csv")
-    found = explained(tmp_path / "r.csv", "--env", "OSPO-Rewrite-v0", "--data", tmp_path / "data")
-    assert found["queries"] == queries.height > 800
-    assert found["verdict"]["gain"][2] < 0
-    assert found["keep"] == []
-    assert "stainless steel" in found["stop"]
-    assert found["without_stop_lists"]["change"][1] > 0
