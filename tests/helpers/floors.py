@@ -113,6 +113,7 @@ FLOORS = {
         "prime_rl verl_agent_loop verl_plugin",
         "__init__",
     ],
+    "ospo_agents.advantages": ["group shares state_baseline sums", "table", "__init__"],
     "ospo_agents.credit": [
         "coalitions",
         "game_model marginals permutations shapley_value windows",
