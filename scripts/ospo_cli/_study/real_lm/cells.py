@@ -42,7 +42,8 @@ _ASKED = (
     "separated by spaces. Write the words only: no sentence, no explanation."
 )
 """Instruction of the model before it has learned anything; a model of this size writes no tags around its answer."""
-_VALIDATION_PROMPTS = 128
+_VALIDATION_PROMPTS = 96
+_VALIDATIONS = 6
 
 
 def make_warm_start(cell: LMCell, out: Path) -> None:
@@ -63,7 +64,7 @@ def write_texts(cell: LMCell, out: Path) -> None:
     """Make the texts of a method and write them, all or nothing.
 
     The file holds the cell's own fields, ``ids``, ``greedy`` (a text a query), ``sampled`` (a list a draw; none for
-    references), ``seconds``, and of a training run ``curve`` (values of validation prompts) and ``log``.
+    references), ``seconds``, and of a training run ``curve`` (values of validation prompts), ``best_step`` and ``log``.
     """
     quiet()
     task = _open(cell)
@@ -85,24 +86,33 @@ def write_texts(cell: LMCell, out: Path) -> None:
 
 
 def _learn(cell: LMCell, task: RetrievalTask, out: Path) -> dict[str, Any]:
-    """Train from the warm start, measuring validation prompts on the way, and write the texts of the last policy."""
+    """Train from the warm start, measuring validation prompts on the way, and write the texts of the best policy.
+
+    The best, of the warm start too, is chosen by the mean of greedy and sampled values, the same way for all methods.
+    """
     settings = _settings(cell, cell.settings)
     policy = load_policy(cell.warm_path(out))
     validation = validation_rows(task, _VALIDATION_PROMPTS)
     curve: list[dict[str, float]] = []
     begin = time.monotonic()
 
+    best: dict[str, Any] = {}
+
     def measure(step: int) -> None:
-        texts = _write(policy, *validation)
+        texts = _write(policy, *validation, samples=1)
         values = {
             "greedy": float(task.rewards(validation[0], texts["greedy"]).mean()),
-            "sampled": float(sum(task.rewards(validation[0], drawn).mean() for drawn in texts["sampled"]) / SAMPLES),
+            "sampled": float(task.rewards(validation[0], texts["sampled"][0]).mean()),
         }
         curve.append({"rollouts": float(step * settings.batch_size), "seconds": time.monotonic() - begin, **values})
+        value = values["greedy"] + values["sampled"]
+        if not best or value > best["value"]:
+            weights = {name: tensor.clone() for name, tensor in policy[0].state_dict().items()}
+            best.update(value=value, step=step, weights=weights)
 
     class Validation(TrainerCallback):  # type: ignore[misc]  # transformers' types are skipped
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            if state.global_step % max(cell.steps // 3, 1) == 0:
+            if state.global_step % max(cell.steps // _VALIDATIONS, 1) == 0:
                 measure(state.global_step)
 
     measure(0)
@@ -110,7 +120,13 @@ def _learn(cell: LMCell, task: RetrievalTask, out: Path) -> dict[str, Any]:
     history = train_policy(settings, Start(rewarding, *policy), Validation())
     logged = [row for row in history if "reward" in row]
     log = {name: [row[name] for row in logged] for name in _KEPT if name in logged[0]}
-    trained = {"training_seconds": round(time.monotonic() - begin, 1), "curve": curve, "log": log}
+    trained = {
+        "training_seconds": round(time.monotonic() - begin, 1),
+        "best_step": best["step"],
+        "curve": curve,
+        "log": log,
+    }
+    policy[0].load_state_dict(best["weights"])
     return {**trained, **_write(policy, *_queries(cell, task))}
 
 
@@ -118,6 +134,7 @@ def _write(
     policy: tuple[Any, Any, Any],
     ids: Sequence[str],
     prompts: Sequence[str],
+    samples: int = SAMPLES,
 ) -> dict[str, Any]:
     """Greedy and sampled texts of some prompts."""
     tokens = int(SHARED["max_completion_length"])
@@ -125,7 +142,7 @@ def _write(
     def texts(**settings: Any) -> list[str]:
         return LanguageModelPolicy(*policy, max_new_tokens=tokens, bf16=True, **settings)(ids, prompts)
 
-    return {"greedy": texts(), "sampled": [texts(temperature=1.0, seed=seed) for seed in range(1, 1 + SAMPLES)]}
+    return {"greedy": texts(), "sampled": [texts(temperature=1.0, seed=seed) for seed in range(1, 1 + samples)]}
 
 
 def write_scores(cell: LMCell, out: Path, path: Path, task: RetrievalTask) -> None:
