@@ -206,6 +206,14 @@ def test_the_command_serves(tmp_path):
         server.wait(20)
 
 
+def test_the_load_is_measured(tmp_path):
+    command = [sys.executable, "-W", "ignore", str(ROOT / "examples" / "openenv" / "load.py"), "4", "3"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.startswith("4 sessions: ")
+
+
 def test_the_container_serves_an_application(monkeypatch):
     """Its files name what there is; the image itself is not built."""
     folder = ROOT / "examples" / "openenv"
