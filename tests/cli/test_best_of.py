@@ -51,7 +51,7 @@ def test_a_run_is_sampled_at_the_temperature_of_its_training(trained, data, tmp_
     opened = RetrievalTask(open_data(None, data))
     ids, prompts = opened.prompts("train")
     policy = LanguageModelPolicy.open(trained / "policy", temperature=0.9, seed=draw_seeds(0, 1)[0])
-    sampled = np.array(policy(ids * 3, prompts * 3)).reshape(3, -1)
+    sampled = np.array(policy(ids * 3, prompts * 3), dtype=object).reshape(3, -1)  # str arrays lose a last NUL
     rewards = np.array([opened.rewards(ids, texts.tolist()) for texts in sampled])  # under bm25, as in training
     (file,) = (tmp_path / "texts").glob("*.jsonl")
     kept = read_rewrites(file)
