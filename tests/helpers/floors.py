@@ -162,6 +162,7 @@ FLOORS = {
         "__init__",
     ],
     "ospo_cli._official_size": ["words", "esci hm", "write", "__init__"],
+    "ospo_cli._policies": ["resolved settings", "files writers", "table", "__init__"],
     "ospo_cli._report": ["runs", "curves", "page", "report", "__init__"],
     "ospo_cli._study": [
         "numbers plan",

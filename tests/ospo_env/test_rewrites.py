@@ -12,7 +12,8 @@ import pytest
 import ospo_env
 from envs_data import FileFaults
 from ospo_agents import AgentError
-from ospo_cli import _policies, evaluate
+from ospo_cli import evaluate
+from ospo_cli._policies import ResolvedPolicy, table
 from ospo_env import RetrievalTask, Rewrites, TaskError, read_rewrites, rescore, write_rewrites
 from ospo_env.evaluation.intervals import mean_interval
 from ospo_env.evaluation.trec import full_level, gain_scale, qrels_lines, run_lines
@@ -262,9 +263,9 @@ def open_policies(monkeypatch, **writes):
         if name not in writes:
             return None
         opened.append(name)
-        return _policies.ResolvedPolicy(writes[name])
+        return ResolvedPolicy(writes[name])
 
-    monkeypatch.setattr(_policies, "KINDS", (kind, *_policies.KINDS))
+    monkeypatch.setattr(table, "KINDS", (kind, *table.KINDS))
     return opened
 
 
