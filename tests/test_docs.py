@@ -24,7 +24,7 @@ from paths import ROOT
 
 LINK = re.compile(r"\]\((?P<target>[^)#\s]+)(#[^)\s]*)?\)")
 SMALL = {"--steps": "2", "--batch-size": "8", "--group-size": "2", "--max-completion-length": "8"}
-SMALL |= {"--warm-start-epochs": "1"}
+SMALL |= {"--warm-start-epochs": "0.1"}
 PARSED = ("study", "benchmark", "serve-env")
 PRINTED = ("own-data.md", "search-teams.md")
 """Pages whose text blocks are part of what the commands above them print, and whose trainings run as written."""

@@ -133,6 +133,7 @@ def test_the_base_install(base, tmp_path):
 def test_the_whole_path_with_agents(full, tmp_path):
     """Train, evaluate, explain and report, as the README has it."""
     quick = ("--steps", "2", "--warm-start-epochs", "0.1", "--batch-size", "8", "--group-size", "4")
+    quick += ("--max-completion-length", "8")
     execute(full, "ospo", "train", "--preset", "demo", *quick, "--out", "run", directory=tmp_path)
     execute(
         full, "ospo", "evaluate", "--env", "OSPO-ESCI-v0", "--split", "test", "--retrievers", "bm25",

@@ -4,6 +4,7 @@ As a program, with torchrun's environment variables: ``python process_run.py DIR
 """
 
 import dataclasses
+import gc
 import os
 import sys
 import tempfile
@@ -135,6 +136,7 @@ def save(directory):
 
 if __name__ == "__main__":
     os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"
+    gc.freeze()  # as in the tests' own process
     out = Path(sys.argv[1])
     found = {case: train(case, int(os.environ["WORLD_SIZE"])) for case in CASES}
     found["saved"] = save(out)

@@ -55,8 +55,19 @@ def library():
     return SentenceTransformer(str(DIRECTORY), device="cpu", local_files_only=True)
 
 
-def test_it_conforms():
-    check_retriever(f"dense:{DIRECTORY}?device=cpu", tolerance=1e-6)
+FEW_TEXTS = [
+    "red wool coat",
+    "RED   wool,coat - shoe",
+    "the the shoe shoe shoe",
+    "レザー zzz 靴",
+    "Straße 🎉",
+    "x" * 300,
+]
+
+
+@pytest.mark.parametrize("texts", [FEW_TEXTS, pytest.param(None, marks=pytest.mark.exhaustive)], ids=["few", "all"])
+def test_it_conforms(texts):
+    check_retriever(f"dense:{DIRECTORY}?device=cpu", tolerance=1e-6, texts=texts)
 
 
 def test_scores_are_the_cosines_of_the_library(retriever, library):
