@@ -173,6 +173,7 @@ class OSPOTrainer(CompactRollouts, GRPOTrainer):  # type: ignore[misc]  # TRL sh
         self._solution = make_solution(args.solution, **args.solution_settings)
         self._redistribute = make_redistribution(args.redistribution, **args.redistribution_settings)
         self._completions: list[CreditedCompletion] = []
+        self._generated: list[list[int]] | None = None
         # Work still queued on a device would otherwise count in a later stage.
         settle = torch.accelerator.synchronize if args.device.type != "cpu" else (lambda: None)
         self._watch = Stopwatch(("generation", "scoring", "credit", "update"), settle)
@@ -197,7 +198,7 @@ class OSPOTrainer(CompactRollouts, GRPOTrainer):  # type: ignore[misc]  # TRL sh
     def _generate(self, prompts: list[Any]) -> Any:
         with self._timed("generation"):
             output = super()._generate(prompts)
-        self._generated: list[list[int]] | None = output[2]  # 0 where a tool or an environment wrote a token
+        self._generated = output[2]  # 0 where a tool or an environment wrote a token
         return output
 
     def _calculate_rewards(

@@ -31,10 +31,10 @@ def test_one_call_on_distinct_texts(counting):
     values = made.rewards(np.array([0, 1, 0, 0]), ["red", "red", "red", "blue"])
     assert counting.batches == [["red", "red", "blue"]]  # for query 0, query 1 and query 0
     assert values[0] == values[2]
-    assert made.counters == {"asked": 4, "distinct": 3, "cached": 0, "estimated": 0}
+    assert made.counters == {"asked": 4, "distinct": 3, "cached": 0, "estimated": 0, "stored": 0}
     np.testing.assert_array_equal(made.rewards(np.array([0, 1]), ["red", "blue"]), [values[0], made_alone(1, "blue")])
     assert counting.batches[1] == ["blue"]
-    assert made.counters == {"asked": 6, "distinct": 5, "cached": 1, "estimated": 0}
+    assert made.counters == {"asked": 6, "distinct": 5, "cached": 1, "estimated": 0, "stored": 0}
 
 
 def made_alone(query, text):
@@ -58,7 +58,7 @@ def test_linear_coalitions_cost_their_segments(counting):
     coalitions = np.concatenate([all_coalitions(4)] * 2)
     worths = made.worths(np.array([0, 0]), [TEXT] * 2, [SPANS] * 2, [coalitions, coalitions[:3]])
     assert [sorted(batch) for batch in counting.batches] == [sorted([TEXT, "red ", "wool, ", "linen ", "coat"])]
-    assert made.counters == {"asked": 35, "distinct": 5, "cached": 0, "estimated": 0}
+    assert made.counters == {"asked": 35, "distinct": 5, "cached": 0, "estimated": 0, "stored": 0}
     np.testing.assert_array_equal(worths[0][:16], worths[0][16:])
     np.testing.assert_array_equal(worths[0][:3], worths[1])
 

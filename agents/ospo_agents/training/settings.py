@@ -244,7 +244,7 @@ class TrainingSettings:
             if not self._has(name):
                 continue
             strict = name in _ABOVE_ZERO or (name == "kl" and self.learner.defaults["kl"] > 0)
-            number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+            number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf
             if not number or value < 0 or (strict and value == 0):
                 bound = "above 0" if strict else "of at least 0"
                 raise AgentError(f"{spell(name)}: expected a finite number {bound}, got {_shown(value)}")

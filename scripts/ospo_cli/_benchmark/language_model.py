@@ -1,7 +1,6 @@
 """Rows of a pretrained language model: a training step with compact rollouts and with TRL's own, memory, rewrites."""
 
 import multiprocessing
-import resource
 import tempfile
 import time
 from argparse import Namespace
@@ -12,6 +11,7 @@ import numpy as np
 
 from envs_data.sample import sample_data
 from ospo_agents import AgentError
+from ospo_cli._benchmark.open_and_step import peak_gib
 from ospo_cli._benchmark.rows import Row
 from ospo_env.task import RetrievalTask
 
@@ -21,7 +21,6 @@ _STEPS = 4
 _TOKENS = 24
 _PARTS = 4
 _REWRITES = 1000
-_GIGABYTE = 1e6  # of resource's kilobytes
 
 
 class _Cost(NamedTuple):
@@ -60,7 +59,7 @@ def _alone(work: Any, *inputs: Any) -> _Cost:
 
 
 def _peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _GIGABYTE
+    return peak_gib() * 1.073741824
 
 
 def _task() -> RetrievalTask:
