@@ -1,4 +1,4 @@
-"""What a kind of policies resolves a name to, and what it is asked with."""
+"""A resolved policy, and the request that it is resolved for."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence

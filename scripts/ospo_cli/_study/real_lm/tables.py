@@ -147,6 +147,7 @@ def _short(retriever: str) -> str:
 
 def _described(results: Mapping[str, Result]) -> str:
     runs = [result for result in results.values() if "curve" in result.texts[0]]
-    seeds = f"{len(runs[0].texts)} seeds, " if runs else ""
+    number = len(runs[0].texts) if runs else 0
+    seeds = f"{number} seed{'s' if number > 1 else ''}, " if number else ""
     modes = modes_in_words(results["query"].texts[0]["modes"])
     return f"{seeds}{len(results['query'].texts[0]['ids'])} test queries" + (f"; {modes}" if modes else "")
