@@ -45,7 +45,7 @@ def evaluate(directory, url, *options):
     ]
     path = os.pathsep.join([str(FOLDER), *sys.path])
     environment = {**os.environ, "PYTHONPATH": path, "STUB_KEY": "none", "PYTHONWARNINGS": "ignore"}
-    return subprocess.run(command, env=environment, cwd=directory, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, env=environment, cwd=directory, capture_output=True, text=True, timeout=900)
 
 
 def traces_of(directory):
