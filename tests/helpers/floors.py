@@ -71,7 +71,8 @@ FLOORS = {
     ],
     "ospo_env.retrievers.engines": [
         "access fields json_path requests score_cache",
-        "joined postgres_connections postgres_ranks search_clients tantivy_schema",
+        "index postgres_connections postgres_ranks search_clients tantivy_schema",
+        "elasticsearch_client joined opensearch_client",
         "http_index postgres_index search_index tantivy_index",
         "__init__",
     ],

@@ -11,7 +11,8 @@ from envs_data.errors import one_line
 from ospo_env.errors import RetrieverError, TaskError
 from ospo_env.retrievers.corpus import Corpus
 from ospo_env.retrievers.engines.access import check_url, hidden, key_forms, library, retry_after, secret
-from ospo_env.retrievers.engines.joined import JoinedRetriever, Search
+from ospo_env.retrievers.engines.index import Search
+from ospo_env.retrievers.engines.joined import JoinedRetriever
 from ospo_env.retrievers.engines.json_path import values_at
 from ospo_env.retrievers.engines.requests import Limits, Unavailable, Unreachable
 

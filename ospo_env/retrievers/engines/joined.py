@@ -2,73 +2,27 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from envs_data.errors import one_line
-from ospo_env.errors import RetrieverError, TaskError
+from ospo_env.errors import RetrieverError
 from ospo_env.retrievers.base import equal_pools, make_fingerprint
 from ospo_env.retrievers.corpus import Corpus
+from ospo_env.retrievers.engines.index import Index, Search, check_ids
 from ospo_env.retrievers.engines.requests import Limits, answer_all, answer_each
 from ospo_env.retrievers.engines.score_cache import Key, ScoreCache
 
-__all__ = ["Index", "JoinedRetriever", "Search"]
+__all__ = ["JoinedRetriever"]
 
 _VERSION = 1
-_IDS_AT_ONCE = 5_000  # ids of a request that counts them
+_WHOLE = "holds each document once"  # a fact about an index, remembered under the fingerprint
 _MORE = 32  # documents beyond k that are asked for, so that ties at place k are seen whole
 _GROWTH = 8  # of what is asked for, where they are not
 
 _Scores: TypeAlias = NDArray[np.float64]
 _Wish = TypeVar("_Wish")
-
-
-class Search(NamedTuple):
-    """A text to score on some documents.
-
-    Attributes:
-        text: The text, not blank.
-        ids: Ids of the documents; searches on one pool share the object.
-    """
-
-    text: str
-    ids: Sequence[str]
-
-
-class Index(Protocol):
-    """An engine's index, in terms of its own ids. It can be pickled, and opens connections when it needs them.
-
-    Methods that take ``seconds`` are called by several threads at once. They raise
-    :class:`~ospo_env.retrievers.engines.requests.Unavailable` where repeating is worth while, and ``RetrieverError`` or
-    ``TaskError`` elsewhere; no message holds a secret.
-
-    Attributes:
-        kind: Name of the retriever.
-        place: Words for the index in messages, such as ``"the table docs"``.
-        window: Largest number of documents that :meth:`best` returns.
-    """
-
-    kind: str
-    place: str
-    window: int
-
-    def identity(self, seconds: float) -> Mapping[str, Any]:
-        """JSON-able properties that change when the content of the index does, its number of documents among them."""
-        ...
-
-    def count(self, ids: Sequence[str], seconds: float) -> int | None:
-        """Number of documents of the index that have one of the ids; ``None`` where it cannot be asked."""
-        ...
-
-    def scores(self, searches: Sequence[Search], seconds: float) -> list[Mapping[str, float]]:
-        """For each search the finite scores of those of its documents that match, by id."""
-        ...
-
-    def best(self, text: str, k: int, seconds: float) -> list[tuple[str, float]]:
-        """Ids and scores of the best k documents of the index that match, best first; fewer where fewer match."""
-        ...
 
 
 class JoinedRetriever:
@@ -108,7 +62,10 @@ class JoinedRetriever:
         self.stored_texts = 0
         self._cache = ScoreCache(self.fingerprint) if cache else None
         self._ids = list(corpus.doc_ids)
-        self._check_ids()
+        if self._cache is None or not self._cache.recalls(_WHOLE):
+            check_ids(index, self._ids, limits)
+            if self._cache is not None:
+                self._cache.remember(_WHOLE)
 
     def score_pools(self, texts: Sequence[str], pools: NDArray[np.int32]) -> NDArray[np.float64]:
         """As :meth:`Retriever.score_pools`."""
@@ -205,37 +162,3 @@ class JoinedRetriever:
         scores = np.array([score for _, score in known], dtype=np.float64)
         order = np.lexsort((rows, -scores))[:k]
         return rows[order], scores[order]
-
-    def _check_ids(self) -> None:
-        """Raise a ``TaskError`` unless the index holds each document of the corpus, once; asked once an identity."""
-        fact = "holds every document once"
-        if self._cache is not None and self._cache.recalls(fact):
-            return
-        blocks = [self._ids[first : first + _IDS_AT_ONCE] for first in range(0, len(self._ids), _IDS_AT_ONCE)]
-        counts = answer_all(self._index.count, blocks, self._limits)
-        known = [count for count in counts if count is not None]
-        if len(known) < len(counts):
-            return
-        lacking = sum(max(len(block) - count, 0) for block, count in zip(blocks, known, strict=True))
-        doubled = sum(max(count - len(block), 0) for block, count in zip(blocks, known, strict=True))
-        if lacking:
-            block = next(block for block, count in zip(blocks, known, strict=True) if count < len(block))
-            raise TaskError(
-                f"expected {self._index.place} to hold the {len(self._ids):,} documents of the corpus under their ids; "
-                f"{lacking:,} are missing, {self._missing(block)!r} among them; index them, or name the field of ids "
-                "with id=FIELD"
-            )
-        if doubled:
-            raise TaskError(
-                f"expected each document of the corpus once in {self._index.place}; {doubled:,} more have the same ids"
-            )
-        if self._cache is not None:
-            self._cache.remember(fact)
-
-    def _missing(self, ids: Sequence[str]) -> str:
-        """One of some ids that the index lacks, shortened."""
-        while len(ids) > 1:
-            half = ids[: len(ids) // 2]
-            (count,) = answer_all(self._index.count, [half], self._limits)
-            ids = half if count is not None and count < len(half) else ids[len(ids) // 2 :]
-        return one_line(ids[0], 60)

@@ -8,9 +8,10 @@ from ospo_env.errors import RetrieverError, TaskError
 from ospo_env.retrievers.corpus import Corpus
 from ospo_env.retrievers.engines.access import library
 from ospo_env.retrievers.engines.fields import parse_fields
-from ospo_env.retrievers.engines.joined import JoinedRetriever, Search
+from ospo_env.retrievers.engines.index import Search
+from ospo_env.retrievers.engines.joined import JoinedRetriever
 from ospo_env.retrievers.engines.postgres_connections import Connections
-from ospo_env.retrievers.engines.postgres_ranks import Rank, TextRank, VectorRank
+from ospo_env.retrievers.engines.postgres_ranks import Rank, text_rank, vector_rank
 from ospo_env.retrievers.engines.requests import Limits, Unreachable
 from ospo_env.retrievers.models import library_versions, locate_model
 
@@ -96,17 +97,16 @@ def postgres_retriever(
         )
     limits = Limits(concurrency, deadline, batch)
     settings: dict[str, Any]
-    ranked: Rank
     if vector or model:
         if not (vector and model):
             raise TaskError("expected vector=COLUMN and model=MODEL of the retriever 'postgres' together; got one")
         files = locate_model("postgres", model, None, hub=False)
-        ranked = VectorRank(vector, distance, files, device, prompt)
+        ranked = vector_rank(vector, distance, files, device, prompt)
         settings = {"vector": vector, "distance": distance, "model": files.digest, "prompt": prompt}
         settings["libraries"] = library_versions()
     else:
         fields = parse_fields("postgres", text)
-        ranked = TextRank(fields, config, rank, normalization)
+        ranked = text_rank(fields, config, rank, normalization)
         settings = {"fields": [list(field) for field in fields], "config": config, "rank": [rank, normalization]}
     index = PostgresIndex(table, id, ranked, Connections("postgres", dsn_env))
     return JoinedRetriever(index, corpus, settings, limits, cache=cache)
@@ -181,7 +181,7 @@ class PostgresIndex:
             id=sql.Identifier(self._id),
             type=sql.SQL(self._types[self._id]),
             columns=self._rank.columns(self._types),
-            content=self._rank.content(),
+            content=self._rank.content,
             query=self._rank.query,
             matches=self._rank.matches,
             score=self._rank.score,

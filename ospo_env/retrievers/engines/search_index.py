@@ -1,6 +1,6 @@
 """Index of Elasticsearch or OpenSearch: ``elasticsearch:INDEX?url=...`` and ``opensearch:INDEX?url=...``."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -8,13 +8,20 @@ from envs_data.errors import one_line
 from ospo_env.errors import RetrieverError, TaskError
 from ospo_env.retrievers.corpus import Corpus
 from ospo_env.retrievers.engines.access import library
+from ospo_env.retrievers.engines.elasticsearch_client import ElasticsearchClient
 from ospo_env.retrievers.engines.fields import Field, parse_fields
-from ospo_env.retrievers.engines.joined import JoinedRetriever, Search
+from ospo_env.retrievers.engines.index import Search
+from ospo_env.retrievers.engines.joined import JoinedRetriever
+from ospo_env.retrievers.engines.opensearch_client import OpenSearchClient
 from ospo_env.retrievers.engines.requests import Limits, Unavailable, Unreachable
-from ospo_env.retrievers.engines.search_clients import CLIENTS, Client, Server
+from ospo_env.retrievers.engines.search_clients import Client, Server
 
 __all__ = ["SearchIndex", "elasticsearch_retriever", "opensearch_retriever", "search_retriever"]
 
+_CLIENTS: Mapping[str, tuple[str, Callable[[Server], Client]]] = {
+    "elasticsearch": ("elasticsearch", ElasticsearchClient),
+    "opensearch": ("opensearchpy", OpenSearchClient),
+}
 _ID = "_id"
 _WINDOW = 10_000  # documents in an answer, as index.max_result_window has it by default
 _COPY = "ospo"  # name of the shards' copies that are asked, always the same ones
@@ -60,7 +67,7 @@ def search_retriever(
         TaskError: The client is not installed, or there is no such server, index, field or document.
         RetrieverError: The server did not answer in time.
     """
-    module, make_client = CLIENTS[kind]
+    module, make_client = _CLIENTS[kind]
     library(kind, module, kind)
     fields = parse_fields(kind, text)
     client = make_client(Server(kind, url, key_env, ca_certs, concurrency))

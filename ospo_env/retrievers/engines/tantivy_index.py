@@ -11,7 +11,8 @@ from ospo_env.errors import RetrieverError
 from ospo_env.retrievers.corpus import Corpus
 from ospo_env.retrievers.engines.access import library
 from ospo_env.retrievers.engines.fields import Field, parse_fields
-from ospo_env.retrievers.engines.joined import JoinedRetriever, Search
+from ospo_env.retrievers.engines.index import Search
+from ospo_env.retrievers.engines.joined import JoinedRetriever
 from ospo_env.retrievers.engines.requests import Limits
 from ospo_env.retrievers.engines.tantivy_schema import build_index, commit_name, field_analysers, make_analyser
 

@@ -10,6 +10,7 @@ import pytest
 
 from ospo_env import Corpus, RetrieverError, TaskError, make_retriever
 from ospo_env.conformance import check_retriever
+from ospo_env.retrievers.engines.requests import Limits
 from ospo_env.retrievers.registry import resolve_retriever
 from postgres_cluster import PASSWORD, Unusable, cluster, debian_binaries
 from shop import documents
@@ -172,13 +173,10 @@ class TestFaults:
     def test_a_statement_that_takes_too_long(self):
         execute("create view slow as select doc_id, text, pg_sleep(0.3)::text as x from docs where doc_id = 'sku-1'")
         corpus = Corpus(["sku-1"], ["red"])
-        made = ranked("&cache=false", corpus, "slow")
-        slow = pickle.loads(pickle.dumps(made))
-        slow._index._rank._fields = (slow._index._rank._fields[0]._replace(name="x"),)
-        slow._index._types["x"] = "text"
-        slow._limits = type(slow._limits)(1, 0.1, 1)
+        made = ranked("&text=x&cache=false", corpus, "slow")
+        made._limits = Limits(concurrency=1, deadline=0.1, batch=1)
         with pytest.raises(RetrieverError, match=r"no answer within 0\.1 s .*statement timeout"):
-            slow.score_pools(["red"], np.array([[0]], np.int32))
+            made.score_pools(["red"], np.array([[0]], np.int32))
 
     def test_rows_with_one_id(self):
         execute("create table twice as select doc_id, text from docs union all select doc_id, text from docs limit 122")
@@ -218,8 +216,9 @@ def _chain(error):
 
 def test_a_server_that_stops(server):
     """The last test of this module, since it does."""
-    made = ranked("&cache=false&deadline=0.5")
+    made = ranked("&cache=false")
     made.score_pools(["red"], POOL)
+    made._limits = Limits(concurrency=1, deadline=0.5, batch=1)
     server[1]()
     with pytest.raises(RetrieverError, match=r"no answer within 0\.5 s .*the database that \$OSPO_TEST_DSN names"):
         made.score_pools(["red coat"], POOL)
