@@ -21,6 +21,7 @@ PROGRAMS = {
     "serve-env": "serve a task as an OpenEnv environment",
     "card": "write a model card for a trained policy, and upload it",
     "report": "write a run's report as one HTML page",
+    "gpu-check": "check the learner on a GPU, and measure what credit costs there",
     "study": "run the study behind docs/RESULTS.md",
     "benchmark": "run the benchmark behind docs/PERFORMANCE.md",
     "make-official-size": "write synthetic files of the official sizes",

@@ -44,6 +44,7 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     "real": {"tasks": ["hm"], "methods": ["grpo", "ospo"], "seeds": 3, "steps": 100},
     "real-lm": {"tasks": [], "methods": ["grpo", "ospo", "state"], "seeds": 3, "steps": 60},
 }
+_RATES = [1.5e-4, 3e-4, 6e-4]
 _MEASURED = ("accuracy", "true-advantage", "real-lm")  # parts that train nothing for a curve
 _QUICK: dict[str, Any] = {"seeds": 2, "steps": 50, "selection_seeds": 0}
 _QUICK_LM: dict[str, Any] = {"seeds": 1, "steps": 6, "methods": ["grpo", "ospo"], "unseen": ["lsa"]}
@@ -98,7 +99,10 @@ def parse(argv: Sequence[str] | None) -> Namespace:
         help="learning rate of runs for which none is chosen (default: 0.0003; real-lm: 2e-05)",
     )
     parser.add_argument(
-        "--learning-rates", nargs="+", type=float, default=[1.5e-4, 3e-4, 6e-4], help="learning rates to choose from"
+        "--learning-rates",
+        nargs="+",
+        type=float,
+        help="learning rates to choose from (default: 1.5e-4 3e-4 6e-4; real-lm: that of --learning-rate alone)",
     )
     parser.add_argument(
         "--select",
@@ -110,6 +114,12 @@ def parse(argv: Sequence[str] | None) -> Namespace:
     parser.add_argument("--selection-steps", type=int, default=100, help="optimiser steps of the runs for that choice")
     parser.add_argument(
         "--unseen", nargs="+", help="retrievers that training does not see (default: lsa chargram; quick: fewer)"
+    )
+    parser.add_argument(
+        "--texts-only",
+        action="store_true",
+        help="stop the part real-lm when all texts are written, for example on a GPU; without it the same command "
+        "measures them and prints the tables, where there is none too",
     )
     parser.add_argument(
         "--few-calls",
@@ -130,6 +140,8 @@ def parse(argv: Sequence[str] | None) -> Namespace:
             setattr(arguments, name, value)
     if arguments.learning_rate is None:
         arguments.learning_rate = 2e-5 if arguments.part == "real-lm" else 3e-4
+    if arguments.learning_rates is None:
+        arguments.learning_rates = [arguments.learning_rate] if arguments.part == "real-lm" else _RATES
     for name in ("tasks", "methods", "unseen", "learning_rates", "candidates"):
         setattr(arguments, name, list(dict.fromkeys(getattr(arguments, name))))
     _check(arguments)
@@ -164,6 +176,8 @@ def _check(arguments: Namespace) -> None:
         raise AgentError(f"--few-calls is of the part accuracy, not of {arguments.part}; leave it out")
     if arguments.part == "real-lm":
         _check_real_lm(arguments)
+    elif arguments.texts_only:
+        raise AgentError(f"--texts-only is of the part real-lm, not of {arguments.part}; leave it out")
     else:
         _check_tasks(arguments)
 

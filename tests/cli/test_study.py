@@ -92,9 +92,11 @@ class TestProcesses:
         assert finished.stat().st_mtime_ns == written
         assert sum(line.startswith("warm start") for line in began(tmp_path)) == 3
 
-    def test_a_failure_is_told_by_its_last_line(self, tmp_path, program):
-        with pytest.raises(AgentError, match=r"broken.*failed: error: the reason"):
-            train(program, tmp_path, [a_cell("broken"), a_cell("ospo", seconds=0)], 1, "runs")
+    def test_a_failure_is_told_by_its_last_line_and_the_other_runs_are_finished(self, tmp_path, program):
+        wanted = [a_cell("broken"), a_cell("ospo", seconds=0)]
+        with pytest.raises(AgentError, match=r"runs: 1 of 2 failed, first train of broken, .*: error: the reason"):
+            train(program, tmp_path, wanted, 1, "runs")
+        assert [cell.path(tmp_path).is_file() for cell in wanted] == [False, True]
 
     def test_a_run_of_other_settings_is_not_taken(self, tmp_path, program):
         train(program, tmp_path, [a_cell(seconds=0)], 1, "runs")

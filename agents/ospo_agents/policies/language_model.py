@@ -23,7 +23,7 @@ from ospo_agents.policies.generation import evaluating, generate, generation_set
 from ospo_agents.policies.loading import is_hub_id, lora_config, open_weights
 from ospo_agents.policies.prompt_format import INSTRUCTION, PromptFormat
 
-__all__ = ["LanguageModelPolicy", "find_policy", "load_policy", "lora_config", "save_policy"]
+__all__ = ["LanguageModelPolicy", "find_policy", "load_policy", "lora_config", "on_accelerator", "save_policy"]
 
 _MAX_NEW_TOKENS = 256
 
@@ -59,7 +59,7 @@ def load_policy(
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, PromptFormat]:
     """Open a run, a policy directory, any causal LM's directory, or a hub id.
 
-    The model is on the CPU, unless it is quantised: trainers move it, and others may with ``model.to``. Code that comes
+    The model is on the CPU, unless it is quantised: trainers move it, and :func:`on_accelerator` does. Code that comes
     with a model is never run. A model that this project did not write gets the instruction
     :data:`ospo_agents.policies.prompt_format.INSTRUCTION`, in the user's message where its chat template has no system
     role. An adapter is opened on its base model, as a ``peft.PeftModel`` that can be trained on. Files of a policy that
@@ -102,6 +102,14 @@ def load_policy(
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return model, tokenizer, prompt_format
+
+
+def on_accelerator(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompt_format: PromptFormat
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, PromptFormat]:
+    """What :func:`load_policy` returns, with the model moved to the accelerator that torch finds, if there is one."""
+    device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return (model if device is None else model.to(device)), tokenizer, prompt_format
 
 
 def save_policy(
@@ -220,9 +228,7 @@ class LanguageModelPolicy:
             path_or_id: As for :func:`load_policy`, whose errors this raises.
             settings: The keyword arguments of the class.
         """
-        model, tokenizer, prompt_format = load_policy(path_or_id, bf16=None)
-        device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-        return cls(model if device is None else model.to(device), tokenizer, prompt_format, **settings)
+        return cls(*on_accelerator(*load_policy(path_or_id, bf16=None)), **settings)
 
     def __call__(self, prompt_ids: Sequence[str], prompts: Sequence[str]) -> list[str]:
         """One rewrite for each prompt; a malformed completion gives the empty text, which earns 0."""

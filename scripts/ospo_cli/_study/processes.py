@@ -104,7 +104,7 @@ def _said(cell: Cell, what: str) -> str:
 
 
 def run_all(program: Sequence[str], out: Path, work: Sequence[str], processes: int, label: str) -> None:
-    """Do jobs in processes of their own, some at once, with one bar.
+    """Do jobs in processes of their own, some at once, with one bar. One that fails does not stop the others.
 
     Args:
         program: The program that does a job when it is given ``--out`` and ``--cell``.
@@ -114,7 +114,7 @@ def run_all(program: Sequence[str], out: Path, work: Sequence[str], processes: i
         label: Label of the bar.
 
     Raises:
-        AgentError: A process failed; the message holds the last line of its output.
+        AgentError: Processes failed: how many, and what the first of them was and printed last.
     """
     if not work:
         return
@@ -135,10 +135,11 @@ def run_all(program: Sequence[str], out: Path, work: Sequence[str], processes: i
 
     with ThreadPoolExecutor(processes) as pool, progress_bar(total=len(work), desc=label, unit="run") as bar:
         jobs = {pool.submit(one, job): job for job in work}
+        failed = []
         try:
             for job in as_completed(jobs):
                 if (reason := job.result()) is not None:
-                    raise AgentError(f"training {jobs[job]} failed: {reason}")
+                    failed.append(f"{_described(jobs[job])}: {reason}")
                 bar.update()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -146,3 +147,13 @@ def run_all(program: Sequence[str], out: Path, work: Sequence[str], processes: i
                 if process.poll() is None:
                     process.send_signal(signal.SIGTERM)
             raise
+    if failed:
+        raise AgentError(f"{label}: {len(failed)} of {len(work)} failed, first {failed[0]}")
+
+
+def _described(job: str) -> str:
+    """What a job is, in words; the values of texts are those of several cells, of which the first is named."""
+    fields = json.loads(job)
+    cell = fields.get("cell") or (fields.get("cells") or [fields])[0]
+    where = f" under {fields['retriever']} ({fields['candidates']})" if "retriever" in fields else ""
+    return f"{fields['what']} of {cell['method']}, {cell['task']}, seed {cell['seed']}{where}"

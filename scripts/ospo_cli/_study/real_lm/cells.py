@@ -13,7 +13,7 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from ospo_agents.policies.language_model import LanguageModelPolicy, load_policy
+from ospo_agents.policies.language_model import LanguageModelPolicy, load_policy, on_accelerator
 from ospo_agents.training.evaluation import validation_rows
 from ospo_agents.training.progress import quiet
 from ospo_agents.training.settings import TrainingSettings
@@ -75,11 +75,11 @@ def write_texts(cell: LMCell, out: Path) -> None:
         report["greedy"] = make_reference_policy(cell.method, task)(ids, prompts)
     elif cell.method == "zero-shot":
         assert cell.policy is not None
-        model, tokenizer, prompt_format = load_policy(cell.policy, bf16=True)
+        model, tokenizer, prompt_format = on_accelerator(*load_policy(cell.policy, bf16=True))
         asked = dataclasses.replace(prompt_format, instruction=_ASKED, answer_tags=False)
         report |= _write((model, tokenizer, asked), ids, prompts)
     elif cell.method == "warm-start":
-        report |= _write(load_policy(cell.warm_path(out)), ids, prompts)
+        report |= _write(on_accelerator(*load_policy(cell.warm_path(out))), ids, prompts)
     else:
         report |= _learn(cell, task, out)
     write_report(cell.path(out), {**report, "seconds": round(time.monotonic() - begin, 1)})
@@ -91,7 +91,7 @@ def _learn(cell: LMCell, task: RetrievalTask, out: Path) -> dict[str, Any]:
     The best, of the warm start too, is chosen by the mean of greedy and sampled values, the same way for all methods.
     """
     settings = _settings(cell, cell.settings)
-    policy = load_policy(cell.warm_path(out))
+    policy = on_accelerator(*load_policy(cell.warm_path(out)))
     validation = validation_rows(task, _VALIDATION_PROMPTS)
     curve: list[dict[str, float]] = []
     begin = time.monotonic()

@@ -41,11 +41,15 @@ def real_lm(arguments: Namespace, command: Sequence[str]) -> None:
     cells = {name: _cells(arguments, name, data) for name, data in arguments.data.items()}
     out, processes = arguments.out, arguments.processes
     every = [cell for of_one in cells.values() for cell in of_one]
-    missing = [cell for cell in every if not cell.path(out).is_file()]
+    # A seed of every data set before the next seed: what is interrupted has something of each.
+    missing = sorted((cell for cell in every if not cell.path(out).is_file()), key=lambda cell: cell.seed)
     warm = {cell.warm_path(out): cell for cell in missing if cell.policy and cell.method != "zero-shot"}
     first = [cell for path, cell in warm.items() if not path.is_dir()]
     run_all(command, out, [_job("warm start", cell) for cell in first], processes, "warm starts")
     run_all(command, out, [_job("texts", cell) for cell in missing], processes, "texts")
+    if arguments.texts_only:
+        return
+    cells = {name: _chosen(of_one, out) for name, of_one in cells.items()}
     scores = [job for name, of_one in cells.items() for job in _score_jobs(arguments, name, of_one)]
     run_all(command, out, scores, processes, "scores")
     for name, of_one in cells.items():
@@ -97,13 +101,33 @@ def _cells(arguments: Namespace, name: str, data: str) -> list[LMCell]:
                 arguments.policy,
                 seed,
                 arguments.steps,
-                learning_rate=arguments.learning_rate,
+                learning_rate=rate,
                 **METHODS[method],
             )
             for seed in range(arguments.seeds)
             for method in arguments.methods
+            for rate in arguments.learning_rates
         ),
     ]
+
+
+def _chosen(cells: Sequence[LMCell], out: Path) -> list[LMCell]:
+    """Of each method the cells of its best learning rate: by the best value on validation prompts, mean over seeds."""
+    by_rate: dict[str, dict[Any, list[LMCell]]] = {}
+    for cell in cells:
+        by_rate.setdefault(cell.method, {}).setdefault(cell.settings.get("learning_rate"), []).append(cell)
+    chosen, rows = [], []
+    for method, rates in by_rate.items():
+        if len(rates) == 1:
+            chosen += next(iter(rates.values()))
+            continue
+        values = {rate: tables.validation_value(own, out) for rate, own in rates.items()}
+        best = max(values, key=values.__getitem__)
+        chosen += rates[best]
+        rows.append((method, values))
+    if rows:
+        say(tables.rates_table(cells[0].task, rows))
+    return chosen
 
 
 def _measures(arguments: Namespace) -> Iterable[tuple[str, str]]:

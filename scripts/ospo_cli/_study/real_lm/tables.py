@@ -18,7 +18,16 @@ from ospo_cli._study.tables import markdown
 from ospo_env.evaluation.verdict import count_signs
 from ospo_env.text import tokens
 
-__all__ = ["Result", "learners_table", "read_results", "texts_table", "values_table", "verdict_table"]
+__all__ = [
+    "Result",
+    "learners_table",
+    "rates_table",
+    "read_results",
+    "texts_table",
+    "validation_value",
+    "values_table",
+    "verdict_table",
+]
 
 _KINDS = ("greedy", "sampled")
 
@@ -53,6 +62,20 @@ def read_results(
             }
         results[method] = Result([read_texts(cell, out) for cell in own], values)
     return results
+
+
+def validation_value(cells: Sequence[LMCell], out: Path) -> float:
+    """Best value on validation prompts, the mean of greedy and sampled texts, on the mean over runs."""
+    curves = [read_texts(cell, out)["curve"] for cell in cells]
+    return float(np.mean([max((point["greedy"] + point["sampled"]) / 2 for point in curve) for curve in curves]))
+
+
+def rates_table(name: str, rows: Sequence[tuple[str, Mapping[float, float]]]) -> str:
+    """Validation values by method and learning rate; the highest of a method chose its rate."""
+    rates = list(rows[0][1])
+    body = [[method, *(f"{values[rate]:.4f}" for rate in rates)] for method, values in rows]
+    title = f"Learning rates on {name}: best {METRIC} on validation prompts, mean of kinds and runs"
+    return markdown(title, ["method", *(f"{rate:g}" for rate in rates)], body)
 
 
 def values_table(name: str, results: Mapping[str, Result], retrievers: Sequence[str], candidates: str) -> str:

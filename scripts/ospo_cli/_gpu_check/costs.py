@@ -1,0 +1,143 @@
+"""Seconds, tokens and memory of training steps of GRPO and of OSPO, for one model each."""
+
+import gc
+import tempfile
+import time
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from peft import get_peft_model
+from transformers import PrinterCallback, TrainerCallback
+from trl import GRPOConfig
+
+from ospo_agents.compact_rollouts import CompactGRPOTrainer
+from ospo_agents.policies.language_model import lora_config
+from ospo_agents.policies.prompt_format import PromptFormat
+from ospo_agents.trainer import OSPOConfig, OSPOTrainer
+from ospo_agents.trl_task import TaskReward, prompt_dataset
+from ospo_cli._gpu_check.models import Size, random_policy
+from ospo_env import RetrievalTask
+
+__all__ = ["Cost", "Load", "measure_costs"]
+
+_WARM_UP = 2
+_STAGES = ("generation", "scoring", "credit", "update")
+
+
+class Load(NamedTuple):
+    """What is trained, and on how much.
+
+    Attributes:
+        name: Name of the model's size.
+        size: Shape of the model.
+        lora: Whether an adapter is trained on weights in bfloat16; else all weights, in float32 under autocast.
+        rollouts: Completions a step, in groups of eight and parts of 64.
+        tokens: Tokens of each completion.
+    """
+
+    name: str
+    size: Size
+    lora: bool
+    rollouts: int = 64
+    tokens: int = 32
+
+
+class Cost(NamedTuple):
+    """Cost of one method.
+
+    Attributes:
+        seconds: Median seconds of a step.
+        tokens: Tokens that were generated in a second of training.
+        gigabytes: Most memory of the device that was held, in GB; 0 on a CPU.
+        parameters: Parameters of the model, in millions.
+        attention: Implementation of attention.
+        stages: Median seconds of OSPO's stages by name; empty for GRPO.
+    """
+
+    seconds: float
+    tokens: float
+    gigabytes: float
+    parameters: float
+    attention: str
+    stages: Mapping[str, float]
+
+
+def measure_costs(load: Load, task: RetrievalTask, device: str, steps: int) -> dict[str, Cost]:
+    """Costs of ``grpo`` and ``ospo`` from the same weights and on the same prompts.
+
+    Args:
+        load: Model and sizes.
+        task: Source of prompts, rewards and coalition values.
+        device: ``cuda`` or ``cpu``.
+        steps: Steps that are timed, after two others.
+    """
+    return {algo: _measure(algo, load, task, device, steps) for algo in ("grpo", "ospo")}
+
+
+def _measure(algo: str, load: Load, task: RetrievalTask, device: str, steps: int) -> Cost:
+    gc.collect()
+    if device == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+    model, tokenizer = random_policy(load.size, task, device, bf16=load.lora)
+    parameters = sum(parameter.numel() for parameter in model.parameters()) / 1e6
+    if load.lora:
+        model = get_peft_model(model, lora_config())
+    times: list[float] = []
+
+    def clock() -> None:
+        if device == "cuda":
+            torch.cuda.synchronize()
+        times.append(time.perf_counter())
+
+    class Clock(TrainerCallback):  # type: ignore[misc]  # transformers' types are skipped
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            clock()
+
+    parts = -(-load.rollouts // 64)
+    with tempfile.TemporaryDirectory() as scratch:
+        settings: dict[str, Any] = {
+            "output_dir": scratch,
+            "max_steps": _WARM_UP + steps,
+            "learning_rate": 1e-6,
+            "bf16": True,
+            "use_cpu": device == "cpu",
+            "report_to": [],
+            "save_strategy": "no",
+            "disable_tqdm": True,
+            "dataloader_pin_memory": device != "cpu",
+            "activation_checkpointing": False,
+            "per_device_train_batch_size": load.rollouts // parts,
+            "gradient_accumulation_steps": parts,
+            "num_generations": 8,
+            "max_completion_length": load.tokens,
+            "beta": 0.0,
+            "loss_type": "dr_grpo",
+            "logging_steps": 1,
+        }
+        trainer: Any
+        if algo == "grpo":
+            trainer = CompactGRPOTrainer(
+                model=model,
+                reward_funcs=[TaskReward(task, PromptFormat(), tokenizer)],
+                train_dataset=prompt_dataset(task, PromptFormat()),
+                args=GRPOConfig(**settings),
+                processing_class=tokenizer,
+            )
+        else:
+            trainer = OSPOTrainer(model, task, PromptFormat(), OSPOConfig(**settings), tokenizer)
+        trainer.remove_callback(PrinterCallback)
+        trainer.add_callback(Clock())
+        trainer.train()
+    seconds = float(np.median(np.diff(times)[_WARM_UP - 1 :]))
+    logged = [row for row in trainer.state.log_history if "reward" in row][_WARM_UP:]
+    stages = {
+        name: float(np.median([row[f"time/{name}"] for row in logged]))
+        for name in _STAGES
+        if logged and f"time/{name}" in logged[0]
+    }
+    peak = torch.cuda.max_memory_allocated() / 1e9 if device == "cuda" else 0.0
+    attention = str(getattr(model.config, "_attn_implementation", ""))
+    return Cost(seconds, load.rollouts * load.tokens / seconds, peak, parameters, attention, stages)
