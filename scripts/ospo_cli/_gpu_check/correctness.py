@@ -3,6 +3,7 @@
 import copy
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from ospo_agents.trainer import OSPOConfig, OSPOTrainer
 from ospo_agents.trl_task import TaskReward, prompt_dataset
 from ospo_cli._benchmark.rows import Row
 from ospo_env import RetrievalTask
+from ospo_env.retrievers import dense
 
 __all__ = ["correctness_rows"]
 
@@ -158,8 +160,6 @@ def add_head(model: Any) -> None:
 
 def _credit(device: str, encoder: Path, task: RetrievalTask) -> list[Row]:
     """Credit under a dense retriever on the device against the CPU's."""
-    from ospo_env.retrievers.dense import DenseRetriever
-
     data = sample_data("shopping")
     ids = task.prompts("train")[0][:32]
     generator = np.random.default_rng(0)
@@ -167,10 +167,9 @@ def _credit(device: str, encoder: Path, task: RetrievalTask) -> list[Row]:
     texts = [", ".join(" ".join(generator.choice(words, 2)) for _ in range(5)) for _ in ids]
     shares = []
     for place in ("cpu", device):
-        dense = RetrievalTask(
-            data, lambda corpus, place=place: DenseRetriever(corpus, str(encoder), device=place), metric="nDCG@10"
-        )
-        credited = assign_credit(dense, ids, texts, segmenter="phrases", solution="shapley")
+        opened = partial(dense.DenseRetriever, model=str(encoder), device=place)
+        valued = RetrievalTask(data, opened, metric="nDCG@10")
+        credited = assign_credit(valued, ids, texts, segmenter="phrases", solution="shapley")
         shares.append(_joined([one.credit for one in credited]))
     same = float(np.mean(np.abs(shares[0] - shares[1]) <= 1e-6))
     return [
