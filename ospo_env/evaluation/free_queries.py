@@ -72,12 +72,15 @@ def open_free_task(task: RetrievalTask, queries: Sequence[str], rewrites: Sequen
     return FreeTask(opened, tuple(kept), tuple(places))
 
 
-def free_prompts(task: RetrievalTask, queries: Sequence[str]) -> RetrievalTask:
+def free_prompts(
+    task: RetrievalTask, queries: Sequence[str], histories: Sequence[Sequence[str]] | None = None
+) -> RetrievalTask:
     """Make a task whose test prompts are free queries, for policies to write for; nothing in it has a value.
 
     Args:
         task: Task whose corpus and settings are used.
         queries: B queries, none of them blank.
+        histories: Earlier purchases of each query's shopper, oldest first; none where all are empty.
 
     Raises:
         TaskError: A query is blank.
@@ -86,20 +89,25 @@ def free_prompts(task: RetrievalTask, queries: Sequence[str]) -> RetrievalTask:
     if blank:
         raise TaskError(f"expected free queries that are not blank; query {blank[0] + 1} is")
     ids = [f"free-{number:06d}" for number in range(1, len(queries) + 1)]
-    return _with_targets(task, ids, queries, [[0]] * len(ids))
+    return _with_targets(task, ids, queries, [[0]] * len(ids), histories)
 
 
 def _with_targets(
-    task: RetrievalTask, ids: Sequence[str], queries: Sequence[str], targets: Sequence[Sequence[int]]
+    task: RetrievalTask,
+    ids: Sequence[str],
+    queries: Sequence[str],
+    targets: Sequence[Sequence[int]],
+    histories: Sequence[Sequence[str]] | None = None,
 ) -> RetrievalTask:
     """A task on the same corpus whose queries have these documents of full gain."""
     none = pl.lit([], dtype=pl.List(pl.String))
+    history = pl.Series([()] * len(ids) if histories is None else histories, dtype=pl.List(pl.String))
     table = pl.DataFrame({"query_id": ids, "split": "test", "query": queries}, schema_overrides={"split": pl.String})
     pools = pl.DataFrame({"query_id": ids, "doc_rows": targets}, schema_overrides={"doc_rows": pl.List(pl.UInt32)})
     qrels = pools.explode("doc_rows").select("query_id", doc_row="doc_rows", gain=pl.lit(1.0))
     data = PreparedData(
         task.data.documents,
-        table.with_columns(history=none, intent=none),
+        table.with_columns(history=history, intent=none),
         pools,
         qrels,
         task.data.demonstrations.clear(),

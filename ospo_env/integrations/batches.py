@@ -15,7 +15,7 @@ class Batches(Generic[Request, Result]):
     """A function of batches that coroutines of one event loop call with single requests.
 
     Calls run one after another on a thread of their own, so that the loop goes on reading messages; what arrives
-    meanwhile is the next batch.
+    meanwhile is the next batch. A request whose caller has gone, or has been cancelled, is left out of it.
 
     Args:
         serve: From requests to as many results, in order. An error fails every request of its batch.
@@ -43,7 +43,10 @@ class Batches(Generic[Request, Result]):
         loop = asyncio.get_running_loop()
         while self._waiting:
             await asyncio.sleep(0)  # so that what arrives in this turn of the loop is in the batch too
-            batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
+            waiting = [pair for pair in self._waiting if not pair[1].done()]  # a session may be gone
+            batch, self._waiting = waiting[: self._most], waiting[self._most :]
+            if not batch:
+                continue
             self.calls += 1
             try:
                 results = await loop.run_in_executor(self._thread, self._serve, [request for request, _ in batch])
@@ -53,5 +56,5 @@ class Batches(Generic[Request, Result]):
                         future.set_exception(error)
                 continue
             for (_, future), result in zip(batch, results, strict=True):
-                if not future.done():  # its session may be gone
+                if not future.done():
                     future.set_result(result)

@@ -34,7 +34,9 @@ EXTRAS = {
     "sentence_transformers": "dense",
     "openai": "endpoint",
     "openenv": "openenv",
-    "uvicorn": "openenv",
+    "fastapi": "serve",
+    "prometheus_client": "serve",
+    "uvicorn": "serve",
 }
 """Modules that the base install lacks, and the extra that brings each."""
 

@@ -10,7 +10,15 @@ from ospo_agents.training.learners import LEARNERS
 from ospo_agents.training.run_directory import read_run
 from ospo_cli._modes import MODES, modes_of
 
-__all__ = ["OPTIONAL", "SETTINGS", "check_fields", "policy_notes", "sampling_temperature", "task_settings"]
+__all__ = [
+    "OPTIONAL",
+    "SETTINGS",
+    "check_fields",
+    "policy_notes",
+    "run_arguments",
+    "sampling_temperature",
+    "task_settings",
+]
 
 SETTINGS = ("max_words", "candidates", "metric", *MODES)
 """Settings of a task that travel with runs and stored rewrites, as the environments name them."""
@@ -51,7 +59,7 @@ def policy_notes(where: Path | str) -> dict[str, Any]:
     Args:
         where: The policy's directory, or a hub id, which lies in no run.
     """
-    arguments = _arguments(where)
+    arguments = run_arguments(where)
     if arguments is None:
         return {}
     algo = arguments["algo"]
@@ -63,7 +71,7 @@ def policy_notes(where: Path | str) -> dict[str, Any]:
 
 def sampling_temperature(where: Path | str) -> float:
     """Temperature at which a policy was sampled in training, from the run that it lies in; 1 if it lies in none."""
-    arguments = _arguments(where)
+    arguments = run_arguments(where)
     temperature = 1.0 if arguments is None else arguments.get("temperature", 1.0)
     if not 0 < temperature < math.inf:
         raise AgentError(f"{Path(where).parent / 'run.json'}: expected a temperature above 0, got {temperature}")
@@ -79,7 +87,7 @@ def task_settings(where: Path | str) -> dict[str, Any]:
     Returns:
         Those of :data:`SETTINGS` that the run records, and the modes that a run without them had.
     """
-    arguments = _arguments(where)
+    arguments = run_arguments(where)
     if arguments is None:
         return {}
     settings = {"max_words": arguments.get("max_words"), "metric": arguments.get("metric"), "candidates": "pool"}
@@ -90,8 +98,12 @@ def task_settings(where: Path | str) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if value is not None} | modes_of(arguments)
 
 
-def _arguments(where: Path | str) -> dict[str, Any] | None:
-    """The arguments of the run that a policy lies in; ``None`` if it lies in none."""
+def run_arguments(where: Path | str) -> dict[str, Any] | None:
+    """The arguments of the run that a policy lies in, those read here checked; ``None`` if it lies in none.
+
+    Args:
+        where: The policy's directory, or a hub id, which lies in no run.
+    """
     manifest = read_run(where.parent) if isinstance(where, Path) else None
     if manifest is None:
         return None

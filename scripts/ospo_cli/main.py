@@ -18,6 +18,7 @@ PROGRAMS = {
     "evaluate": "evaluate policies under retrievers",
     "explain": "explain which segments of a rewrite earned the reward",
     "model": "write a pretrained model from a package of the package index",
+    "serve": "serve a trained policy's rewrites over HTTP",
     "serve-env": "serve a task as an OpenEnv environment",
     "card": "write a model card for a trained policy, and upload it",
     "report": "write a run's report as one HTML page",

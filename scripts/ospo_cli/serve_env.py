@@ -41,6 +41,7 @@ def main(argv: Sequence[str] | None) -> None:
     """Open the task and serve it until interrupted."""
     arguments = parse(argv)
     # Slow to import, and not needed for --help.
+    import openenv  # noqa: F401  # named first where the extra is not installed
     import uvicorn
 
     from ospo_agents.integrations.segment_credit import segment_credit

@@ -32,11 +32,11 @@ def test_numbers_out_of_range(option, message):
 def test_without_openenv_the_extra_is_named():
     if importlib.util.find_spec("openenv") is not None:
         pytest.skip("openenv is installed")
-    with pytest.raises(ModuleNotFoundError):
+    with pytest.raises(ModuleNotFoundError, match="'openenv'"):
         main([])
     from ospo_cli._cli import EXTRAS
 
-    assert EXTRAS["openenv"] == EXTRAS["uvicorn"] == "openenv"
+    assert EXTRAS["openenv"] == "openenv"
 
 
 def test_credit_of_segments_is_assigned_in_one_call():

@@ -85,7 +85,7 @@ FLOORS = {
         "__init__",
     ],
     "ospo_env.evaluation": [
-        "expansion feedback foreign_rewrites free_queries intervals rewrites trec",
+        "expansion feedback foreign_rewrites free_queries guard intervals rewrites trec",
         "association constant spelling verdict",
         "phrase_table reference_policies summary",
         "__init__",
@@ -149,8 +149,8 @@ FLOORS = {
         "_rewrite_files _sb3 _task_settings",
         "_benchmark _explain_options _phrases _policies _prepare_options _report _sb3_training _study _train_options",
         "_explanation_page",
-        "_arguments _card _comparison _evaluation _phrases_page",
-        "benchmark card evaluate explain make_official_size model prepare report serve_env study train train_sb3",
+        "_arguments _card _comparison _evaluation _phrases_page _serve",
+        "benchmark card evaluate explain make_official_size model prepare report serve serve_env study train train_sb3",
         "main",
         "__main__",
         "__init__",
@@ -165,6 +165,7 @@ FLOORS = {
     "ospo_cli._official_size": ["words", "esci hm", "write", "__init__"],
     "ospo_cli._policies": ["resolved settings", "files writers", "table", "__init__"],
     "ospo_cli._report": ["runs", "curves", "page", "report", "__init__"],
+    "ospo_cli._serve": ["answers metrics", "service", "app", "opening", "__init__"],
     "ospo_cli._study": [
         "numbers plan",
         "cells plots tables",

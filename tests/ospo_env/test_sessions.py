@@ -90,6 +90,30 @@ def test_a_session_that_leaves_harms_no_other():
     assert run(sessions()) == 2
 
 
+def test_requests_whose_callers_have_gone_are_not_served():
+    served = []
+
+    async def sessions():
+        def serve(numbers):
+            served.append(list(numbers))
+            return list(numbers)
+
+        batches = Batches(serve)
+        running = asyncio.create_task(batches(0))
+        waiting = [asyncio.create_task(batches(number)) for number in (1, 2)]
+        gone = waiting[0]
+        await asyncio.sleep(0)
+        gone.cancel()
+        assert await asyncio.gather(running, waiting[1]) == [0, 2]
+        alone = asyncio.create_task(batches(3))
+        await asyncio.sleep(0)
+        alone.cancel()
+        return await batches(4)
+
+    assert run(sessions()) == 4
+    assert sorted(number for batch in served for number in batch) == [0, 2, 4]
+
+
 def test_credit_is_given_to_those_that_ask_in_one_call():
     asked = []
 
