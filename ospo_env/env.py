@@ -1,25 +1,23 @@
 """The environment of one step an episode: a prompt is read, a rewrite is written, a ranking is rewarded."""
 
 import inspect
-import reprlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
-import polars as pl
 from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
 from envs_data import PreparedData
-from envs_data.errors import one_line, unknown_name
+from envs_data.errors import unknown_name
 from ospo_env.data_access import open_data
-from ospo_env.errors import ArgumentError, RenderModeError, TaskError
+from ospo_env.errors import ArgumentError
 from ospo_env.outcomes import Outcome
+from ospo_env.prompt_env import PromptEnv, check_render_mode
 from ospo_env.rendering import describe, render_episode
 from ospo_env.retrievers.registry import RetrieverSpec
-from ospo_env.spaces import FreeText, check_action
+from ospo_env.spaces import check_action
 from ospo_env.task import RetrievalTask
 
 __all__ = ["RewriteEnv"]
@@ -27,7 +25,7 @@ __all__ = ["RewriteEnv"]
 _RENDERED_DOCUMENTS = 10
 
 
-class RewriteEnv(gym.Env[str, str]):
+class RewriteEnv(PromptEnv):
     """Query rewriting as a Gymnasium environment of one step an episode.
 
     Observation: the prompt. Action: the rewrite. ``step`` ends the episode (``terminated=True, truncated=False``) and
@@ -71,9 +69,6 @@ class RewriteEnv(gym.Env[str, str]):
         DataError: The directory is not a prepared one.
     """
 
-    metadata: dict[str, Any] = {"render_modes": ["ansi"], "render_fps": 1}  # noqa: RUF012 - Gymnasium's own form
-    action_space: FreeText
-
     def __init__(
         self,
         *,
@@ -93,9 +88,7 @@ class RewriteEnv(gym.Env[str, str]):
         for name in unknown:
             known = [other for other in inspect.signature(RewriteEnv).parameters if other != "unknown"]
             raise ArgumentError(unknown_name("argument of an environment", name, known))
-        if render_mode is not None and render_mode not in self.metadata["render_modes"]:
-            raise RenderModeError(unknown_name("render mode", render_mode, self.metadata["render_modes"]))
-        self.render_mode = render_mode
+        check_render_mode(render_mode)
         self.task = RetrievalTask(
             open_data(sample, data),
             retriever=retriever,
@@ -106,25 +99,8 @@ class RewriteEnv(gym.Env[str, str]):
             query_weight=query_weight,
             repeats=repeats,
         )
-        self.split = split
-        self._prompt_ids, self._prompts = self.task.prompts(split)
-        if not self._prompt_ids:
-            raise TaskError(f"the data set has no queries in split {split!r}; choose another split or prepare it again")
-        self._queries = self.task.data.queries.filter(pl.col("split") == split)["query"].to_list()
-        self._row_of = {prompt_id: row for row, prompt_id in enumerate(self._prompt_ids)}
-        self.observation_space = FreeText()
-        self.action_space = FreeText()
-        self._row: int | None = None
+        super().__init__(self.task, split, render_mode)
         self._ended: tuple[str, Outcome] | None = None
-
-    @property
-    def prompt_id(self) -> str:
-        """Id of the current prompt.
-
-        Raises:
-            ResetNeeded: There is none yet.
-        """
-        return self._prompt_ids[self._current()]
 
     def reset(self, *, seed: int | None = None, options: Mapping[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
         """Start an episode.
@@ -139,11 +115,9 @@ class RewriteEnv(gym.Env[str, str]):
         Raises:
             TaskError: An unknown option, or a query id that is not of this split. Nothing has changed then.
         """
-        pinned = self.pinned_row(options)
-        super().reset(seed=seed)
-        self._row = int(self.np_random.integers(len(self._prompt_ids))) if pinned is None else pinned
+        self.begin(seed, options)
         self._ended = None
-        return self._prompts[self._row], self._info()
+        return self._prompts[self._current()], self._info()
 
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
         """Score a rewrite and end the episode.
@@ -213,14 +187,7 @@ class RewriteEnv(gym.Env[str, str]):
         )
         return values
 
-    def render(self) -> str | None:
-        """The current episode as text; ``None`` without ``render_mode="ansi"``.
-
-        Raises:
-            ResetNeeded: There is no episode yet.
-        """
-        if self.render_mode is None:
-            return None
+    def _rendered(self) -> str:
         prompt = self._prompts[self._current()]
         if self._ended is None:
             return render_episode(prompt)
@@ -240,40 +207,3 @@ class RewriteEnv(gym.Env[str, str]):
         self._current()
         if self._ended is not None:
             raise ResetNeeded("the episode ended with its one step; call reset() before the next step()")
-
-    def pinned_row(self, options: Mapping[str, Any] | None) -> int | None:
-        """Row of the query that the options of ``reset`` name; ``None`` if they name none.
-
-        Raises:
-            TaskError: An unknown option, or a query id that is not of this split.
-        """
-        for name in options or {}:
-            if name != "query_id":
-                raise TaskError(unknown_name("reset option", name, ["query_id"]))
-        query_id = (options or {}).get("query_id")
-        if query_id is None:
-            return None
-        if not isinstance(query_id, str):
-            what = f"{type(query_id).__name__} {one_line(reprlib.repr(query_id))}"
-            raise TaskError(f"expected query_id to be a str, got {what}")
-        row = self._row_of.get(query_id)
-        if row is None:
-            other = self.task.query(query_id).split  # raises for an id of no split
-            raise TaskError(
-                f"query {query_id!r} is of split {other!r}, this environment draws from {self.split!r}; "
-                f"make it with split={other!r}"
-            )
-        return row
-
-    def _current(self) -> int:
-        if self._row is None:
-            raise ResetNeeded("there is no episode yet; call reset() first")
-        return self._row
-
-    def _info(self) -> dict[str, Any]:
-        row = self._current()
-        return {
-            "query_id": self._prompt_ids[row],
-            "query": self._queries[row],
-            "synthetic": self.task.data.synthetic,
-        }
