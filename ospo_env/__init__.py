@@ -17,6 +17,9 @@ from ospo_env.retrievers import Corpus, Retriever, make_retriever, register_retr
 from ospo_env.reward_tasks import ContrastTask, MeanTask
 from ospo_env.spaces import FreeText
 from ospo_env.task import RetrievalTask
+from ospo_env.turns.env import SearchEnv
+from ospo_env.turns.task import SearchTask
+from ospo_env.turns.vector import SearchVectorEnv
 from ospo_env.vector import RewriteVectorEnv
 
 __all__ = [
@@ -32,6 +35,9 @@ __all__ = [
     "RewriteEnv",
     "RewriteVectorEnv",
     "Rewrites",
+    "SearchEnv",
+    "SearchTask",
+    "SearchVectorEnv",
     "TaskError",
     "feedback_policy",
     "make_reference_policy",

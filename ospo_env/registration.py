@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import gymnasium
 
-__all__ = ["ENVIRONMENTS", "Registration", "register_environments"]
+__all__ = ["ENVIRONMENTS", "SEARCH_ID", "Registration", "register_environments"]
 
 
 class Registration(NamedTuple):
@@ -30,12 +30,17 @@ ENVIRONMENTS = (
     Registration("OSPO-Rewrite-v0", 16),
 )
 
+"""The environments of one step an episode."""
+
+SEARCH_ID = "OSPO-Search-v0"
+"""The environment in turns; it reads the data sets of all others, and the embedded shop without one."""
+
 
 def register_environments() -> None:
     """Put all ids into Gymnasium's registry, with string entry points and JSON-able arguments.
 
-    ``max_episode_steps`` stays unset: an episode ends by itself after one step, and a limit of one would report it as
-    truncated too.
+    ``max_episode_steps`` stays unset: an episode ends by itself, after one step or its last turn, and a limit would
+    report it as truncated too.
     """
     for registration in ENVIRONMENTS:
         gymnasium.register(
@@ -44,3 +49,9 @@ def register_environments() -> None:
             vector_entry_point="ospo_env.vector:RewriteVectorEnv",
             kwargs={"sample": registration.sample, "max_words": registration.max_words},
         )
+    gymnasium.register(
+        id=SEARCH_ID,
+        entry_point="ospo_env.turns.env:SearchEnv",
+        vector_entry_point="ospo_env.turns.vector:SearchVectorEnv",
+        kwargs={"sample": "shopping"},
+    )

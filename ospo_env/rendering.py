@@ -11,7 +11,7 @@ from ospo_env.forks import refuse_after_fork
 from ospo_env.metrics import FULL_GAIN
 from ospo_env.text import clean_text
 
-__all__ = ["RankedDocument", "describe", "render_episode", "terminal_line", "terminal_text"]
+__all__ = ["RankedDocument", "describe", "render_episode", "terminal_line", "terminal_text", "title_line", "titles"]
 
 _MAX_TITLE = 80
 _COMMANDS = re.compile(  # what a terminal takes for a command, and what turns the direction of the text after it
@@ -49,16 +49,31 @@ def describe(data: PreparedData, query_id: str, doc_ids: Sequence[str]) -> list[
     Raises:
         TaskError: This process was forked from one that has read data.
     """
+    title_of = titles(data, doc_ids)
+    doc_id_column = data.documents["doc_id"]
+    judged = data.qrels.filter(pl.col("query_id") == query_id)
+    gains = dict(zip(doc_id_column.gather(judged["doc_row"]), judged["gain"], strict=True))
+    return [RankedDocument(doc_id, title_of[doc_id], gains.get(doc_id, 0.0)) for doc_id in doc_ids]
+
+
+def titles(data: PreparedData, doc_ids: Sequence[str]) -> dict[str, str]:
+    """Titles of documents by id; without a title the start of the text.
+
+    Args:
+        data: The data set.
+        doc_ids: Ids of documents of the data set, different ones.
+
+    Raises:
+        TaskError: This process was forked from one that has read data.
+    """
     refuse_after_fork("reading data")
     doc_id_column = data.documents["doc_id"]
     rows = doc_id_column.is_in(pl.Series(doc_ids, dtype=pl.String).implode()).arg_true()
     row_of = dict(zip(doc_id_column.gather(rows), rows.to_list(), strict=True))
-    titles = dict(zip(row_of, data.documents["title"].gather(rows), strict=True))
-    for doc_id in (doc_id for doc_id, title in titles.items() if not title):
-        titles[doc_id] = data.documents.texts[row_of[doc_id]][:_MAX_TITLE]
-    judged = data.qrels.filter(pl.col("query_id") == query_id)
-    gains = dict(zip(doc_id_column.gather(judged["doc_row"]), judged["gain"], strict=True))
-    return [RankedDocument(doc_id, titles[doc_id], gains.get(doc_id, 0.0)) for doc_id in doc_ids]
+    title_of = dict(zip(row_of, data.documents["title"].gather(rows), strict=True))
+    for doc_id in (doc_id for doc_id, title in title_of.items() if not title):
+        title_of[doc_id] = data.documents.texts[row_of[doc_id]][:_MAX_TITLE]
+    return title_of
 
 
 def render_episode(
@@ -100,9 +115,13 @@ def render_episode(
         lines.append(f"rewrite  {terminal_line(rewrite)}{beyond}")
         lines.append(f"{metric:<8} {reward:.4f}  ({ranked} documents ranked)")
         for rank, document in enumerate(top, start=1):
-            title, doc_id = terminal_line(document.title)[:_MAX_TITLE], terminal_line(document.doc_id)
-            lines.append(f"{rank:>3} {document.mark} {title} [{doc_id}]")
+            lines.append(f"{rank:>3} {document.mark} {title_line(document.title)} [{terminal_line(document.doc_id)}]")
     return "\n".join(lines)
+
+
+def title_line(title: str) -> str:
+    """A title as a line that a terminal shows, its first 80 characters."""
+    return terminal_line(title)[:_MAX_TITLE]
 
 
 def terminal_line(text: str) -> str:

@@ -65,7 +65,10 @@ def check_retriever(
 
 
 def check_env(env: EnvLike, *, texts: Sequence[str] | None = None, seed: int = 0) -> None:
-    """Check an environment of one step an episode against all clauses of its contract, in the order of ``ENV_CLAUSES``.
+    """Check an environment against all clauses of its contract, in the order of ``ENV_CLAUSES``.
+
+    Its episodes have one step, or are in turns (``env.unwrapped.task.in_turns``): then each line of a text is searched
+    for, and the answer follows.
 
     The check searches for a counter-example among some seeds and texts; it proves nothing. It takes seconds, most of
     them for another process, in which the environment is made again. Check a retriever
@@ -75,7 +78,7 @@ def check_env(env: EnvLike, *, texts: Sequence[str] | None = None, seed: int = 0
     Args:
         env: An id, a factory, or an environment. An environment is made again from its ``spec``; without a spec it is
             pickled for the other process, and clauses that need a second environment here check the one.
-        texts: Texts to step with; by default demonstrations, prompts and a few others.
+        texts: Texts to step with, in turns a line a step; by default demonstrations, prompts and a few others.
         seed: Seed of the episodes' seeds.
 
     Raises:

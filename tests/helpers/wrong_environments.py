@@ -5,7 +5,7 @@ import os
 import gymnasium as gym
 import numpy as np
 
-from ospo_env import RetrievalTask, RewriteEnv, RewriteVectorEnv
+from ospo_env import RetrievalTask, RewriteEnv, RewriteVectorEnv, SearchEnv, SearchTask
 from shop import shop
 
 
@@ -103,6 +103,44 @@ class BlankAppended(RightAppended):
     def step(self, action):
         observation, reward, *rest = super().step(action)
         return observation, reward if action != " " else 0.0, *rest
+
+
+class RightInTurns(SearchEnv):
+    """The shop in turns, with a hook for the task that is to go wrong."""
+
+    task_kind = SearchTask
+
+    def __init__(self, **arguments):
+        super().__init__(data=shop(), **arguments)
+        self.task = self.task_kind(self.task.retrieval)
+
+
+class _ChargesAllTurns(SearchTask):
+    def coalition_values(self, prompt_ids, texts, spans, coalitions):
+        values = super().coalition_values(prompt_ids, texts, spans, coalitions)
+        for value, text, tiles, rows in zip(values, texts, spans, coalitions, strict=True):
+            turn = np.array([text.count("\n", 0, start) for start, _ in tiles])
+            for number in np.unique(turn):
+                value[rows.any(1) & ~rows[:, turn == number].any(1)] -= self.price
+        return values
+
+
+class DroppedTurns(RightInTurns):
+    """A turn that a coalition drops has to be paid for."""
+
+    task_kind = _ChargesAllTurns
+
+
+class _PaysNothing(SearchTask):
+    def coalition_values(self, prompt_ids, texts, spans, coalitions):
+        values = super().coalition_values(prompt_ids, texts, spans, coalitions)
+        return [np.where(rows.any(1), value, 0.01) for value, rows in zip(values, coalitions, strict=True)]
+
+
+class EmptyInTurns(RightInTurns):
+    """The coalition without a search earns something."""
+
+    task_kind = _PaysNothing
 
 
 class OtherQuery(RewriteEnv):
@@ -340,6 +378,8 @@ WRONG = {
     BlankText: "empty",
     EmptyAppended: "empty",
     BlankAppended: "empty",
+    EmptyInTurns: "empty",
+    DroppedTurns: "turns",
     other_query: "empty",
     Batch: "batch",
     BatchedWorths: "batch",

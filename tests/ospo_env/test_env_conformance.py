@@ -10,12 +10,13 @@ import wrong_environments
 import wrong_retrievers
 from ospo_env import RewriteEnv, TaskError, make_retriever
 from ospo_env.conformance import ENV_CLAUSES, ConformanceError, check_env, make_env_case
-from ospo_env.registration import ENVIRONMENTS
+from ospo_env.registration import ENVIRONMENTS, SEARCH_ID
 from ospo_env.retrievers.corpus import Corpus
 from shop import documents, shop
-from wrong_environments import WRONG, Right, RightAppended
+from wrong_environments import WRONG, Right, RightAppended, RightInTurns
 
 OWN = [registration.env_id for registration in ENVIRONMENTS if registration.sample is not None]
+IN_TURNS = [{"compose": "append", "price": 0.0}, {"max_turns": 1, "retriever": "chargram", "shown": 0}]
 NEED_A_PROCESS = ("processes",)
 
 
@@ -55,9 +56,19 @@ def test_they_conform_whatever_their_arguments(arguments):
     assert broken(make_env_case(made), *NEED_A_PROCESS) == []
 
 
+def test_the_environment_in_turns_conforms():
+    check_env(SEARCH_ID)
+
+
+@pytest.mark.parametrize("arguments", IN_TURNS, ids=str)
+def test_it_conforms_whatever_its_arguments(arguments):
+    made = partial(gym.make, SEARCH_ID, render_mode="ansi", **arguments)
+    assert broken(make_env_case(made), *NEED_A_PROCESS) == []
+
+
 def test_a_right_one_conforms_however_it_comes():
     check_env(Right)
-    for env in (Right(), lambda: Right(), gym.make(OWN[0]), RightAppended()):
+    for env in (Right(), lambda: Right(), gym.make(OWN[0]), RightAppended(), RightInTurns()):
         assert broken(make_env_case(env), *NEED_A_PROCESS) == []
 
 
@@ -112,7 +123,7 @@ def test_texts_and_seed_of_your_own():
 
 def test_the_texts_earn_something():
     """The negative control of all comparisons of rewards: they are not all 0, nor all alike."""
-    for env in (Right, RightAppended, *OWN):
+    for env in (Right, RightAppended, RightInTurns, SEARCH_ID, *OWN):
         case = make_env_case(env)
         rewards = [case.play(seed, text).reward for seed in case.seeds for text in case.texts]
         assert np.unique(rewards).size > 3

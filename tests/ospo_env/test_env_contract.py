@@ -13,9 +13,10 @@ from gymnasium.error import ResetNeeded
 from gymnasium.utils.env_checker import check_env, data_equivalence
 
 from ospo_env import RewriteEnv, TaskError
+from ospo_env.registration import ENVIRONMENTS
 from shop import shop
 
-ENV_IDS = sorted(env_id for env_id in gym.registry if env_id.startswith("OSPO-"))
+ENV_IDS = sorted(registration.env_id for registration in ENVIRONMENTS)
 HOSTILE = {
     "empty": "",
     "blank": " \t\n ",

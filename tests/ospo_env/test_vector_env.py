@@ -12,11 +12,12 @@ from gymnasium.utils.env_checker import data_equivalence
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 
 from ospo_env import RetrieverError, RewriteEnv, RewriteVectorEnv, make_retriever
+from ospo_env.registration import ENVIRONMENTS
 from ospo_env.retrievers.corpus import Corpus
 from shop import shop, write_shop
 from vectors import N, actions_of, native, reference, trajectory
 
-ENV_IDS = sorted(env_id for env_id in gym.registry if env_id.startswith("OSPO-"))
+ENV_IDS = sorted(registration.env_id for registration in ENVIRONMENTS)
 
 
 class Counting:

@@ -1,1 +1,1 @@
-"""The contract of an environment of one step an episode, clause by clause."""
+"""The contract of an environment, of one step an episode or in turns, clause by clause."""

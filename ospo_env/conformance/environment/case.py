@@ -13,8 +13,21 @@ from gymnasium.utils.env_checker import data_equivalence
 
 from ospo_env.conformance.messages import quoted
 from ospo_env.errors import TaskError
+from ospo_env.turns.actions import ANSWER, episode_searches, read_action, search_action
 
-__all__ = ["EnvCase", "EnvFactory", "EnvLike", "Played", "difference", "make_env_case", "play", "where"]
+__all__ = [
+    "EnvCase",
+    "EnvFactory",
+    "EnvLike",
+    "Played",
+    "difference",
+    "finish",
+    "in_turns",
+    "make_env_case",
+    "play",
+    "script",
+    "where",
+]
 
 EnvFactory: TypeAlias = Callable[[], gym.Env[str, str]]
 """Makes an environment, an equal one at each call."""
@@ -25,19 +38,20 @@ EnvLike: TypeAlias = str | EnvFactory | gym.Env[str, str]
 _MEMBERS = ("rewards", "coalition_values", "demonstrations")
 _SEEDS = 3
 _DEMONSTRATIONS = 3
+_TEXTS_IN_TURNS = ("red shoe\nwarm black jacket, wool, for winter", "qzxv\n\nred shoe\nred shoe")
 _PLAIN_TEXTS = ("red shoe", "warm black jacket, wool, for winter", "qzxv")
 _NOT_PORTABLE = (pickle.PicklingError, AttributeError, TypeError)  # what pickling a lambda, say, raises
 
 
 class Played(NamedTuple):
-    """An episode of one step.
+    """An episode.
 
     Attributes:
         observation: The observation of ``reset``.
         opening: The ``info`` of ``reset``.
-        reward: The reward of ``step``.
+        reward: The reward of ``step``, or the sum of those of all steps.
         ended: Whether the episode terminated and was not truncated.
-        closing: The ``info`` of ``step``.
+        closing: The ``info`` of the last step.
     """
 
     observation: str
@@ -61,7 +75,7 @@ class EnvCase:
         factory: Makes it again, or ``None`` if it came as an object and has no spec.
         portable: The factory, or the environment itself, pickled for another process.
         seeds: Seeds of the episodes that are played.
-        texts: Actions of those episodes.
+        texts: Texts of those episodes: actions, or in turns lines that are searched for one after another.
     """
 
     env: gym.Env[str, str]
@@ -90,11 +104,34 @@ class EnvCase:
         return play(self.env, seed, text)
 
 
+def in_turns(env: gym.Env[str, str]) -> bool:
+    """Whether episodes of the environment have a step for each line of a text, not one."""
+    return bool(getattr(getattr(env.unwrapped, "task", None), "in_turns", False))
+
+
+def script(env: gym.Env[str, str], text: str) -> list[str]:
+    """The actions of an episode: the text, or in turns a search for each line, and the answer."""
+    if not in_turns(env):
+        return [text]
+    lines = episode_searches(text)
+    return [*(line if read_action(line) == line else search_action(line) for line in lines), ANSWER]
+
+
 def play(env: gym.Env[str, str], seed: int, text: str) -> Played:
-    """One episode: ``reset(seed=seed)``, then ``step`` with a text."""
+    """One episode: ``reset(seed=seed)``, then a step for each action of :func:`script`."""
     observation, opening = env.reset(seed=seed)
-    _, reward, terminated, truncated, closing = env.step(text)
-    return Played(observation, opening, float(reward), bool(terminated and not truncated), closing)
+    return finish(env, observation, opening, text)
+
+
+def finish(env: gym.Env[str, str], observation: str, opening: dict[str, Any], text: str) -> Played:
+    """The rest of an episode that was opened already."""
+    reward = 0.0
+    for action in script(env, text):
+        _, earned, terminated, truncated, closing = env.step(action)
+        reward += float(earned)
+        if terminated or truncated:
+            break
+    return Played(observation, opening, reward, bool(terminated and not truncated), closing)
 
 
 def difference(played: Played, expected: Played) -> str | None:
@@ -127,7 +164,7 @@ def make_env_case(env: EnvLike, *, texts: Sequence[str] | None = None, seed: int
     if texts is None:
         examples = [text for _, text in task.demonstrations()[:_DEMONSTRATIONS]]
         examples += [made.reset(seed=each)[0] for each in seeds]
-        texts = [*examples, *_PLAIN_TEXTS]
+        texts = [*examples, *_PLAIN_TEXTS, *(_TEXTS_IN_TURNS if in_turns(made) else ())]
     if not texts:
         raise TaskError("expected at least one text to step with; got none")
     return EnvCase(made, factory, _portable(factory, made), seeds, tuple(dict.fromkeys(texts)))

@@ -16,6 +16,7 @@ ENV_CLAUSES: dict[str, EnvClause] = clause_table(
     episodes.check_gymnasium,
     rewards.check_reward,
     rewards.check_empty,
+    rewards.check_turns,
     rewards.check_batch,
     episodes.check_seeds,
     episodes.check_info,

@@ -9,7 +9,7 @@ import gymnasium as gym
 from gymnasium.error import ResetNeeded
 from gymnasium.utils import env_checker
 
-from ospo_env.conformance.environment.case import EnvCase, Played, difference, play
+from ospo_env.conformance.environment.case import EnvCase, Played, difference, finish, play
 from ospo_env.conformance.messages import clause, quoted
 from ospo_env.conformance.other_process import load_portable, run_elsewhere
 
@@ -99,7 +99,7 @@ def check_types(case: EnvCase) -> str | None:
         observation, opening = case.env.reset(seed=seed)
         if wrong := _unless_raised(lambda action=action: case.env.step(action), error):  # type: ignore[misc]
             return f"expected a {error.__name__} of step({what}); {wrong}"
-        if other := difference(_stepped(case, observation, opening, text), expected):
+        if other := difference(finish(case.env, observation, opening, text), expected):
             return f"after step({what}) was refused the episode is another: {other}"
     return None
 
@@ -135,15 +135,9 @@ def check_options(case: EnvCase) -> str | None:
         observation, opening = env.reset(seed=case.seeds[0])
         if wrong := _unless_raised(lambda refused=wrong_options: env.reset(options=refused), ValueError, LookupError):  # type: ignore[misc]
             return f"expected an error of reset(options={wrong_options!r}); {wrong}"
-        if other := difference(_stepped(case, observation, opening, text), expected):
+        if other := difference(finish(case.env, observation, opening, text), expected):
             return f"after reset(options={wrong_options!r}) was refused the episode is another: {other}"
     return None
-
-
-def _stepped(case: EnvCase, observation: str, opening: dict[str, Any], text: str) -> Played:
-    """The rest of an episode that was opened already."""
-    _, earned, terminated, truncated, closing = case.env.step(text)
-    return Played(observation, opening, float(earned), bool(terminated and not truncated), closing)
 
 
 def _unless_raised(call: Callable[[], Any], *expected: type[Exception]) -> str | None:
