@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ospo_agents.calls import call_bounds, reached_bound
-from ospo_agents.credit import Solution, make_solution
+from ospo_agents.credit import EXACT_BUDGET, Solution, make_solution
+from ospo_agents.credit.owen_value import owen_evaluations
 from ospo_agents.errors import AgentError, BudgetError, unknown
-from ospo_agents.protocols import BoundedTask, CappedTask, Coalitions, CoalitionTask, Spans
+from ospo_agents.protocols import BoundedTask, CappedTask, Coalitions, CoalitionTask, Spans, TurnTask
 from ospo_agents.segments import Segmenter, make_segmenter, make_union_segmenter, sentences, unions
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "assign_credit",
     "content_seed",
     "default_segmenter",
+    "is_in_turns",
 ]
 
 EXACT_SEGMENTS = 12
@@ -38,7 +40,7 @@ class CreditedText:
         text: The text that was valued; empty where there was none.
         spans: Its N segments as character spans ``[start, end)`` that tile it.
         unions: The coalition structure, a partition of ``range(N)``: the segments of each sentence, or of each
-            phrase with ``words-in-phrases``.
+            phrase with ``words-in-phrases``, or of each turn with ``phrases-in-turns``.
         worth: Worth of the whole text, equal to its reward bit for bit; 0 where there was no text.
         credit: float64 (N,), in the unit of the reward. Credit of an efficient solution sums to the worth less that
             of the empty coalition.
@@ -107,7 +109,9 @@ def assign_credit(
             a text to character spans that tile it, whose unions are sentences. None for :func:`default_segmenter`.
         solution: Divides the worth: a name in :data:`ospo_agents.credit.SOLUTIONS`, or a result of
             :func:`ospo_agents.credit.make_solution`. None takes ``shapley`` up to :data:`EXACT_SEGMENTS`
-            segments and ``sampled_shapley`` beyond; the result says which.
+            segments and ``sampled_shapley`` beyond; of an episode in turns, ``owen`` with turns as unions where its
+            coalitions are at most :data:`ospo_agents.credit.EXACT_BUDGET`, else ``sampled_owen``. The result says
+            which.
         seeds: Seed of each text's coalitions where they are sampled, length B; None for :func:`content_seed`.
         over_budget: Treatment of a text with more segments than the solution's budget allows: ``"raise"`` an error, or
             ``"sample"`` its credit, which the result says: by ``sampled_owen`` for a solution with unions, as long as
@@ -143,13 +147,17 @@ def assign_credit(
         return []
     if over_budget not in ("raise", "sample"):
         raise unknown("over_budget", over_budget, ("raise", "sample"))
-    segmenter = default_segmenter(solution) if segmenter is None else segmenter
+    in_turns = is_in_turns(task)
+    segmenter = default_segmenter(solution, in_turns=in_turns) if segmenter is None else segmenter
     cut = make_segmenter(segmenter) if isinstance(segmenter, str) else segmenter
     cut_unions = make_union_segmenter(segmenter) if isinstance(segmenter, str) else sentences
     spans = [list(cut(text)) for text in rewrites]
     structures = [unions(tiles, cut_unions(text)) for tiles, text in zip(spans, rewrites, strict=True)]
     counts = _scored_segments(task, prompt_ids, rewrites, spans)
-    solutions = [_solution_for(count, solution) for count in counts]
+    solutions = [
+        _solution_for(count, solution, _first(structure, count) if in_turns else None)
+        for count, structure in zip(counts, structures, strict=True)
+    ]
     games = [
         _plan(chosen, count, _first(structure, count), seed, over_budget)
         for chosen, count, structure, seed in zip(solutions, counts, structures, seeds, strict=True)
@@ -188,11 +196,17 @@ def content_seed(prompt_id: str, text: str) -> int:
     return zlib.crc32(f"{prompt_id}\0{text}".encode(errors="surrogatepass"))
 
 
-def default_segmenter(solution: str | Solution | None = None) -> str:
+def is_in_turns(task: object) -> bool:
+    """Whether texts of a task are episodes, a line a turn."""
+    return isinstance(task, TurnTask) and bool(task.in_turns)
+
+
+def default_segmenter(solution: str | Solution | None = None, *, in_turns: bool = False) -> str:
     """Name of the segmenter of a solution where none is named.
 
-    A solution whose credit depends on unions takes words in phrases. Phrases would form unions by sentence, and a
-    rewrite of one sentence has one union, for which Owen values are Shapley values.
+    Episodes in turns are cut into phrases that form unions by turn, whatever the solution. Else a solution whose credit
+    depends on unions takes words in phrases. Phrases would form unions by sentence, and a rewrite of one sentence has
+    one union, for which Owen values are Shapley values.
 
     Raises:
         AgentError: The solution's name is unknown.
@@ -200,14 +214,18 @@ def default_segmenter(solution: str | Solution | None = None) -> str:
     >>> default_segmenter(), default_segmenter("owen")
     ('phrases', 'words-in-phrases')
     """
+    if in_turns:
+        return "phrases-in-turns"
     needs_unions = solution is not None and _solution_for(0, solution).needs_unions
     return "words-in-phrases" if needs_unions else "phrases"
 
 
-def _solution_for(n: int, solution: str | Solution | None) -> Solution:
-    """The solution to use for n segments."""
+def _solution_for(n: int, solution: str | Solution | None, turns: list[list[int]] | None = None) -> Solution:
+    """The solution to use for n segments, and of an episode for its turns."""
     if isinstance(solution, Solution):
         return solution
+    if solution is None and turns is not None:
+        return make_solution("owen" if owen_evaluations(turns) <= EXACT_BUDGET else "sampled_owen")
     return make_solution(solution or ("shapley" if n <= EXACT_SEGMENTS else "sampled_shapley"))
 
 

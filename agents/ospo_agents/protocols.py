@@ -20,6 +20,7 @@ __all__ = [
     "Policy",
     "Spans",
     "Task",
+    "TurnTask",
 ]
 
 Spans: TypeAlias = Sequence[tuple[int, int]]
@@ -141,6 +142,23 @@ class LexicalTask(Protocol):
 
     def count_words(self, texts: Sequence[str]) -> NDArray[np.int64]:
         """Words of each text, and those among them that no document holds: int64 (B, 2)."""
+        ...
+
+
+@runtime_checkable
+class TurnTask(Protocol):
+    """A task whose texts are episodes in turns, such as the searches that an agent makes one after another.
+
+    The text of an episode has a line for each turn; a line break ends a turn and is never inside one. So prompt id and
+    text name an episode whole, and nothing is remembered between calls. A segment lies within one line and its line
+    break, which are its turn; blank turns have a segment too. A coalition replays the turns of which it keeps a
+    segment, with the kept segments alone; a turn without one is not made and is not paid for, so that no segment at
+    all is worth 0. Turns are the unions of solutions that have some.
+    """
+
+    @property
+    def in_turns(self) -> bool:
+        """True where texts are episodes."""
         ...
 
 

@@ -26,7 +26,9 @@ __all__ = [
     "make_union_segmenter",
     "phrase_key",
     "phrases",
+    "phrases_in_turns",
     "sentences",
+    "turns",
     "unions",
     "words",
 ]
@@ -135,11 +137,53 @@ def sentences(text: str) -> list[tuple[int, int]]:
     return _tiles(text, cuts)
 
 
+def turns(text: str) -> list[tuple[int, int]]:
+    r"""Turns of an episode: its lines, each with the line break that ends it.
+
+    Args:
+        text: The text of an episode, a line for each turn (:class:`ospo_agents.protocols.TurnTask`).
+
+    Returns:
+        Character spans that tile the text in order; none for the empty text. A blank line is a turn too.
+
+    >>> turns("red shoes\n\ncrimson")
+    [(0, 10), (10, 11), (11, 18)]
+    """
+    breaks = [index + 1 for index, character in enumerate(text[:-1]) if character == "\n"]
+    return _tiles(text, breaks)
+
+
+def phrases_in_turns(text: str) -> list[tuple[int, int]]:
+    r"""Phrases of each turn of an episode; a turn's line break belongs to its last phrase.
+
+    Args:
+        text: The text of an episode.
+
+    Returns:
+        Character spans that tile the text in order; at least one a turn, none for the empty text.
+
+    >>> [text[a:b] for text in ["red shoes, for rain\nboots"] for a, b in phrases_in_turns(text)]
+    ['red shoes,', ' for rain\n', 'boots']
+    """
+    return [(first + start, first + end) for first, last in turns(text) for start, end in phrases(text[first:last])]
+
+
 SEGMENTERS: Mapping[str, Callable[[str], list[tuple[int, int]]]] = MappingProxyType(
-    {"words": words, "phrases": phrases, "sentences": sentences, "words-in-phrases": words}
+    {
+        "words": words,
+        "phrases": phrases,
+        "sentences": sentences,
+        "words-in-phrases": words,
+        "phrases-in-turns": phrases_in_turns,
+    }
 )
 """Ways to cut a text, by name, at their defaults. Segments form unions by sentence; with ``words-in-phrases`` they are
-words and form unions by phrase, since a rewrite is seldom more than one sentence."""
+words and form unions by phrase, since a rewrite is seldom more than one sentence; with ``phrases-in-turns`` they form
+unions by turn of an episode."""
+
+_UNIONS: Mapping[str, Callable[[str], list[tuple[int, int]]]] = MappingProxyType(
+    {"words-in-phrases": phrases, "phrases-in-turns": turns}
+)
 
 
 def make_segmenter(name: str) -> Segmenter:
@@ -163,7 +207,7 @@ def make_union_segmenter(name: str) -> Segmenter:
     [(0, 14), (14, 19)]
     """
     make_segmenter(name)
-    return phrases if name == "words-in-phrases" else sentences
+    return _UNIONS.get(name, sentences)
 
 
 def unions(fine: Spans, coarse: Spans) -> list[list[int]]:

@@ -38,7 +38,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl import GRPOConfig, GRPOTrainer
 
 from ospo_agents.advantages import READ_ENTROPY, group_relative, make_redistribution
-from ospo_agents.assignment import default_segmenter
+from ospo_agents.assignment import default_segmenter, is_in_turns
 from ospo_agents.batches import CreditedCompletion, credit_completions, pad_rows, stack_completions
 from ospo_agents.calls import training_calls
 from ospo_agents.compact_rollouts import CompactRollouts
@@ -146,7 +146,8 @@ class OSPOTrainer(CompactRollouts, GRPOTrainer):  # type: ignore[misc]  # TRL sh
     ) -> None:
         _check_kinds(task, args, trainer_arguments)
         further = [reward_funcs] if callable(reward_funcs) else list(reward_funcs)
-        segmenter = default_segmenter(args.solution) if args.segmenter is None else args.segmenter
+        usual = default_segmenter(args.solution, in_turns=is_in_turns(task))
+        segmenter = usual if args.segmenter is None else args.segmenter
         make_segmenter(segmenter)
         check_loss(args.loss_type, args.off_policy_mask_threshold)
         check_potential(args.redistribution, args.solution, args.loss_type, args.beta, _spelt)

@@ -163,6 +163,7 @@ def test_unions_by_the_name_of_the_segmenter():
         "phrases": [text],
         "sentences": [text],
         "words-in-phrases": ["red wool,", " coat"],
+        "phrases-in-turns": [text],
     }
     with pytest.raises(AgentError, match="unknown segmenter 'word'; did you mean 'words'"):
         make_union_segmenter("word")
