@@ -9,7 +9,14 @@ from ospo_cli._cli import MAX_WORDS_HELP, Parser
 from ospo_cli._modes import add_modes
 from ospo_cli._outputs import check_file
 
-__all__ = ["add_comparison_options", "add_credit_options", "add_phrase_options", "add_task_options", "check_options"]
+__all__ = [
+    "add_comparison_options",
+    "add_credit_options",
+    "add_episode_options",
+    "add_phrase_options",
+    "add_task_options",
+    "check_options",
+]
 
 _USUAL = "(default: that of the policy's training, else {})"
 _SORTS = ("credit", "total", "queries", "helps", "hurts", "phrase")
@@ -83,6 +90,17 @@ def add_comparison_options(parser: Parser) -> None:
     group.add_argument("--seed", type=int, default=0, help="seed of the policy's sampling")
 
 
+def add_episode_options(parser: Parser) -> None:
+    """Add the options of an episode in turns."""
+    group = parser.add_argument_group("episode in turns")
+    group.add_argument(
+        "--episode", type=Path, metavar="FILE", help="text file with the searches of an episode, one a line"
+    )
+    group.add_argument("--agent", choices=("query", "feedback"), help="scripted agent that plays the episode")
+    group.add_argument("--max-turns", type=int, help="searches of an episode at most (default: 4)")
+    group.add_argument("--price", type=float, help="price of a search in the metric's unit (default: 0.02)")
+
+
 def check_options(parser: Parser, arguments: Namespace) -> None:
     """Check that what goes together is there, the numbers, and the files to write.
 
@@ -107,6 +125,11 @@ def check_options(parser: Parser, arguments: Namespace) -> None:
 
 def _check_together(parser: Parser, arguments: Namespace) -> None:
     """Leave with an error of the command line unless one thing to explain is named, with the options that it has."""
+    if arguments.episode is not None or arguments.agent is not None:
+        _check_episode(parser, arguments)
+        return
+    if arguments.max_turns is not None or arguments.price is not None:
+        parser.error("--max-turns and --price are for an episode in turns; give it by --episode, or name an --agent")
     if arguments.rewrites is not None:
         _check_rewrites(parser, arguments)
     elif arguments.free or arguments.csv is not None:
@@ -122,6 +145,16 @@ def _check_together(parser: Parser, arguments: Namespace) -> None:
         parser.error("--query is a free query and --query-id one of the data set; give one of them")
     if (arguments.free or arguments.query is not None) and arguments.candidates == "pool":
         parser.error("a free query has no pool: the corpus is ranked; leave --candidates out")
+
+
+def _check_episode(parser: Parser, arguments: Namespace) -> None:
+    if arguments.episode is not None and arguments.agent is not None:
+        parser.error("--episode is an episode and --agent plays one; give one of them")
+    others = ("text", "query", "rewrites", "compare", "policy", "calls", "csv", "split")
+    for name in [name for name in others if getattr(arguments, name) is not None]:
+        parser.error(f"an episode in turns is explained by itself; leave --{name} out")
+    if arguments.free:
+        parser.error("an episode in turns is explained by itself; leave --free out")
 
 
 def _check_rewrites(parser: Parser, arguments: Namespace) -> None:

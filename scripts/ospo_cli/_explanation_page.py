@@ -18,7 +18,7 @@ from ospo_env import RetrievalTask
 from ospo_env.evaluation.free_queries import CAUSE, free_prompts, open_free_task
 from ospo_env.rendering import terminal_line
 
-__all__ = ["check_query", "coloured", "show_explanation"]
+__all__ = ["check_query", "coloured", "painted", "show_explanation"]
 
 _MAX_TITLE = 60
 
@@ -125,7 +125,7 @@ def _lines(explanation: Explanation, arguments: Namespace, task: RetrievalTask, 
     ]
     for segment in explanation.segments:
         error = "" if segment.error is None else f" ± {segment.error:.3f}"
-        shown = _painted(terminal_line(segment.text), segment.credit, explanation.largest, colours)
+        shown = painted(terminal_line(segment.text), segment.credit, explanation.largest, colours)
         lines.append(f"  {segment.credit:+.3f}{error}  {shown}")
     lines.append(f"  {explanation.total:+.3f}  {explanation.sum_in_words}")
     for title, rows, ranked in (
@@ -151,11 +151,12 @@ def _painted_text(explanation: Explanation) -> str:
     for segment in explanation.segments:
         shown = terminal_line(segment.text)
         parts.append(" " if parts and segment.text[:1].isspace() else "")
-        parts.append(_painted(shown, segment.credit, explanation.largest, True))
+        parts.append(painted(shown, segment.credit, explanation.largest, True))
     return "".join(parts)
 
 
-def _painted(text: str, credit: float, largest: float, colours: bool) -> str:
+def painted(text: str, credit: float, largest: float, colours: bool) -> str:
+    """A text on the colour of its credit, or as it is without colours."""
     if not colours:
         return text
     red, green, blue = credit_colour(credit, largest)

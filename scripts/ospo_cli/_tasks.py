@@ -6,10 +6,11 @@ from typing import Any
 import gymnasium as gym
 
 from envs_data import SPLITS, PreparedData
-from ospo_env import RetrievalTask, RewriteEnv, TaskError
+from ospo_env import RetrievalTask, RewriteEnv, SearchEnv, SearchTask, TaskError
 from ospo_env.data_access import open_data
+from ospo_env.registration import SEARCH_ID
 
-__all__ = ["first_split", "open_task"]
+__all__ = ["first_split", "open_search_task", "open_task"]
 
 
 def open_task(
@@ -56,8 +57,37 @@ def open_task(
         env = gym.make(spec, **arguments)
     except (gym.error.Error, ImportError) as error:
         raise TaskError(f"--env {env_id}: {error}") from error
+    if isinstance(env.unwrapped, SearchEnv):
+        raise TaskError(f"expected an environment of one step an episode, such as OSPO-ESCI-v0; {env_id} is in turns")
     if not isinstance(env.unwrapped, RewriteEnv):
         raise TaskError(f"expected an environment of this project, for example OSPO-ESCI-v0; got {env_id!r}")
+    return env.unwrapped.task
+
+
+def open_search_task(env_id: str, data: Path | None, **arguments: Any) -> SearchTask:
+    """The task in turns on the data of an environment, with its cap on words.
+
+    Args:
+        env_id: An id of this project, in turns or of one step.
+        data: Prepared directory; none means the embedded sample.
+        arguments: Arguments of :class:`~ospo_env.SearchEnv`; none means the default.
+
+    Raises:
+        TaskError: The id is unknown or not one of this project's, or an argument is wrong.
+        DataError: The data cannot be read.
+    """
+    try:
+        spec = gym.spec(env_id)
+        if not str(spec.entry_point).startswith("ospo_env."):
+            raise TaskError(f"expected an environment of this project, for example {SEARCH_ID}; got {env_id!r}")
+        named = {name: value for name, value in arguments.items() if value is not None}
+        sample, usual = spec.kwargs.get("sample"), {"max_words": spec.kwargs.get("max_words", 16)}
+        split = _first_filled(open_data(sample if data is None else None, data))
+        where = {"sample": sample, "data": None if data is None else str(data), "split": split}
+        env = gym.make(SEARCH_ID, **{**where, **usual, **named})
+    except (gym.error.Error, ImportError) as error:
+        raise TaskError(f"--env {env_id}: {error}") from error
+    assert isinstance(env.unwrapped, SearchEnv)
     return env.unwrapped.task
 
 

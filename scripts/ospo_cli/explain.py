@@ -16,6 +16,9 @@ own ranking of the corpus, so that credit says which phrase causes it.
 
 With --compare A B two solutions of the game share out the same segments, side by side, in one --text or in the rewrites
 that a --policy writes for the queries of a split; sums at the end say where they differ.
+
+With --episode FILE, or an --agent that plays one, the searches of an episode in turns are explained, a line each: Owen
+values of phrases whose unions are the turns. They sum to the reward, the best metric less a price a search.
 """
 
 from argparse import Namespace
@@ -26,6 +29,7 @@ from ospo_cli._cli import Parser
 from ospo_cli._explain_options import (
     add_comparison_options,
     add_credit_options,
+    add_episode_options,
     add_phrase_options,
     add_task_options,
     check_options,
@@ -38,6 +42,7 @@ _EXAMPLES = (
     "--data runs/data/own --rewrites rewrites.csv --csv phrases.csv --json phrases.json",
     "--policy runs/own --query 'led lite bulb'",
     "--policy oracle --compare shapley owen",
+    "--env OSPO-Search-v0 --query-id shopping-q00534 --agent feedback",
     "--env OSPO-HM-v0 --retriever lsa --query-id fashion-q00500 --text TEXT --segmenter words --json explanation.json",
 )
 
@@ -56,6 +61,7 @@ def parse(argv: Sequence[str] | None) -> Namespace:
     add_credit_options(parser)
     add_phrase_options(parser)
     add_comparison_options(parser)
+    add_episode_options(parser)
     parser.add_argument("--split", help="split of the queries (default: test with --policy, all with --rewrites)")
     parser.add_argument("--shown", type=int, default=5, help="number of rewrites to print, and of phrases at each end")
     parser.add_argument("--top", type=int, default=5, help="number of documents to show of each ranking")
@@ -77,7 +83,11 @@ def main(argv: Sequence[str] | None) -> None:
     """Explain, print, write."""
     arguments = parse(argv)
     # Slow to import, and not needed for --help.
-    if arguments.rewrites is not None:
+    if arguments.episode is not None or arguments.agent is not None:
+        from ospo_cli._episode_page import show_episode
+
+        show_episode(arguments)
+    elif arguments.rewrites is not None:
         from ospo_cli._phrases_page import show_phrases
 
         show_phrases(arguments)
