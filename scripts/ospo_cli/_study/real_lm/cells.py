@@ -182,6 +182,7 @@ def _settings(cell: LMCell, own: Mapping[str, Any]) -> TrainingSettings:
         seed=cell.seed,
         steps=max(cell.steps, 1),
         warm_start_epochs=cell.epochs,
+        warm_start_learning_rate=about.warm_start_learning_rate,
         **{**SHARED, **own},
     )
     settings.check()

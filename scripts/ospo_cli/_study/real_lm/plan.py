@@ -10,7 +10,6 @@ from typing import Any
 from ospo_cli._modes import mode_options, modes_of
 
 __all__ = [
-    "CONTRAST",
     "DATA_SETS",
     "METHODS",
     "REFERENCES",
@@ -24,9 +23,6 @@ __all__ = [
 ]
 
 TRAINED_ON = "bm25"
-
-CONTRAST = 4
-"""Other training queries of the contrastive reward, with ``append``: what fits every query earns nothing."""
 
 SAMPLES = 2
 """Rewrites sampled for each query."""
@@ -42,8 +38,9 @@ class DataSet:
         query_weight: Times that the query counts with ``append``.
         repeats: Whether repeated words count.
         warm_start_epochs: Passes over the demonstrations.
+        warm_start_learning_rate: Learning rate of them.
         segmenter: Players of the game.
-        contrast: Other training queries of the contrastive reward.
+        contrast: Other training queries of the contrastive reward; 0 for the task's own reward.
     """
 
     env: str
@@ -51,8 +48,9 @@ class DataSet:
     query_weight: int
     repeats: str
     warm_start_epochs: float
+    warm_start_learning_rate: float
     segmenter: str
-    contrast: int
+    contrast: int = 0
 
     @property
     def modes(self) -> dict[str, Any]:
@@ -60,12 +58,12 @@ class DataSet:
         return modes_of(vars(self))
 
 
-_EXPANDED = DataSet("OSPO-Rewrite-v0", "append", 3, "once", 2.0, "words", CONTRAST)
+_EXPANDED = DataSet("OSPO-Rewrite-v0", "append", 3, "once", 3.0, 2e-4, "words")
 
 DATA_SETS: Mapping[str, DataSet] = MappingProxyType(
     {
         "nfcorpus": _EXPANDED,
-        "hm": DataSet("OSPO-HM-v0", "replace", 1, "count", 0.25, "phrases", 0),
+        "hm": DataSet("OSPO-HM-v0", "replace", 1, "count", 0.25, 1e-4, "phrases"),
         "home-depot": _EXPANDED,
         "crowdflower": _EXPANDED,
         "esci-graded": dataclasses.replace(_EXPANDED, env="OSPO-ESCI-v0"),
@@ -81,7 +79,6 @@ SHARED: Mapping[str, Any] = MappingProxyType(
         "group_size": 8,
         "max_completion_length": 24,
         "gradient_accumulation": 4,
-        "warm_start_learning_rate": 1e-4,
         "warmup_steps": 5,
     }
 )
