@@ -107,7 +107,7 @@ def load_policy(
 def on_accelerator(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompt_format: PromptFormat
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, PromptFormat]:
-    """What :func:`load_policy` returns, with the model moved to the accelerator that torch finds, if there is one."""
+    """Move the model of an opened policy to the accelerator that torch finds, if there is one."""
     device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     return (model if device is None else model.to(device)), tokenizer, prompt_format
 

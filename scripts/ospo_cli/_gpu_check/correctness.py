@@ -1,4 +1,4 @@
-"""What has to be the same on a GPU: parameters, sampled tokens, log-probabilities and credit."""
+"""Comparisons of a GPU with the CPU and of OSPO with GRPO: parameters, tokens, log-probabilities and credit."""
 
 import copy
 import tempfile

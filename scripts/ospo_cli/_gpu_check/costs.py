@@ -27,7 +27,7 @@ _STAGES = ("generation", "scoring", "credit", "update")
 
 
 class Load(NamedTuple):
-    """What is trained, and on how much.
+    """A model to train, and the rollouts of a step.
 
     Attributes:
         name: Name of the model's size.

@@ -55,7 +55,7 @@ def random_policy(size: Size, task: RetrievalTask, device: str, *, bf16: bool = 
     Args:
         size: Shape of the model.
         task: Source of the words.
-        device: Where the weights are made.
+        device: Device on which the weights are made.
         bf16: Whether they are in bfloat16, to train an adapter on.
         seed: Seed of the weights; the global generators are left as they were.
     """

@@ -152,7 +152,7 @@ def run_all(program: Sequence[str], out: Path, work: Sequence[str], processes: i
 
 
 def _described(job: str) -> str:
-    """What a job is, in words; the values of texts are those of several cells, of which the first is named."""
+    """A job in words; values are those of the texts of several cells, of which the first is named."""
     fields = json.loads(job)
     cell = fields.get("cell") or (fields.get("cells") or [fields])[0]
     where = f" under {fields['retriever']} ({fields['candidates']})" if "retriever" in fields else ""

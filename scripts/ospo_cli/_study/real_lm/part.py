@@ -112,7 +112,7 @@ def _cells(arguments: Namespace, name: str, data: str) -> list[LMCell]:
 
 
 def _chosen(cells: Sequence[LMCell], out: Path) -> list[LMCell]:
-    """Of each method the cells of its best learning rate: by the best value on validation prompts, mean over seeds."""
+    """Cells of the best learning rate of each method, by the best value on validation prompts, mean over seeds."""
     by_rate: dict[str, dict[Any, list[LMCell]]] = {}
     for cell in cells:
         by_rate.setdefault(cell.method, {}).setdefault(cell.settings.get("learning_rate"), []).append(cell)
