@@ -42,7 +42,8 @@ def main(argv: Sequence[str] | None) -> None:
     # Slow to import, and not needed for --help.
     from ospo_agents.files import write_atomically
     from ospo_cli._card import model_card
-    from ospo_cli._report.runs import read_evaluation, read_runs
+    from ospo_cli._report.evaluation import read_evaluation
+    from ospo_cli._report.runs import read_runs
 
     (run,) = read_runs([arguments.run])
     evaluation = None if arguments.evaluation is None else read_evaluation(arguments.evaluation, run)

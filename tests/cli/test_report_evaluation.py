@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from ospo_agents import AgentError
-from ospo_cli._report.runs import Run, read_evaluation
+from ospo_cli._report.evaluation import read_evaluation
+from ospo_cli._report.runs import Run
 from ospo_env.evaluation.summary import summarise
 
 RUN = Run(Path("run"), {"data_fingerprint": "f" * 64}, [])

@@ -166,7 +166,7 @@ FLOORS = {
     ],
     "ospo_cli._official_size": ["words", "esci hm", "write", "__init__"],
     "ospo_cli._policies": ["resolved settings", "files writers", "table", "__init__"],
-    "ospo_cli._report": ["runs", "curves", "page", "report", "__init__"],
+    "ospo_cli._report": ["runs", "curves evaluation", "page", "report", "__init__"],
     "ospo_cli._serve": ["answers metrics", "service", "app", "opening", "__init__"],
     "ospo_cli._study": [
         "numbers plan",

@@ -11,8 +11,9 @@ from ospo_cli._modes import modes_of
 from ospo_cli._outputs import write_file
 from ospo_cli._recorded import recorded_data, recorded_env, recorded_retriever
 from ospo_cli._report.curves import learning_curves
+from ospo_cli._report.evaluation import read_evaluation
 from ospo_cli._report.page import render_page
-from ospo_cli._report.runs import Run, read_evaluation, read_runs, same_settings
+from ospo_cli._report.runs import Run, read_runs, same_settings
 from ospo_cli._tasks import first_split, open_task
 from ospo_cli._terminal import say
 from ospo_env import RetrievalTask
