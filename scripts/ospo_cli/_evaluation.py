@@ -2,6 +2,7 @@
 
 import json
 from argparse import Namespace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from ospo_agents import AgentError
 from ospo_agents.progress_bar import progress_bar
-from ospo_cli._evaluation_files import check_file_names, file_name, trec_tag, write_qrels, write_run
+from ospo_cli._evaluation_files import check_file_names, file_name, texts_by_query, trec_tag, write_qrels, write_run
 from ospo_cli._evaluation_text import report_lines, trec_lines
 from ospo_cli._matrix import draw_matrix, policy_labels
 from ospo_cli._modes import MODES
@@ -74,10 +75,14 @@ def evaluate(arguments: Namespace) -> None:
     written = _write_once(policies, task, ids, prompts, arguments.rewrites)
     raw = make_reference_policy("query", task)(ids, prompts)
     measured = _measure(policies, written, tasks, ids, prompts, arguments.trec)
-    summary = summarise(measured.values, {retriever: opened.evaluate(ids, raw) for retriever, opened in tasks.items()})
+    raw_values = {retriever: opened.evaluate(ids, raw) for retriever, opened in tasks.items()}
+    summary = summarise(measured.values, raw_values)
     for name, policy in policies.items():
         notes = written[name].notes if name in written else {}
-        own = {"made_for": dict(policy.made_for), "texts_cut": measured.cut[name]}
+        own: dict[str, Any] = {"made_for": dict(policy.made_for), "texts_cut": measured.cut[name]}
+        own |= {"values": _each_query(measured.values[name], task.metric), "rewrites": None}
+        if name in written:
+            own["rewrites"] = texts_by_query(written[name], ids)
         summary[name] = {"stage": None, "trained_on": None, **notes, **own, **summary[name]}
     report = {
         "env": arguments.env,
@@ -92,6 +97,8 @@ def evaluate(arguments: Namespace) -> None:
         "queries": len(ids),
         "temperature": arguments.temperature,
         "seed": arguments.seed,
+        "query_ids": ids,
+        "raw_values": _each_query(raw_values, task.metric),
         "policies": summary,
     }
     files = _write_files(arguments, report, list(written))
@@ -99,6 +106,11 @@ def evaluate(arguments: Namespace) -> None:
     if scale is not None:
         lines += trec_lines(arguments.trec, scale, measured.unmatched, len(ids))
     say("\n".join(lines))
+
+
+def _each_query(values: Mapping[str, Mapping[str, NDArray[np.float64]]], metric: str) -> dict[str, list[float]]:
+    """Values of a metric, one a query, by retriever."""
+    return {retriever: by_metric[metric].tolist() for retriever, by_metric in values.items()}
 
 
 def _write_files(arguments: Namespace, report: dict[str, Any], stored: list[str]) -> list[str]:

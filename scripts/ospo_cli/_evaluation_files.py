@@ -1,8 +1,9 @@
-"""Files of an evaluation: their names, and TREC files of rankings and judgements."""
+"""Files of an evaluation: their names, texts by query, and TREC files of rankings and judgements."""
 
 import itertools
 import re
 from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 
 from ospo_agents import AgentError
@@ -10,7 +11,7 @@ from ospo_cli._outputs import write_file
 from ospo_env import RetrievalTask, Rewrites
 from ospo_env.evaluation.trec import check_ids, gain_scale, qrels_lines, run_lines
 
-__all__ = ["check_file_names", "file_name", "trec_tag", "write_qrels", "write_run"]
+__all__ = ["check_file_names", "file_name", "texts_by_query", "trec_tag", "write_qrels", "write_run"]
 
 
 def write_run(directory: Path, tag: str, rewrites: Rewrites, task: RetrievalTask) -> int:
@@ -40,6 +41,14 @@ def write_qrels(directory: Path, task: RetrievalTask, ids: list[str]) -> int:
     lines = qrels_lines(judgements, scale)
     write_file(directory / "qrels.txt", "".join(f"{line}\n" for line in lines).encode())
     return scale
+
+
+def texts_by_query(rewrites: Rewrites, ids: Sequence[str]) -> list[list[str]]:
+    """The texts of each query, in the order of ``ids``: one, unless a query has several rewrites."""
+    texts: dict[str, list[str]] = {query_id: [] for query_id in ids}
+    for query_id, text in zip(rewrites.prompt_ids, rewrites.texts, strict=True):
+        texts[query_id].append(text)
+    return list(texts.values())
 
 
 def file_name(policy: str) -> str:

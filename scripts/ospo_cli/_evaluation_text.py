@@ -38,6 +38,9 @@ def report_lines(report: Mapping[str, Any]) -> list[str]:
             completions = f"{row['malformed']} of {report['queries']} completions"
             without = "each sends the raw query alone" if report["compose"] == "append" else "each earns 0"
             lines += ["", f"{name}: {completions} hold no rewrite; {without}."]
+        if row.get("completions_cut"):
+            cut = f"{row['completions_cut']} of {report['queries']} completions"
+            lines += ["", f"{name}: {cut} were cut at the limit of their length."]
         if row.get("remark"):
             lines += ["", f"{name}: {row['remark']}."]
     trained_on = sorted({name for row in rows.values() for name in (row["trained_on"] or "").split(",") if name})

@@ -140,6 +140,27 @@ def test_progress_and_malformed_completions_are_told(trained):
     assert tagged.malformed == len(ids)
 
 
+def test_completions_cut_at_the_limit_are_counted(trained):
+    """Each prompt is decoded alone by transformers' own loop, which says at which token a completion ends."""
+    task, tokenizer, model, _ = trained
+    ids, prompts = task.prompts("train")
+    lengths = []
+    for prompt in prompts:
+        context = tokenizer.apply_chat_template(PromptFormat().messages(prompt), add_generation_prompt=True)
+        tokens = torch.tensor([context["input_ids"]])
+        row = model.eval().generate(tokens, max_new_tokens=64, do_sample=False, eos_token_id=tokenizer.eos_token_id)
+        lengths.append(row[0, tokens.shape[1] :].tolist().index(tokenizer.eos_token_id) + 1)
+    middle = sorted(lengths)[len(ids) // 2] - 1
+    counts = []
+    for limit in (1, middle, max(lengths)):
+        policy = LanguageModelPolicy(model, tokenizer, PromptFormat(), batch_size=10, max_new_tokens=limit)
+        policy(ids, prompts)
+        counts.append(policy.cut)
+    assert counts == [sum(length > limit for length in lengths) for limit in (1, middle, max(lengths))]
+    assert 0 < counts[1] <= counts[0]
+    assert counts[2] == 0
+
+
 def test_prompt_format():
     plain, tagged = PromptFormat(), PromptFormat(INSTRUCTION, answer_tags=True)
     assert plain.messages("coat") == [{"role": "user", "content": "coat"}]

@@ -177,6 +177,7 @@ class LanguageModelPolicy:
 
     Attributes:
         malformed: Completions of the last call without a rewrite; each gave the empty text, which earns 0.
+        cut: Completions of the last call that were cut at the bound on their length.
 
     Args:
         model: The causal LM; it computes on the device that it is on (:meth:`open` moves it).
@@ -213,6 +214,7 @@ class LanguageModelPolicy:
         self.progress = progress
         self.bf16 = bf16
         self.malformed = 0
+        self.cut = 0
         self._generation = generation_settings(
             model,
             tokenizer,
@@ -234,6 +236,7 @@ class LanguageModelPolicy:
         """One rewrite for each prompt; a malformed completion gives the empty text, which earns 0."""
         del prompt_ids
         rewrites: list[str | None] = []
+        self.cut = 0
         device = self.model.device.type
         # One context for all batches: weights are cast once.
         with evaluating(self.model, self.seed), torch.autocast(device, torch.bfloat16, enabled=self.bf16):
@@ -247,6 +250,7 @@ class LanguageModelPolicy:
     def _rewrite(self, prompts: Sequence[str]) -> list[str | None]:
         conversations = [self.prompt_format.messages(prompt) for prompt in prompts]
         completions = generate(self.model, self.tokenizer, conversations, self._generation)
+        self.cut += sum(not completion.ended for completion in completions)
         texts = self.tokenizer.batch_decode(
             [completion.token_ids for completion in completions], skip_special_tokens=True
         )

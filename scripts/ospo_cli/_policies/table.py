@@ -21,6 +21,8 @@ from ospo_env import REFERENCE_POLICIES, RetrievalTask, Rewrites
 
 __all__ = ["KINDS", "open_policy"]
 
+_OF_ONE_DRAW = ("malformed", "completions_cut")  # notes that do not hold for the best of several
+
 
 def open_policy(name: str, request: Request) -> ResolvedPolicy:
     """Resolve the name of a policy.
@@ -65,7 +67,7 @@ def _best_of(name: str, request: Request) -> ResolvedPolicy | None:
         draws = [texts[start : start + len(ids)] for start in range(0, len(texts), len(ids))]
         judge = RetrievalTask(task.data, chosen_by, **{setting: getattr(task, setting) for setting in SETTINGS})
         best, valued = choose(judge, ids, draws)
-        notes = {key: value for key, value in drawn[0].notes.items() if key != "malformed"}
+        notes = {key: value for key, value in drawn[0].notes.items() if key not in _OF_ONE_DRAW}
         said = remark(count, judge, chosen_by, policy.trained_on is not None, temperature, valued)
         return make_rewrites(name, request, task, ids, best, {**notes, "remark": said})
 

@@ -93,7 +93,8 @@ def resolve_language_model(name: str, request: Request) -> ResolvedPolicy | None
             progress=progress,
         )
         texts = policy(ids, prompts)
-        return make_rewrites(name, request, task, ids, texts, {**policy_notes(where), "malformed": policy.malformed})
+        counts = {"malformed": policy.malformed, "completions_cut": policy.cut}
+        return make_rewrites(name, request, task, ids, texts, {**policy_notes(where), **counts})
 
     return ResolvedPolicy(
         write,
