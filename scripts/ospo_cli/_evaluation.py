@@ -13,7 +13,7 @@ from ospo_agents import AgentError
 from ospo_agents.progress_bar import progress_bar
 from ospo_cli._evaluation_files import check_file_names, file_name, texts_by_query, trec_tag, write_qrels, write_run
 from ospo_cli._evaluation_text import report_lines, trec_lines
-from ospo_cli._matrix import draw_matrix, policy_labels
+from ospo_cli._matrix import draw_policies, policy_labels
 from ospo_cli._modes import MODES
 from ospo_cli._outputs import write_file
 from ospo_cli._policies import Request, ResolvedPolicy, open_policy, settings_of
@@ -123,7 +123,7 @@ def _write_files(arguments: Namespace, report: dict[str, Any], stored: list[str]
         lines.append(f"Wrote {arguments.json}")
     if arguments.plot is not None:
         summary, title = report["policies"], f"{report['env']}, {report['queries']} {report['split']} queries"
-        write_file(arguments.plot, draw_matrix(summary, policy_labels(summary), report["metric"], title))
+        write_file(arguments.plot, draw_policies(summary, policy_labels(summary), report["metric"], title))
         lines.append(f"Wrote {arguments.plot}")
     return lines
 

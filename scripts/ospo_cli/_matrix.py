@@ -1,4 +1,4 @@
-"""Tables and a heat map of policies x retrievers, from the numbers that ``ospo_env.evaluation.summary`` makes."""
+"""Tables and a plot of policies x retrievers, from the numbers that ``ospo_env.evaluation.summary`` makes."""
 
 import io
 import textwrap
@@ -10,7 +10,7 @@ import numpy as np
 from ospo_env.evaluation.intervals import Interval
 from ospo_env.text import clean_text
 
-__all__ = ["draw_matrix", "policy_labels", "table_lines"]
+__all__ = ["draw_policies", "policy_labels", "table_lines"]
 
 _SHOWN_BESIDE = ("RR", "R@10")
 
@@ -53,25 +53,31 @@ def _table(summary: Mapping[str, Any], labels: Mapping[str, str], title: str, ce
     return lines
 
 
-def draw_matrix(summary: Mapping[str, Any], labels: Mapping[str, str], metric: str, title: str) -> bytes:
-    """A heat map of the means with their intervals, as the bytes of a PNG file."""
+def draw_policies(summary: Mapping[str, Any], labels: Mapping[str, str], metric: str, title: str) -> bytes:
+    """The means of policies as dots with their intervals, a panel a retriever, as the bytes of a PNG file."""
     from matplotlib.figure import Figure
 
     retrievers: Sequence[str] = list(next(iter(summary.values()))["metrics"])
-    means = np.array([[row["metrics"][name][metric] for name in retrievers] for row in summary.values()])
-    figure = Figure(figsize=(3.6 + 1.5 * len(retrievers), 1.4 + 0.6 * len(summary)), layout="constrained")
-    axes = figure.subplots()
-    image = axes.imshow(means, cmap="cividis", vmin=0.0, vmax=1.0, aspect="auto")
-    axes.set_xticks(range(len(retrievers)), map(clean_text, retrievers), parse_math=False)  # a dollar is a dollar
-    names = [textwrap.fill(clean_text(labels[policy])[-60:], 20) for policy in summary]
-    axes.set_yticks(range(len(summary)), names, parse_math=False)
-    for y, row in enumerate(summary.values()):
-        for x, name in enumerate(retrievers):
-            cell = Interval.of_json(row["intervals"][name][metric])
-            text = f"{cell.value:.3f}\n{cell.bounds()}"
-            axes.text(x, y, text, ha="center", va="center", fontsize=7, color="white" if cell.value < 0.6 else "black")
-    axes.set_title(clean_text(title), fontsize=9, parse_math=False)
-    figure.colorbar(image, label=clean_text(metric))
+    figure = Figure(figsize=(2.6 + 3.2 * len(retrievers), 1.5 + 0.45 * len(summary)), layout="constrained")
+    panels = figure.subplots(1, len(retrievers), sharex=True, sharey=True, squeeze=False)[0]
+    places = np.arange(len(summary))
+    for axes, name in zip(panels, retrievers, strict=True):
+        intervals = [Interval.of_json(row["intervals"][name][metric]) for row in summary.values()]
+        values, low, high = np.array(intervals).T
+        axes.errorbar(values, places, xerr=np.nan_to_num([values - low, high - values]), fmt="o", color="#0072B2")
+        first = next(iter(summary.values()))
+        raw = first["metrics"][name][metric] - first["gains"][name][metric][0]
+        axes.axvline(raw, color="#555555", linestyle="--", linewidth=1, label="raw query")
+        axes.set_title(clean_text(name), fontsize=9, parse_math=False)  # a dollar is a dollar
+        axes.set_xlabel(clean_text(metric), parse_math=False)
+        axes.grid(visible=True, axis="x", alpha=0.3)
+        axes.spines[["top", "right", "left"]].set_visible(False)
+        axes.tick_params(axis="y", length=0)
+    names = [textwrap.fill(clean_text(labels[policy])[-60:], 30) for policy in summary]
+    panels[0].set_yticks(places, names, parse_math=False)
+    panels[0].invert_yaxis()
+    panels[-1].legend(fontsize=8, frameon=False, loc="best")
+    figure.suptitle(clean_text(title), fontsize=9, parse_math=False)
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=130)
     return stream.getvalue()

@@ -62,7 +62,7 @@ def parse(argv: Sequence[str] | None) -> Namespace:
         "--encoder", help="encoder of Stable-Baselines3 policies (default: the one of training, if it is local)"
     )
     parser.add_argument("--json", type=Path, help="JSON file to write with every metric, interval and gain")
-    parser.add_argument("--plot", type=Path, help="PNG file to write with the matrix as a heat map")
+    parser.add_argument("--plot", type=Path, help="PNG file to write with the means of policies as dots with intervals")
     parser.add_argument("--rewrites", type=Path, help="directory to write the trained policies' rewrites into")
     parser.add_argument("--trec", type=Path, help="directory to write TREC run and qrels files into")
     arguments = parser.parse_args(argv)

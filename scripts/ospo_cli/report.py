@@ -1,8 +1,11 @@
-"""A run as one page to look at: RUN/report.html, self-contained, without network or scripts.
+"""A run as one page to look at: RUN/report.html, self-contained, without network, with a filter as its only script.
 
-Learning curves with intervals, the matrix of `ospo evaluate` as a heat map, for some queries what each phrase of the
-policy's rewrite earned and how the ranking changed, and the run's manifest. Further runs join the learning curves;
-those that differ from each other in the seed alone become one curve with an interval over seeds.
+The first screen answers: the metric of the raw query and of the policy on held-out queries, with the gain's interval,
+wins, ties and losses, under the retriever of training and under others, the words that the policy writes, and the share
+of completions cut at their limit. Then policies under retrievers with intervals, gains of single queries, phrases that
+help and hurt, the best, the median and the worst queries with the credit of each phrase and the rankings, and learning
+curves. All of it but the curves is of the file that `ospo evaluate --json` writes. Further runs join the learning
+curves; those that differ from each other in the seed alone become one curve with an interval over seeds.
 """
 
 from argparse import Namespace
@@ -25,14 +28,17 @@ def parse(argv: Sequence[str] | None) -> Namespace:
     """The arguments, checked."""
     parser = Parser("report", description=__doc__, examples=_EXAMPLES)
     parser.add_argument("--run", nargs="+", type=Path, required=True, help="run directories; the page is of the first")
-    parser.add_argument("--evaluation", type=Path, help="file that ospo evaluate --json wrote, for the matrix")
+    parser.add_argument(
+        "--evaluation", type=Path, help="file that ospo evaluate --json wrote, of this run among others"
+    )
     chosen = parser.add_mutually_exclusive_group()
     chosen.add_argument("--queries", nargs="+", metavar="ID", help="ids of the queries to show, of any split")
     chosen.add_argument(
         "--examples",
         type=int,
-        default=6,
-        help="number of queries to draw with --seed otherwise, from the test split if it has any",
+        default=9,
+        help="number of queries to show otherwise: the best, the median and the worst of the evaluation, a third each; "
+        "without one, queries drawn with --seed, from the test split if it has any",
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of that draw")
     parser.add_argument(

@@ -1,24 +1,30 @@
 """The report: what stands in it, that text of data and models stays text, and how a browser takes it."""
 
+import base64
 import dataclasses
+import hashlib
 import json
 import os
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
 from browser import ABSENT, CHROMIUM, browser
-from envs_data import write_prepared
+from envs_data import load_prepared, write_prepared
 from ospo_agents import AgentError
 from ospo_agents.policies.language_model import LanguageModelPolicy
 from ospo_agents.segments import phrases
 from ospo_cli import evaluate, report
+from ospo_cli._report.axes import Axis, gain_bins
 from ospo_cli._report.curves import block_means, learning_curves, step_band
+from ospo_cli._report.headline import find_policy
+from ospo_cli._report.queries import choose_queries
 from ospo_cli._report.runs import read_runs, same_settings
-from ospo_env import TaskError
+from ospo_env import RetrievalTask, TaskError
 from ospo_env.evaluation.intervals import seed_interval
 from paths import ROOT
 from shop import shop
@@ -51,23 +57,28 @@ def trained(tmp_path_factory):
     return out
 
 
+def writes(patch, *texts):
+    """Let every policy write these rewrites, and nothing for further prompts."""
+    patch.setattr(LanguageModelPolicy, "__call__", lambda self, ids, prompts: [*texts, *[""] * len(ids)][: len(ids)])
+
+
+def evaluated(trained, file, *texts, split="test"):
+    """An evaluation of a policy that writes these rewrites."""
+    command = ["--env", "OSPO-ESCI-v0", *repeated(trained), "--split", split, "--json", str(file)]
+    with pytest.MonkeyPatch.context() as patch:
+        writes(patch, *texts)
+        evaluate.main([*command, "--policy", "query", str(trained / "warmstart"), str(trained)])
+    return file
+
+
 @pytest.fixture(scope="module")
 def page(trained):
-    """The report, with a policy that writes markup."""
+    """The report of a policy that writes markup, in the evaluation and for a query outside of it."""
+    hostile = evaluated(trained, trained / "hostile.json", WRITTEN, WRITTEN)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(LanguageModelPolicy, "__call__", lambda self, ids, prompts: [WRITTEN, *[""] * (len(ids) - 1)])
-        report.main(
-            [
-                *repeated(trained),
-                "--run",
-                str(trained),
-                "--evaluation",
-                str(trained / "metrics.json"),
-                "--queries",
-                "q03",
-                "q00",
-            ]
-        )
+        writes(patch, WRITTEN)
+        command = ["--run", str(trained), "--evaluation", str(hostile), "--queries", "q03", "q11", "q00"]
+        report.main([*repeated(trained), *command])
     return trained / "report.html"
 
 
@@ -83,28 +94,37 @@ def another(trained, out, **arguments):
 
 
 class Reader(HTMLParser):
-    """Tags with their attributes, and the text."""
+    """Tags with their attributes, the text, and the scripts."""
 
     def __init__(self, html):
         super().__init__()
-        self.tags, self.words = [], []
+        self.tags, self.words, self.scripts = [], [], []
         self.feed(html)
 
     def handle_starttag(self, tag, attrs):
         self.tags.append((tag, dict(attrs)))
 
     def handle_data(self, data):
-        self.words.append(data)
+        (self.scripts if self.tags and self.tags[-1][0] == "script" else self.words).append(data)
+
+
+def text_of(page):
+    """What stands on a page, with single spaces."""
+    return " ".join("".join(Reader(page.read_text()).words).split())
 
 
 def is_inert(html):
-    """Whether a page holds no script, no handler, and nothing that is fetched."""
-    tags = Reader(html).tags
-    fetched = [given[name] for _, given in tags for name in ("src", "href") if name in given]
+    """Whether a page holds no script but the one that its policy names, no handler, and nothing that is fetched."""
+    found = Reader(html)
+    fetched = [given[name] for _, given in found.tags for name in ("src", "href") if name in given]
+    digest = base64.b64encode(hashlib.sha256("".join(found.scripts[:1]).encode()).digest()).decode()
+    policy = next(given["content"] for _, given in found.tags if given.get("http-equiv") == "Content-Security-Policy")
     return (
-        all(tag not in ("script", "iframe", "object", "link") for tag, _ in tags)
-        and not any(name.startswith("on") for _, given in tags for name in given)
-        and all(address.startswith(("data:image/png;base64,", "#")) for address in fetched)
+        policy == f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'"
+        and [tag for tag, _ in found.tags].count("script") == 1
+        and all(tag not in ("iframe", "object", "link", "img", "image", "use") for tag, _ in found.tags)
+        and not any(name.startswith("on") for _, given in found.tags for name in given)
+        and all(address.startswith("#") for address in fetched)
     )
 
 
@@ -120,7 +140,7 @@ def test_text_of_data_and_models_stays_text(page):
 
 
 @pytest.mark.parametrize(
-    "unescaped", ["<script>1</script>", "<img src='https://example.org/x.png'>", "<p onclick='x'>", "<img src=x>"]
+    "unescaped", ["<script>1</script>", "<a href='https://example.org/'>", "<p onclick='x'>", "<img src=x>"]
 )
 def test_what_is_not_text_is_found(page, unescaped):
     """The negative control of the test above."""
@@ -139,8 +159,105 @@ def test_a_page_says_what_it_is_made_of(page, trained):
             assert (value if isinstance(value, str) else json.dumps(value)) in shown
     assert shown.count("★ relevant") + shown.count("☆ partly") > 2
     assert "The policy wrote no rewrite here" in shown
-    evaluation = json.loads((trained / "metrics.json").read_text())["policies"]["query"]["metrics"]["lsa"]
-    assert {f"{value:.3f}" for value in evaluation.values()} <= set(" ".join(Reader(html).words).split())
+    evaluation = json.loads((trained / "hostile.json").read_text())
+    means = evaluation["policies"]["query"]["metrics"]["lsa"]
+    assert {f"{value:.3f}" for value in means.values()} <= set(" ".join(Reader(html).words).split())
+
+
+def test_it_answers_first(trained, tmp_path):
+    """The first screen says what single queries of the evaluation add up to; the numbers are computed here anew."""
+    file = evaluated(trained, tmp_path / "e.json", "red, RED zzz", "", split="validation")
+    command = ["--run", str(trained), "--evaluation", str(file), "--out", str(tmp_path / "page.html")]
+    report.main([*repeated(trained), *command])
+    task = RetrievalTask(load_prepared(trained.parent / "data"), "bm25")
+    ids, _ = task.prompts("validation")
+    texts = ["red, RED zzz", *[""] * (len(ids) - 1)]
+    raw, values = task.rewards(ids, task.raw_rewrites(ids)), task.rewards(ids, texts)
+    content = json.loads(file.read_text())
+    row = content["policies"][str(trained)]
+    assert content["query_ids"] == ids
+    assert row["rewrites"] == [[text] for text in texts]
+    assert (row["values"]["bm25"], content["raw_values"]["bm25"]) == (values.tolist(), raw.tolist())
+    shown = text_of(tmp_path / "page.html")
+    first = shown.index("Policies and retrievers")
+    top = shown[:first]
+    assert f"nDCG@10 {raw.mean():.3f} → {values.mean():.3f} under bm25: worse than the raw query" in top
+    assert f"{(values - raw).mean():+.3f}" in top
+    wins, losses = (values > raw).sum(), (values < raw).sum()
+    assert losses == 3 > wins, "two send nothing, and one sends the wrong words"
+    assert f"{wins}win{3 - wins - losses}tie{losses}lose" in top.replace(" ", "")
+    assert top.index("bm25 in distribution") < top.index("lsa out of distribution")
+    assert "1.0a rewrite; longest 3; 67 % write none" in top, "three words in three rewrites"
+    assert "33 %33 % are in no document" in top, "one word of three is repeated, another unknown"
+    html = (tmp_path / "page.html").read_text()
+    sections = [given["id"] for tag, given in Reader(html).tags if tag == "section"]
+    assert sections == ["policies", "gains", "phrases", "queries", "curves", "manifest"]
+    assert '<mark title="repeats a word">RED</mark>' in html
+
+
+def test_phrases_are_credited_over_all_queries(trained, tmp_path):
+    """Two segments share a rewrite's worth: by hand, half of what each adds alone and half of what it adds last."""
+    texts = ["red, wool"] * 6
+    file = evaluated(trained, tmp_path / "e.json", *texts, split="train")
+    command = ["--run", str(trained), "--evaluation", str(file), "--out", str(tmp_path / "page.html")]
+    report.main([*repeated(trained), *command])
+    task = RetrievalTask(load_prepared(trained.parent / "data"), "bm25")
+    ids, _ = task.prompts("train")
+    red, wool, both = (task.rewards(ids, [text] * 6) for text in ("red,", "wool", "red, wool"))
+    shown = text_of(tmp_path / "page.html")
+    assert "These are training queries, so nothing here is held out." in shown
+    for phrase, credit in (("red", (red + both - wool) / 2), ("wool", (wool + both - red) / 2)):
+        helps, hurts = (credit > 0).mean(), (credit < 0).mean()
+        assert f"{phrase}{credit.mean():+.3f}" in shown.replace(" ", "").replace("keep", "").replace("stop", "")
+        assert f"6 queries: helps {helps:.0%}, hurts {hurts:.0%}".replace("%", " %") in shown
+
+
+def test_an_evaluation_of_an_earlier_version(trained, tmp_path):
+    """It told neither signs nor single queries: the page says what is missing, and queries are drawn as before."""
+    content = json.loads((trained / "metrics.json").read_text())
+    del content["query_ids"], content["raw_values"]
+    for row in content["policies"].values():
+        for name in ("signs", "values", "rewrites"):
+            del row[name]
+        row.pop("completions_cut", None)
+    (tmp_path / "old.json").write_text(json.dumps(content))
+    command = ["--run", str(trained), "--evaluation", str(tmp_path / "old.json"), "--out", str(tmp_path / "page.html")]
+    report.main([*repeated(trained), *command, "--examples", "2"])
+    shown = text_of(tmp_path / "page.html")
+    means = content["policies"][str(trained)]["metrics"]["bm25"]["nDCG@10"]
+    assert f"→ {means:.3f} under bm25" in shown
+    assert shown.count("not in this evaluation; evaluate again") == 3
+    assert shown.count("Wins and losses: not in this evaluation") == 2
+    assert shown.count("the evaluation holds no values of single queries of this run") == 2
+    assert "2 of 3 test queries, drawn with seed 0." in shown
+
+
+def test_an_evaluation_of_another_run_is_no_headline(trained, tmp_path):
+    other = another(trained, tmp_path / "other", seed=1)
+    command = ["--run", str(other), "--evaluation", str(trained / "metrics.json"), "--examples", "1"]
+    report.main([*repeated(trained), *command])
+    shown = text_of(other / "report.html")
+    assert "The evaluation has no policy of this run" in shown
+    assert f"It has query, {trained}/warmstart, {trained}." in shown
+    assert "in distribution" not in shown
+
+
+@pytest.mark.parametrize(
+    ("name", "stage", "is_found"),
+    [
+        ("runs/a", "after RL", True),
+        ("/home/me/runs/a/policy", "after RL", True),
+        ("a", "after RL", True),
+        ("runs/a/warmstart", "before RL", False),
+        ("runs/b", "after RL", False),
+        ("ns/a", "after RL", False),
+        ("a", None, False),
+        ("nul\0", "after RL", False),
+    ],
+)
+def test_the_policy_of_a_run_is_found_by_its_path(name, stage, is_found):
+    found = find_policy({"policies": {"query": {"stage": None}, name: {"stage": stage}}}, Path("/home/me/runs/a"))
+    assert found == (name if is_found else None)
 
 
 def test_the_same_run_gives_the_same_page(trained, tmp_path):
@@ -163,6 +280,43 @@ def test_the_same_run_gives_the_same_page(trained, tmp_path):
     assert pages[0] == pages[1] != pages[2]
     assert b"2 of 3 test queries, drawn with seed 1." in pages[0]
     assert b"No evaluation was given" in pages[0]
+
+
+def test_axes_hold_their_values():
+    for values, ticks in (
+        ([0.104, 0.797], (0.0, 0.2, 0.4, 0.6, 0.8)),
+        ([-0.03, 0.02], (-0.04, -0.02, 0.0, 0.02)),
+        ([], (0.0, 0.25, 0.5, 0.75, 1.0)),
+        ([0.5, float("nan")], (0.45, 0.5, 0.55)),
+    ):
+        axis = Axis.over(values)
+        assert axis.ticks == pytest.approx(ticks)
+        assert len({axis.label(tick) for tick in ticks}) == len(ticks)
+        assert all(0 <= axis.at(value) <= 100 for value in values if value == value)
+    assert [axis.at(tick) for tick in ticks] == [0, 50, 100]
+    assert Axis.over([3, 3], whole=True).ticks == (2.0, 3.0, 4.0)
+
+
+def test_a_histogram_counts_every_gain_once():
+    gains = np.random.default_rng(0).choice([-1.0, -0.31, -0.3, 0.0, 1e-12, 0.05, 0.1, 1.0], size=200)
+    bins = gain_bins(gains)
+    assert [one.low for one in bins] == pytest.approx(np.arange(-10, 10) / 10)
+    counts = [((gains < 0) & (gains >= one.low - 1e-12) & (gains < one.high - 1e-12)).sum() for one in bins[:10]]
+    assert [one.queries for one in bins[:10]] == counts
+    assert sum(one.queries for one in bins[10:]) == (gains > 1e-9).sum()
+    assert gain_bins(np.zeros(5)) == ()
+
+
+@pytest.mark.parametrize(("queries", "count"), [(1, 9), (2, 9), (5, 4), (30, 9), (30, 1)])
+def test_the_ends_and_the_middle_are_chosen(queries, count):
+    gains = np.random.default_rng(1).permutation(queries) / queries
+    kinds = choose_queries(gains, count)
+    assert len(kinds) == min(queries, count)
+    by_kind = {kind: [gains[row] for row in kinds if kinds[row] == kind] for kind in ("best", "median", "worst")}
+    assert min(by_kind["best"]) >= max([*by_kind["median"], *by_kind["worst"], 0.0])
+    assert max([*by_kind["worst"], 0.0]) <= min([*by_kind["median"], *by_kind["best"]])
+    if by_kind["median"]:
+        assert abs(np.median(by_kind["median"]) - np.median(gains)) <= 1 / queries
 
 
 def test_seeds_become_one_curve(trained, tmp_path):
@@ -289,24 +443,83 @@ def test_the_policy_is_opened_where_evaluate_opens_it(trained, tmp_path, monkeyp
 # In a browser
 
 
+CUT = """[...document.querySelectorAll('body *')].filter(one => !one.closest('.sr') &&
+    (one.getBoundingClientRect().right > innerWidth + 1 ||
+     one instanceof HTMLElement && one.clientWidth && one.scrollWidth > one.clientWidth + 1))
+    .map(one => `${one.tagName}: ${one.textContent.trim().slice(0, 40)}`)"""
+SMALL = """[...document.querySelectorAll('body *')].filter(one => one.textContent.trim() && !one.closest('.sr') &&
+    parseFloat(getComputedStyle(one).fontSize) < 12).map(one => one.outerHTML.slice(0, 80))"""
+PALE = """(() => {
+  const channels = colour => colour.match(/[\\d.]+/g).slice(0, 3).map(Number);
+  const light = colour => channels(colour).map(part => part / 255).map(
+    part => part <= .04045 ? part / 12.92 : ((part + .055) / 1.055) ** 2.4
+  ).reduce((sum, part, place) => sum + part * [.2126, .7152, .0722][place], 0);
+  const ground = one => {
+    const colour = getComputedStyle(one).backgroundColor;
+    return /, 0\\)$/.test(colour) && one.parentElement ? ground(one.parentElement) : colour;
+  };
+  const own = one => [...one.childNodes].some(node => node.nodeType === 3 && node.data.trim());
+  return [...document.querySelectorAll('body *:not(script)')].filter(own).filter(one => {
+    const [darker, lighter] = [light(getComputedStyle(one).color), light(ground(one))].sort((a, b) => a - b);
+    return (lighter + .05) / (darker + .05) < 4.5;
+  }).map(one => one.outerHTML.slice(0, 80));
+})()"""
+TYPED = """(words => {
+  const box = document.getElementById('filter');
+  box.value = words;
+  box.dispatchEvent(new Event('input'));
+  const left = [...document.querySelectorAll('article.query')].filter(one => one.offsetParent);
+  const shown = document.getElementById('shown').textContent;
+  return JSON.stringify([left.map(one => one.querySelector('p').textContent), shown]);
+})"""
+
+
 @in_chromium
 def test_a_browser_shows_it_whole(page, tmp_path):
-    for name, width, dark in (("light", 1200, False), ("dark", 1200, True), ("narrow", 390, False)):
-        with browser(tmp_path / name) as opened:
+    """At both widths and in both colour schemes: nothing is cut off, small or pale, and the filter filters."""
+    with browser(tmp_path / "profile") as opened:
+        for name, width, dark in (
+            ("light", 1280, False),
+            ("dark", 1280, True),
+            ("narrow", 390, False),
+            ("narrow-dark", 390, True),
+        ):
             opened.open(page, width=width, dark=dark)
-            assert opened.complaints == []
-            assert opened.requests == []
-            images = opened.images()
-            assert len(images) == 3
-            assert all(alternative and drawn for alternative, drawn in images)
+            assert opened.value("document.querySelectorAll('details[open]').length") == 0
+            opened.screenshot(ARTEFACTS / f"report-{name}.png")
+            assert (ARTEFACTS / f"report-{name}.png").stat().st_size > 20_000
+            opened.value("document.querySelectorAll('details').forEach(one => one.open = true)")
+            for faults in (CUT, SMALL, PALE):
+                assert opened.value(faults) == []
             assert not opened.scrolls_sideways()
             text = opened.text()
             assert SCRIPT in text
             assert HANDLER in text
-            assert opened.value("document.scripts.length") == 0
+            assert opened.value("document.scripts.length") == 1
             assert opened.value("[...document.querySelectorAll('.segment')].every(one => one.title.includes('credit'))")
-            opened.screenshot(ARTEFACTS / f"report-{name}.png")
-            assert (ARTEFACTS / f"report-{name}.png").stat().st_size > 20_000
+            assert opened.value("document.querySelectorAll('svg circle').length") == 8, "policies, blocks of steps"
+            cards, shown = json.loads(opened.value(f"{TYPED}('Q03')"))
+            assert ([card.split(";")[0] for card in cards], shown) == (["query q03"], "1 of 3 queries")
+            assert json.loads(opened.value(f"{TYPED}('no such words')")) == [[], "0 of 3 queries"]
+            assert len(json.loads(opened.value(f"{TYPED}('')"))[0]) == 3
+        assert opened.complaints == []
+        assert opened.requests == []
+
+
+@in_chromium
+def test_a_browser_finds_what_is_cut_off_small_or_pale(page, tmp_path):
+    """The negative control of the test above."""
+    html = page.read_text()
+    wide = "<p style='width:500px'>wide</p>"
+    cut = "<div style='overflow-x:auto'><p style='width:500px'>cut</p></div>"
+    small, pale = "<p style='font-size:9px'>small</p>", "<p style='color:#777;background:#888'>pale</p>"
+    (tmp_path / "page.html").write_text(html.replace("</main>", f"{wide}{cut}{small}{pale}</main>"))
+    with browser(tmp_path / "profile") as opened:
+        opened.open(tmp_path / "page.html", width=390)
+        assert {"P: wide", "DIV: cut"} <= set(opened.value(CUT))
+        assert opened.scrolls_sideways()
+        assert [small.replace("'", '"')] == opened.value(SMALL)
+        assert [pale.replace("'", '"')] == opened.value(PALE)
 
 
 @in_chromium
@@ -347,4 +560,4 @@ def test_a_page_that_was_not_escaped_is_found(page, tmp_path):
         opened.open(tmp_path / "page.html")
         assert any("Content Security Policy" in complaint for complaint in opened.complaints)
         assert not any("from a title" in complaint for complaint in opened.complaints)
-        assert opened.value("document.scripts.length") == 1
+        assert opened.value("document.scripts.length") == 2

@@ -19,10 +19,12 @@ POLICIES = ("query", "run")
 
 @functools.cache
 def written():
-    """Two policies under two retrievers, as evaluate.py writes them."""
+    """Two policies under two retrievers, as ``ospo evaluate --json`` writes them."""
     by_metric = {name: np.array([0.25, 0.5]) for name in ("nDCG@10", "RR", "R@10")}
     values = {policy: {retriever: by_metric for retriever in ("bm25", "lsa")} for policy in POLICIES}
     summary = summarise(values, values["query"])
+    each = {retriever: [0.25, 0.5] for retriever in ("bm25", "lsa")}
+    rest = {"values": each, "rewrites": [["red coat"], ["wool"]], "texts_cut": {"bm25": 0, "lsa": 0}}
     return {
         "env": "OSPO-ESCI-v0",
         "data_fingerprint": "f" * 64,
@@ -31,7 +33,9 @@ def written():
         "candidates": "pool",
         "queries": 2,
         "temperature": 0.0,
-        "policies": {policy: {"stage": None, "trained_on": None, **row} for policy, row in summary.items()},
+        "query_ids": ["q1", "q2"],
+        "raw_values": each,
+        "policies": {policy: {"stage": None, "trained_on": None, **rest, **row} for policy, row in summary.items()},
     }
 
 
@@ -57,14 +61,26 @@ def test_a_whole_one_is_read(tmp_path):
     assert read(tmp_path / "eval.json", evaluation()) == evaluation()
 
 
+def test_one_of_an_earlier_version_is_read(tmp_path):
+    """Evaluations told neither signs nor single queries."""
+    content = evaluation()
+    del content["query_ids"], content["raw_values"]
+    for row in content["policies"].values():
+        del row["signs"], row["values"], row["rewrites"]
+    assert read(tmp_path / "eval.json", content) == content
+
+
 @pytest.mark.parametrize("policy", POLICIES)
 def test_one_in_which_something_is_missing_is_refused(tmp_path, policy):
     row = ("policies", policy)
     missing = [
-        *((key,) for key in evaluation()),
-        *((*row, key) for key in ("metrics", "intervals", "gains", "stage", "trained_on")),
+        *((key,) for key in evaluation() if key != "query_ids"),
+        *((*row, key) for key in evaluation()["policies"][policy]),
         *((*row, kind, "lsa") for kind in ("metrics", "intervals", "gains")),
         *((*row, kind, "lsa", "RR") for kind in ("metrics", "intervals", "gains")),
+        *((*row, "signs", "lsa", "nDCG@10", key) for key in ("wins", "ties", "losses", "p_value")),
+        *((*row, kind, "lsa") for kind in ("values", "signs")),
+        *((*row, "rewrites", 1), (*row, "rewrites", 1, 0), (*row, "values", "bm25", 1), ("query_ids", 0)),
         (*row, "gains", "bm25", "nDCG@10", 2),
     ]
     for keys in missing:
@@ -81,6 +97,12 @@ def test_one_in_which_something_is_missing_is_refused(tmp_path, policy):
         {"policies": {"query": None}},
         {"policies": {"query": evaluation()["policies"]["query"] | {"metrics": {}}}},
         {"policies": {"query": evaluation()["policies"]["query"] | {"trained_on": ["bm25"]}}},
+        {"policies": {"query": evaluation()["policies"]["query"] | {"rewrites": [["red"], [3]]}}},
+        {"policies": {"query": evaluation()["policies"]["query"] | {"rewrites": [["red"], "coat"]}}},
+        {"policies": {"query": evaluation()["policies"]["query"] | {"completions_cut": "one"}}},
+        {"policies": {"query": evaluation()["policies"]["query"] | {"values": {"bm25": [0, 1], "lsa": [0, None]}}}},
+        {"query_ids": ["q1", "q1"]},
+        {"query_ids": ["q1", 2]},
         {"metric": "R@1000"},
         {"metric": ["RR"]},
         {"data_fingerprint": 3},

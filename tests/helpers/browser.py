@@ -33,7 +33,7 @@ class Page:
 
     def open(self, path, *, width=1200, dark=False):
         """Load a file and wait until it is there."""
-        self._address = Path(path).resolve().as_uri()
+        self._address, self._session = Path(path).resolve().as_uri(), None
         targets = self._ask("Target.getTargets")["targetInfos"]
         target = next(found["targetId"] for found in targets if found["type"] == "page")
         self._session = self._ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]

@@ -1,14 +1,10 @@
-"""Learning curves with intervals: the reward against steps, as numbers and as a picture."""
+"""Learning curves with intervals: the reward against steps, as numbers."""
 
-import io
 import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from scipy.special import stdtrit
 
 from ospo_agents import AgentError
@@ -16,11 +12,10 @@ from ospo_agents.training.run_directory import METRIC
 from ospo_cli._report.runs import Run
 from ospo_env.evaluation.intervals import Interval, seed_interval
 
-__all__ = ["Curve", "Point", "block_means", "draw_rewards", "learning_curves", "step_band"]
+__all__ = ["Curve", "Point", "block_means", "learning_curves", "rewards", "step_band", "step_bands"]
 
 _BLOCKS = 20
 _LEAST = 5  # steps of a block
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # told apart by the colour-blind
 
 
 class Point(NamedTuple):
@@ -64,13 +59,13 @@ def learning_curves(groups: Sequence[Sequence[Run]]) -> list[Curve]:
     """
     curves = []
     for group in groups:
-        logged = [_rewards(run) for run in group]
-        if not all(rewards for rewards in logged):
+        logged = [rewards(run) for run in group]
+        if not all(logged):
             continue
-        if len({tuple(step for step, _ in rewards) for rewards in logged}) > 1:
+        if len({tuple(step for step, _ in of_run) for of_run in logged}) > 1:
             listed = ", ".join(str(run.path) for run in group)
             raise AgentError(f"--run: the logs of {listed} have rewards of different steps")
-        blocks = [block_means(rewards) for rewards in logged]
+        blocks = [block_means(of_run) for of_run in logged]
         points = blocks[0]
         if len(group) > 1:
             points = [
@@ -81,19 +76,19 @@ def learning_curves(groups: Sequence[Sequence[Run]]) -> list[Curve]:
     return curves
 
 
-def block_means(rewards: Sequence[tuple[int, float]]) -> list[Point]:
+def block_means(means: Sequence[tuple[int, float]]) -> list[Point]:
     """Means over blocks of steps with Student's interval over the steps of a block.
 
     Steps draw prompts anew, so that their means are nearly independent, which the rollouts of one prompt are not.
     Blocks are equally long, of 5 steps at least, and about 20; what is left over joins the last one.
 
     Args:
-        rewards: Step and its mean reward, in order; at least one.
+        means: Step and its mean reward, in order; at least one.
     """
-    size = max(_LEAST, math.ceil(len(rewards) / _BLOCKS))
-    count = max(len(rewards) // size, 1)
-    edges = [*range(0, count * size, size), len(rewards)]
-    blocks = [rewards[start:end] for start, end in pairwise(edges)]
+    size = max(_LEAST, math.ceil(len(means) / _BLOCKS))
+    count = max(len(means) // size, 1)
+    edges = [*range(0, count * size, size), len(means)]
+    blocks = [means[start:end] for start, end in pairwise(edges)]
     return [Point(block[0][0], block[-1][0], seed_interval([reward for _, reward in block])) for block in blocks]
 
 
@@ -108,48 +103,16 @@ def step_band(mean: float, deviation: float, rollouts: int) -> tuple[float, floa
     return mean - half, mean + half
 
 
-def draw_rewards(curves: Sequence[Curve], metric: str) -> bytes:
-    """The curves as the bytes of a PNG file."""
-    figure = Figure(figsize=(8.4, 3.9), layout="constrained")
-    axes = figure.subplots()
-    for number, curve in enumerate(curves):
-        colour = _COLOURS[number % len(_COLOURS)]
-        for run in curve.runs:
-            steps, means = zip(*_rewards(run), strict=True)
-            axes.plot(steps, means, color=colour, linewidth=0.7, alpha=0.45)
-            if len(curve.runs) == 1:
-                low, high = np.array(_band(run)).T
-                axes.fill_between(steps, low, high, color=colour, alpha=0.13, linewidth=0)
-        middles = [point.middle for point in curve.points]
-        values = np.array([point.reward for point in curve.points])
-        below, above = values[:, 0] - values[:, 1], values[:, 2] - values[:, 0]
-        if len(curve.runs) == 1:
-            errors = np.nan_to_num(np.array([below, above]))
-            style: dict[str, Any] = {"linewidth": 1.8, "marker": "o", "markersize": 4, "capsize": 3}
-            axes.errorbar(middles, values[:, 0], yerr=errors, label=curve.label, color=colour, **style)
-        else:
-            axes.plot(middles, values[:, 0], color=colour, linewidth=2.2, label=curve.label)
-            axes.fill_between(middles, values[:, 1], values[:, 2], color=colour, alpha=0.22, linewidth=0)
-    axes.set_xlabel("step")
-    axes.set_ylabel(f"reward ({metric})")
-    axes.set_ylim(bottom=0)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.grid(visible=True, alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
-    for text in axes.legend(loc="lower right", frameon=False).get_texts():
-        text.set_parse_math(False)  # a dollar is a dollar
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=160)
-    return stream.getvalue()
-
-
-def _rewards(run: Run) -> list[tuple[int, float]]:
+def rewards(run: Run) -> list[tuple[int, float]]:
+    """Steps of a run and their mean rewards, in order."""
     return [(row["step"], row["reward"]) for row in _rewarded(run)]
 
 
-def _band(run: Run) -> list[tuple[float, float]]:
+def step_bands(run: Run) -> list[tuple[tuple[int, float], tuple[float, float]]]:
+    """Steps of a run with their mean rewards, each with the ends of its :func:`step_band`."""
     rollouts = run.arguments["batch_size"]
-    return [step_band(row["reward"], row.get("reward_std", math.nan), rollouts) for row in _rewarded(run)]
+    bands = [step_band(row["reward"], row.get("reward_std", math.nan), rollouts) for row in _rewarded(run)]
+    return list(zip(rewards(run), bands, strict=True))
 
 
 def _rewarded(run: Run) -> list[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """The evaluation of a report, checked to be of the data of its run."""
 
+import itertools
 import json
 import math
 import sys
@@ -8,6 +9,7 @@ from typing import Any
 
 from ospo_agents import AgentError
 from ospo_cli._report.runs import Run
+from ospo_cli._run_file import OPTIONAL, check_fields
 
 __all__ = ["read_evaluation"]
 
@@ -25,9 +27,10 @@ def read_evaluation(path: Path, run: Run) -> dict[str, Any]:
         content = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
         raise AgentError(f"{_EXPECTED}, but {path}: {error}") from error
-    if not _is_evaluation(content):
+    if not (_is_evaluation(content) and _are_signs(content) and _is_by_query(content)):
         raise AgentError(f"{_EXPECTED}, {path} is none; evaluate again")
     evaluation: dict[str, Any] = content
+    check_fields(evaluation, {}, path, OPTIONAL)
     if evaluation["data_fingerprint"] != run.manifest["data_fingerprint"]:
         raise AgentError(
             f"--evaluation: {path} is of the data {evaluation['data_fingerprint'][:16]}, "
@@ -56,6 +59,50 @@ def _is_evaluation(content: Any) -> bool:
         and all(map(_is_number, numbers))
         and all(len(interval) == 3 and interval[0] is not None for interval in intervals)
     )
+
+
+def _are_signs(content: dict[str, Any]) -> bool:
+    """Whether wins, ties and losses are whole in the metric; evaluations of earlier versions have none."""
+    rows = content["policies"].values()
+    if not any("signs" in row for row in rows):
+        return True
+    try:
+        signs = [row["signs"][on][content["metric"]] for row in rows for on in row["metrics"]]
+        counts = [sign[name] for sign in signs for name in ("wins", "ties", "losses")]
+        return all(map(_is_count, counts)) and all(_is_number(sign["p_value"]) for sign in signs)
+    except (LookupError, TypeError):
+        return False
+
+
+def _is_by_query(content: dict[str, Any]) -> bool:
+    """Whether values and rewrites of single queries are whole; evaluations of earlier versions have none."""
+    if "query_ids" not in content:
+        return True
+    try:
+        ids, rows = content["query_ids"], list(content["policies"].values())
+        by_retriever = [content["raw_values"], *(row["values"] for row in rows)]
+        columns = [values for on in rows[0]["metrics"] for values in (named[on] for named in by_retriever)]
+        rewrites = [row["rewrites"] for row in rows if row["rewrites"] is not None]
+        counts = [row[name] for row in rows for name in ("malformed", "completions_cut") if name in row]
+        counts += [count for row in rows for count in row["texts_cut"].values()]
+        return (
+            len(set(ids)) == len(ids) == content["queries"]
+            and all(isinstance(one, str) for one in ids)
+            and all(len(values) == len(ids) and all(map(_is_number, values)) for values in columns)
+            and all(len(texts) == len(ids) for texts in rewrites)
+            and all(map(_are_texts, itertools.chain.from_iterable(rewrites)))
+            and all(map(_is_count, counts))
+        )
+    except (LookupError, TypeError, AttributeError):
+        return False
+
+
+def _are_texts(texts: object) -> bool:
+    return isinstance(texts, list) and bool(texts) and all(isinstance(text, str) for text in texts)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def _is_number(value: object) -> bool:

@@ -1,34 +1,81 @@
-"""The page of a report: one HTML file that needs no network and runs no script."""
+"""The page of a report: one HTML file that needs no network and runs one script, the filter of its queries."""
 
 import base64
+import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jinja2
+from markupsafe import Markup
 
 from envs_data.files import file_sha256
+from ospo_agents.training.run_directory import read_log
 from ospo_cli._evaluation_text import other_settings
-from ospo_cli._explanation import Explanation, credit_colour
-from ospo_cli._matrix import draw_matrix, policy_labels
+from ospo_cli._explanation import Explanation, Segment, credit_colour
+from ospo_cli._matrix import policy_labels
 from ospo_cli._modes import modes_in_words, modes_of
-from ospo_cli._report.curves import Curve, draw_rewards
+from ospo_cli._phrases import PhraseStudy
+from ospo_cli._report.axes import Axis, Bin, gain_bins
+from ospo_cli._report.charts import logged_charts, reward_chart
+from ospo_cli._report.curves import Curve
+from ospo_cli._report.headline import find_repeats, in_words
+from ospo_cli._report.held_out import HeldOut
+from ospo_cli._report.queries import mark_repeats
 from ospo_cli._report.runs import Run
 from ospo_env.evaluation.intervals import Interval
+from ospo_env.evaluation.phrase_table import PhraseRow
 from ospo_env.text import clean_text
 
-__all__ = ["render_page"]
+__all__ = ["Card", "make_card", "render_page"]
 
 _TEMPLATES = Path(__file__).parents[1] / "templates"
 _HASHED = ("run.json", "log.jsonl", "policy/*.safetensors", "warmstart/*.safetensors")
+_PHRASES = 10  # shown of each end of the table
+
+
+class Card(NamedTuple):
+    """A query that the page explains.
+
+    Attributes:
+        kind: ``best``, ``median`` or ``worst``; empty where the query was chosen otherwise.
+        explanation: Its explanation.
+        segments: Segments of the rewrite, each with its parts and whether they repeat a word.
+    """
+
+    kind: str
+    explanation: Explanation
+    segments: list[tuple[Segment, list[tuple[str, bool]]]]
+
+
+class _Histogram(NamedTuple):
+    retriever: str
+    bins: tuple[Bin, ...]
+    x: Axis
+    y: Axis
+    ties: int
+    queries: int
+
+
+def make_card(explanation: Explanation, kind: str) -> Card:
+    """The card of an explained query, with repeated words marked."""
+    text = explanation.text
+    repeats = find_repeats(text, explanation.query if explanation.compose == "append" else "")
+    segments = []
+    for segment in explanation.segments:
+        start = segment.end - len(segment.text.lstrip())
+        parts = mark_repeats(text, repeats, start, max(start, segment.start + len(segment.text.rstrip())))
+        segments.append((segment, parts))
+    return Card(kind, explanation, segments)
 
 
 def render_page(
     runs: Sequence[Run],
     curves: Sequence[Curve],
     evaluation: Mapping[str, Any] | None,
-    explanations: Sequence[Explanation],
+    held_out: HeldOut | None,
+    cards: Sequence[Card],
     sources: Mapping[str, Any],
 ) -> str:
     """The page as text.
@@ -38,10 +85,11 @@ def render_page(
     Args:
         runs: The runs; the page is about the first.
         curves: Their learning curves.
-        evaluation: The content of the file that ``ospo evaluate --json`` wrote; None leaves the matrix out.
-        explanations: Rewrites of the first run's policy.
-        sources: ``chosen`` (how the queries were chosen, in words), ``retriever_fingerprint``, ``evaluation_file`` and
-            ``command`` (of the report).
+        evaluation: The content of the file that ``ospo evaluate --json`` wrote; None leaves its parts out.
+        held_out: Its numbers of the first run's policy; None where it has none.
+        cards: Explained rewrites of the first run's policy.
+        sources: ``chosen`` (how the queries were chosen, in words), ``metric``, ``compose``, ``linear`` and
+            ``retriever_fingerprint`` of the task, ``evaluation_file`` and ``command`` (of the report).
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
@@ -50,23 +98,30 @@ def render_page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"signed": "{:+.3f}".format, "plain": "{:.3f}".format, "shown": _shown}
+    environment.filters |= {"signed": "{:+.3f}".format, "plain": "{:.3f}".format, "shown": _shown, "share": _share}
     run = runs[0]
-    metric = run.arguments["metric"]
+    script = environment.get_template("report.js").render()
     page = environment.get_template("report.html.j2").render(
         run=run,
         runs=runs,
-        metric=metric,
-        curves=curves,
-        curves_image=_png(draw_rewards(curves, metric)) if curves else None,
-        logged_image=_png(path.read_bytes()) if (path := run.path / "curves.png").is_file() else None,
-        matrix=None if evaluation is None else _matrix(evaluation),
+        metric=sources["metric"],
+        script=Markup(script),
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        held_out=held_out,
+        in_words=in_words,
         evaluation=evaluation,
+        matrix=None if evaluation is None else _matrix(evaluation, run.arguments["retriever"]),
+        headline_policy=None if held_out is None else held_out.name,
         evaluation_modes="" if evaluation is None else modes_in_words(modes_of(evaluation)),
         run_modes=modes_in_words(run.settings),
-        explanations=explanations,
-        largest=max((explanation.largest for explanation in explanations), default=0.0),
+        histograms=[] if held_out is None else _histograms(held_out),
+        phrases=None if held_out is None or held_out.queries is None else _phrases(held_out.queries.study),
+        cards=cards,
+        largest=max((card.explanation.largest for card in cards), default=0.0),
         background=_background,
+        curves=curves,
+        reward_chart=reward_chart(curves, run.arguments["metric"]) if curves else None,
+        logged_charts=logged_charts(read_log(run.path)),
         sources=sources,
         hashes=_hashes(run, sources["evaluation_file"]),
         manifests=[(str(run.path), json.dumps(run.manifest, indent=2)) for run in runs],
@@ -74,30 +129,62 @@ def render_page(
     return clean_text(page)
 
 
-def _matrix(evaluation: Mapping[str, Any]) -> dict[str, Any]:
-    """The heat map, and for each metric the rows of a table: label, then mean and gain for each retriever."""
+def _matrix(evaluation: Mapping[str, Any], trained_on: str) -> dict[str, Any]:
+    """Policies under each retriever: rows of a dot-and-interval plot in the metric, and tables of the other metrics."""
     policies, metric = evaluation["policies"], evaluation["metric"]
     labels = policy_labels(policies)
-    first = next(iter(policies.values()))
-    retrievers = list(first["metrics"])
-    title = f"{evaluation['env']}, {evaluation['queries']} {evaluation['split']} queries"
-    tables = {
-        name: [
-            (
-                labels[policy],
-                [tuple(Interval.of_json(row[kind][on][name]) for kind in ("intervals", "gains")) for on in retrievers],
-            )
-            for policy, row in policies.items()
-        ]
-        for name in dict.fromkeys([metric, *first["metrics"][retrievers[0]]])
-    }
-    seen = {name for row in policies.values() for name in (row["trained_on"] or "").split(",") if name}
+    metrics = next(iter(policies.values()))["metrics"]
+    seen = {name for row in policies.values() for name in (row["trained_on"] or "").split(",") if name} or {trained_on}
+
+    def cells(name: str, on: str) -> list[tuple[str, str, Interval, Interval]]:
+        rows = []
+        for policy, row in policies.items():
+            mean, gain = (Interval.of_json(row[kind][on][name]) for kind in ("intervals", "gains"))
+            rows.append((policy, labels[policy], mean, gain))
+        return rows
+
+    retrievers = sorted(metrics, key=lambda on: on not in seen)
+    plots = []
+    for on in retrievers:
+        rows = cells(metric, on)
+        bounds = [bound for *_, mean, gain in rows for bound in (*mean, mean.value - gain.value)]
+        plots.append((on, on in seen, rows, rows[0][2].value - rows[0][3].value, Axis.over(bounds)))
+    others = [name for name in metrics[retrievers[0]] if name != metric]
     return {
-        "image": _png(draw_matrix(policies, labels, metric, title)),
-        "retrievers": [(name, bool(seen) and name not in seen) for name in retrievers],
-        "tables": tables,
+        "plots": plots,
+        "others": {name: [(on, cells(name, on)) for on in retrievers] for name in others},
         "other_settings": other_settings(evaluation),
     }
+
+
+def _histograms(held_out: HeldOut) -> list[_Histogram]:
+    """Gains of single queries under each retriever, on the same axes."""
+    binned = {row.retriever: gain_bins(held_out.gains[row.retriever]) for row in held_out.rows if held_out.gains}
+    edges = [edge for bins in binned.values() for one in bins for edge in (one.low, one.high)]
+    highest = max((one.queries for bins in binned.values() for one in bins), default=1)
+    x, y = Axis.over(edges or [-0.1, 0.1]), Axis.over([0, highest], 3, whole=True)
+    return [
+        _Histogram(on, bins, x, y, len(held_out.gains[on]) - sum(one.queries for one in bins), len(held_out.gains[on]))
+        for on, bins in binned.items()
+    ]
+
+
+def _phrases(study: PhraseStudy) -> dict[str, Any]:
+    """Both ends of the phrase table, with their axis, and the lists to paste."""
+    table = study.table
+    ends = list(table) if len(table) <= 2 * _PHRASES else [*table[:_PHRASES], *table[-_PHRASES:]]
+    return {
+        "study": study,
+        "rows": ends,
+        "gap": _PHRASES if len(table) > len(ends) else None,
+        "axis": Axis.over([0.0, *_bounds(ends)]),
+        "keep": json.dumps(study.listed("keep"), ensure_ascii=False),
+        "stop": json.dumps(study.listed("stop"), ensure_ascii=False),
+    }
+
+
+def _bounds(rows: Iterable[PhraseRow]) -> list[float]:
+    return [bound for row in rows for bound in row.credit]
 
 
 def _background(credit: float, largest: float) -> str:
@@ -109,11 +196,13 @@ def _shown(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
+def _share(part: float, whole: float = 1.0) -> str:
+    """A share in percent; one below 10 % has a decimal, unless it is 0."""
+    percent = 100 * part / whole if whole else 0.0
+    return f"{percent:.0f} %" if percent >= 10 or percent == 0 else f"{percent:.1f} %"
+
+
 def _hashes(run: Run, evaluation: Path | None) -> dict[str, str]:
     """SHA-256 of the files that the numbers of the page come from."""
     files = [path for pattern in _HASHED for path in sorted(run.path.glob(pattern))]
     return {str(path): file_sha256(path) for path in [*files, *filter(None, [evaluation])]}
-
-
-def _png(content: bytes) -> str:
-    return f"data:image/png;base64,{base64.b64encode(content).decode()}"
