@@ -44,6 +44,7 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     "real": {"tasks": ["hm"], "methods": ["grpo", "ospo"], "seeds": 3, "steps": 100},
     "real-lm": {"tasks": [], "methods": ["grpo", "ospo", "state"], "seeds": 3, "steps": 60},
 }
+_OF_LM = ("texts_only", "by_words", "by_query_weight")
 _RATES = [1.5e-4, 3e-4, 6e-4]
 _MEASURED = ("accuracy", "true-advantage", "real-lm")  # parts that train nothing for a curve
 _QUICK: dict[str, Any] = {"seeds": 2, "steps": 50, "selection_seeds": 0}
@@ -116,6 +117,22 @@ def parse(argv: Sequence[str] | None) -> Namespace:
         "--unseen", nargs="+", help="retrievers that training does not see (default: lsa chargram; quick: fewer)"
     )
     parser.add_argument(
+        "--by-words",
+        nargs="+",
+        type=int,
+        default=[],
+        metavar="WORDS",
+        help="measure the texts of the part real-lm again where only their first words count, such as 4 8 16 32",
+    )
+    parser.add_argument(
+        "--by-query-weight",
+        nargs="+",
+        type=int,
+        default=[],
+        metavar="TIMES",
+        help="measure them again where the query counts so often, such as 1 3 6",
+    )
+    parser.add_argument(
         "--texts-only",
         action="store_true",
         help="stop the part real-lm when all texts are written, for example on a GPU; without it the same command "
@@ -176,8 +193,9 @@ def _check(arguments: Namespace) -> None:
         raise AgentError(f"--few-calls is of the part accuracy, not of {arguments.part}; leave it out")
     if arguments.part == "real-lm":
         _check_real_lm(arguments)
-    elif arguments.texts_only:
-        raise AgentError(f"--texts-only is of the part real-lm, not of {arguments.part}; leave it out")
+    elif misplaced := [name for name in _OF_LM if getattr(arguments, name)]:
+        option = misplaced[0].replace("_", "-")
+        raise AgentError(f"--{option} is of the part real-lm, not of {arguments.part}; leave it out")
     else:
         _check_tasks(arguments)
 

@@ -12,7 +12,7 @@ from ospo_cli import study
 from ospo_cli._study.numbers import crossed_interval
 from ospo_cli._study.plan import METRIC
 from ospo_cli._study.real_lm import part
-from ospo_cli._study.real_lm.plan import DATA_SETS, REFERENCES, LMCell, scores_path
+from ospo_cli._study.real_lm.plan import DATA_SETS, REFERENCES, LMCell, Measure
 from ospo_cli._tasks import open_task
 from small_run import write_data
 
@@ -61,9 +61,46 @@ def test_a_study_from_nothing_to_its_tables_and_again(finished, monkeypatch, cap
     texts = json.loads(gzip.decompress(path.read_bytes()))
     assert [point["rollouts"] for point in texts["curve"]] == [0.0, 64.0, 128.0]
     task = open_task(about.env, directory / "data", split="test", retriever="bm25", metric=METRIC, **about.modes)
-    scores = json.loads(gzip.decompress(scores_path(path, "bm25", "pool", about.modes).read_bytes()))
+    scores = json.loads(gzip.decompress(Measure("bm25", "pool", about.modes).path(path).read_bytes()))
     assert scores["greedy"] == task.rewards(texts["ids"], texts["greedy"]).tolist()
     assert np.shape(scores["sampled"]) == (2, len(texts["ids"]))
+
+
+def test_fewer_words_and_other_weights_of_the_query(finished, monkeypatch, capsys):
+    directory, argv = finished
+    jobs = run_here(monkeypatch, [*argv, "--by-words", "1", "8", "--by-query-weight", "1", "3"])
+    assert jobs == ["scores"] * 6, "two caps and one other weight, on pools and on the corpus; weight 3 is the task's"
+    printed = capsys.readouterr().out
+    assert "by words of a text that count" in printed
+    assert "by times that the query counts" in printed
+    about = DATA_SETS["esci-graded"]
+    cells = directory / "out/cells/real-lm-esci-graded"
+    path = cells / "association-epochs0.2-test48.json.gz"
+    texts = json.loads(gzip.decompress(path.read_bytes()))
+    task = open_task(
+        about.env, directory / "data", split="test", retriever="bm25", metric=METRIC, max_words=1, **about.modes
+    )
+    first = [text.split()[0] if text else "" for text in texts["greedy"]]
+    scores = json.loads(gzip.decompress(Measure("bm25", "pool", about.modes, 1).path(path).read_bytes()))
+    assert scores["greedy"] == task.rewards(texts["ids"], first).tolist()
+
+
+def test_learning_rates_are_chosen_by_validation(finished, monkeypatch, capsys):
+    directory, argv = finished
+    argv = [*argv, "--learning-rates", "1e-5", "2e-5", "--texts-only"]
+    assert run_here(monkeypatch, argv) == ["texts"] * 2, "those at 2e-5, the default, are there"
+    assert capsys.readouterr().out == ""
+    cells = directory / "out/cells/real-lm-esci-graded"
+    for method, shift in (("ospo", 1), ("grpo", -1)):
+        (path,) = cells.glob(f"{method}-lr1e-05-*.json.gz")
+        report = json.loads(gzip.decompress(path.read_bytes()))
+        report["curve"] = [{**point, "greedy": point["greedy"] + shift} for point in report["curve"]]
+        path.write_bytes(gzip.compress(json.dumps(report).encode()))
+    run_here(monkeypatch, argv[:-1])
+    assert "Learning rates on esci-graded" in capsys.readouterr().out
+    measured = {file.name.partition("-seed")[0] for file in (cells / "scores").iterdir()}
+    assert {"ospo-lr1e-05", "grpo-lr2e-05"} <= measured
+    assert "grpo-lr1e-05" not in measured
 
 
 def test_arguments(tmp_path):
@@ -89,10 +126,10 @@ def test_names_of_files_tell_cells_apart(tmp_path):
         LMCell("hm", "d", "p", "ospo", {"learning_rate": 2e-5}, 0, 60, "test", queries=8),
     ]
     assert len({one.path(tmp_path) for one in [cell, *others]}) == 5
-    paths = {
-        scores_path(cell.path(tmp_path), name, "pool", {**DATA_SETS["hm"].modes}) for name in ("dense:a", "dense:b")
-    }
-    assert len(paths) == 2
+    modes = DATA_SETS["hm"].modes
+    measures = [Measure("dense:a", "pool", modes), Measure("dense:b", "pool", modes), Measure("bm25", "pool", modes)]
+    measures += [Measure("bm25", "pool", modes, 4), Measure("bm25", "pool", {**modes, "query_weight": 6})]
+    assert len({measure.path(cell.path(tmp_path)) for measure in measures}) == 5
 
 
 def test_the_interval_over_seeds_and_queries_is_wider_than_either():

@@ -155,5 +155,6 @@ def _described(job: str) -> str:
     """A job in words; values are those of the texts of several cells, of which the first is named."""
     fields = json.loads(job)
     cell = fields.get("cell") or (fields.get("cells") or [fields])[0]
-    where = f" under {fields['retriever']} ({fields['candidates']})" if "retriever" in fields else ""
+    measure = fields.get("measure")
+    where = f" under {measure['retriever']} ({measure['candidates']})" if measure else ""
     return f"{fields['what']} of {cell['method']}, {cell['task']}, seed {cell['seed']}{where}"

@@ -2,7 +2,7 @@
 
 import json
 from argparse import Namespace
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from ospo_cli._study.real_lm.plan import (
     TRAINED_ON,
     UNTRAINED,
     LMCell,
-    scores_path,
+    Measure,
 )
 from ospo_cli._tasks import open_task
 from ospo_cli._terminal import say
@@ -60,8 +60,7 @@ def work(job: Mapping[str, Any], out: Path) -> None:
     """Do one job of :func:`real_lm` in this process.
 
     Args:
-        job: ``what`` (``warm start``, ``texts`` or ``scores``) and a ``cell``; of scores ``cells``, ``retriever``,
-            ``candidates`` and ``modes``.
+        job: ``what`` (``warm start``, ``texts`` or ``scores``) and a ``cell``; of scores ``cells`` and a ``measure``.
         out: Directory of the study.
     """
     if job["what"] == "warm start":
@@ -69,21 +68,19 @@ def work(job: Mapping[str, Any], out: Path) -> None:
     elif job["what"] == "texts":
         write_texts(LMCell(**job["cell"]), out)
     else:
-        cells = [LMCell(**fields) for fields in job["cells"]]
-        about = DATA_SETS[cells[0].task]
+        cells, measure = [LMCell(**fields) for fields in job["cells"]], Measure(**job["measure"])
         task = open_task(
-            about.env,
+            DATA_SETS[cells[0].task].env,
             Path(cells[0].data),
             split=cells[0].split,
-            retriever=job["retriever"],
+            retriever=measure.retriever,
             metric=METRIC,
-            candidates=job["candidates"],
-            **job["modes"],
+            candidates=measure.candidates,
+            max_words=measure.max_words,
+            **measure.modes,
         )
         for cell in cells:
-            write_scores(
-                cell, out, scores_path(cell.path(out), job["retriever"], job["candidates"], job["modes"]), task
-            )
+            write_scores(cell, out, measure.path(cell.path(out)), task)
 
 
 def _cells(arguments: Namespace, name: str, data: str) -> list[LMCell]:
@@ -130,24 +127,41 @@ def _chosen(cells: Sequence[LMCell], out: Path) -> list[LMCell]:
     return chosen
 
 
-def _measures(arguments: Namespace) -> Iterable[tuple[str, str]]:
+def _measures(arguments: Namespace, name: str) -> list[Measure]:
     """Retrievers and documents that texts are measured with."""
     return [
-        (retriever, candidates) for candidates in arguments.candidates for retriever in [TRAINED_ON, *arguments.unseen]
+        Measure(retriever, candidates, DATA_SETS[name].modes)
+        for candidates in arguments.candidates
+        for retriever in [TRAINED_ON, *arguments.unseen]
     ]
 
 
-def _score_jobs(arguments: Namespace, name: str, cells: Sequence[LMCell]) -> list[str]:
+def _sweeps(arguments: Namespace, name: str) -> dict[str, dict[int, list[Measure]]]:
+    """Measures of the same texts by the words of them that count, and by the query's weight, a value each."""
     modes = DATA_SETS[name].modes
+    places = arguments.candidates
+    return {
+        "words of a text that count": {
+            words: [Measure(TRAINED_ON, place, modes, words) for place in places] for words in arguments.by_words
+        },
+        "times that the query counts": {
+            weight: [Measure(TRAINED_ON, place, {**modes, "query_weight": weight}) for place in places]
+            for weight in arguments.by_query_weight
+            if modes["compose"] == "append"
+        },
+    }
+
+
+def _score_jobs(arguments: Namespace, name: str, cells: Sequence[LMCell]) -> list[str]:
+    measures = _measures(arguments, name)
+    measures += [one for sweep in _sweeps(arguments, name).values() for of_value in sweep.values() for one in of_value]
     jobs = []
-    for retriever, candidates in _measures(arguments):
-        missing = [
-            cell for cell in cells if not scores_path(cell.path(arguments.out), retriever, candidates, modes).is_file()
-        ]
+    for measure in measures:
+        missing = [cell for cell in cells if not measure.path(cell.path(arguments.out)).is_file()]
         if missing:
-            rest = {"retriever": retriever, "candidates": candidates, "modes": modes}
-            jobs.append(json.dumps({"part": WHAT, "what": "scores", "cells": [asdict(one) for one in missing], **rest}))
-    return jobs
+            fields = {"cells": [asdict(one) for one in missing], "measure": measure._asdict()}
+            jobs.append(json.dumps({"part": WHAT, "what": "scores", **fields}))
+    return list(dict.fromkeys(jobs))
 
 
 def _job(what: str, cell: LMCell) -> str:
@@ -155,7 +169,7 @@ def _job(what: str, cell: LMCell) -> str:
 
 
 def _print(arguments: Namespace, name: str, cells: Sequence[LMCell]) -> None:
-    results = tables.read_results(cells, arguments.out, list(_measures(arguments)), DATA_SETS[name].modes)
+    results = tables.read_results(cells, arguments.out, _measures(arguments, name))
     for candidates in arguments.candidates:
         say()
         say(tables.values_table(name, results, [TRAINED_ON, *arguments.unseen], candidates))
@@ -163,3 +177,7 @@ def _print(arguments: Namespace, name: str, cells: Sequence[LMCell]) -> None:
     say(tables.texts_table(name, results))
     if "grpo" in arguments.methods:
         say(tables.learners_table(name, results, TRAINED_ON, arguments.candidates[0]))
+    for what, sweep in _sweeps(arguments, name).items():
+        if sweep:
+            by_value = {value: tables.read_results(cells, arguments.out, of_value) for value, of_value in sweep.items()}
+            say(tables.sweep_table(name, what, by_value, TRAINED_ON, arguments.candidates))

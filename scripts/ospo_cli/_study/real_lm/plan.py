@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from ospo_cli._modes import mode_options, modes_of
 
@@ -19,7 +19,7 @@ __all__ = [
     "UNTRAINED",
     "DataSet",
     "LMCell",
-    "scores_path",
+    "Measure",
 ]
 
 TRAINED_ON = "bm25"
@@ -158,16 +158,28 @@ class LMCell:
         return out / "warm" / f"real-lm-{self.task}-epochs{self.epochs:g}"
 
 
-def scores_path(texts: Path, retriever: str, candidates: str, modes: Mapping[str, Any]) -> Path:
-    """The file of the values of a cell's texts under a retriever.
+class Measure(NamedTuple):
+    """A task that texts are measured on.
 
-    Args:
-        texts: The cell's own file.
-        retriever: The retriever; a specification with a directory is named by its kind and a digest.
+    Attributes:
+        retriever: The retriever.
         candidates: ``pool`` or ``corpus``.
-        modes: Modes of the task that is measured on.
+        modes: Modes of the task.
+        max_words: Words of a text that count; None for the environment's own cap.
     """
-    kind, _, place = retriever.partition(":")
-    name = f"{kind}-{hashlib.sha256(place.encode()).hexdigest()[:8]}" if place else kind
-    stem = texts.name.removesuffix(".json.gz")
-    return texts.parent / "scores" / ("-".join([stem, name, candidates, *mode_options(modes)]) + ".json.gz")
+
+    retriever: str
+    candidates: str
+    modes: Mapping[str, Any]
+    max_words: int | None = None
+
+    def path(self, texts: Path) -> Path:
+        """The file of the values of a cell's texts, whose own file is given.
+
+        A retriever with a directory is named by its kind and a digest.
+        """
+        kind, _, place = self.retriever.partition(":")
+        name = f"{kind}-{hashlib.sha256(place.encode()).hexdigest()[:8]}" if place else kind
+        cap = [] if self.max_words is None else [f"words{self.max_words}"]
+        parts = [texts.name.removesuffix(".json.gz"), name, self.candidates, *mode_options(self.modes), *cap]
+        return texts.parent / "scores" / ("-".join(parts) + ".json.gz")

@@ -13,7 +13,7 @@ from ospo_cli._modes import modes_in_words
 from ospo_cli._study.numbers import crossed_interval, share_of_rollouts
 from ospo_cli._study.plan import METRIC
 from ospo_cli._study.real_lm.cells import read_texts
-from ospo_cli._study.real_lm.plan import LMCell, scores_path
+from ospo_cli._study.real_lm.plan import LMCell, Measure
 from ospo_cli._study.tables import markdown
 from ospo_env.evaluation.verdict import count_signs
 from ospo_env.text import tokens
@@ -23,6 +23,7 @@ __all__ = [
     "learners_table",
     "rates_table",
     "read_results",
+    "sweep_table",
     "texts_table",
     "validation_value",
     "values_table",
@@ -45,18 +46,16 @@ class Result(NamedTuple):
     values: dict[tuple[str, str], dict[str, NDArray[np.float64]]]
 
 
-def read_results(
-    cells: Sequence[LMCell], out: Path, measures: Sequence[tuple[str, str]], modes: Mapping[str, Any]
-) -> dict[str, Result]:
+def read_results(cells: Sequence[LMCell], out: Path, measures: Sequence[Measure]) -> dict[str, Result]:
     """Read the finished cells of one data set, by method."""
     results: dict[str, Result] = {}
     for method in dict.fromkeys(cell.method for cell in cells):
         own = [cell for cell in cells if cell.method == method]
         values = {}
-        for retriever, candidates in measures:
-            paths = [scores_path(cell.path(out), retriever, candidates, modes) for cell in own]
+        for measure in measures:
+            paths = [measure.path(cell.path(out)) for cell in own]
             files = [json.loads(gzip.decompress(path.read_bytes())) for path in paths]
-            values[retriever, candidates] = {
+            values[measure.retriever, measure.candidates] = {
                 "greedy": np.array([file["greedy"] for file in files]),
                 "sampled": np.array([np.mean(file["sampled"], axis=0) for file in files if file["sampled"]]),
             }
@@ -153,6 +152,26 @@ def learners_table(name: str, results: Mapping[str, Result], retriever: str, can
     head = ["method", *(f"{kind} {what}" for kind in _KINDS for what in ("less GRPO's", "share of GRPO's rollouts"))]
     title = (
         f"Learners on {name}, {_short(retriever)}, {candidates}; rollouts by validation prompts, {_described(results)}"
+    )
+    return markdown(title, head, rows)
+
+
+def sweep_table(
+    name: str, what: str, by_value: Mapping[int, Mapping[str, Result]], retriever: str, candidates: Sequence[str]
+) -> str:
+    """Means of greedy texts, and paired differences to the raw query, for several values of one setting."""
+    first = next(iter(by_value.values()))
+    rows = []
+    for method in first:
+        row = [method]
+        for place in candidates:
+            for results in by_value.values():
+                values, raw = (results[one].values[retriever, place]["greedy"] for one in (method, "query"))
+                row.append(_cell(values, raw, method))
+        rows.append(row)
+    head = ["method", *(f"{place} {value}" for place in candidates for value in by_value)]
+    title = (
+        f"{METRIC} of {name} by {what}, greedy texts, {_short(retriever)}: mean (less the raw query's [95 % interval])"
     )
     return markdown(title, head, rows)
 
