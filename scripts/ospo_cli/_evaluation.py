@@ -13,6 +13,7 @@ from ospo_agents import AgentError
 from ospo_agents.progress_bar import progress_bar
 from ospo_cli._evaluation_files import check_file_names, file_name, texts_by_query, trec_tag, write_qrels, write_run
 from ospo_cli._evaluation_text import report_lines, trec_lines
+from ospo_cli._guarded import check_guard, guard_lines, guard_report
 from ospo_cli._matrix import draw_policies, policy_labels
 from ospo_cli._modes import MODES
 from ospo_cli._outputs import write_file
@@ -34,11 +35,13 @@ class _Measured(NamedTuple):
         values: By policy, retriever and metric: float64 (Q,).
         cut: By policy and retriever: number of texts that lost words to the cap.
         unmatched: By TREC run: number of queries without a line.
+        rewrites: By policy and retriever: the rewrites.
     """
 
     values: dict[str, dict[str, dict[str, NDArray[np.float64]]]]
     cut: dict[str, dict[str, int]]
     unmatched: dict[str, int]
+    rewrites: dict[str, dict[str, Rewrites]]
 
 
 def evaluate(arguments: Namespace) -> None:
@@ -70,6 +73,7 @@ def evaluate(arguments: Namespace) -> None:
         policy.check(task, ids)
         if policy.several and arguments.trec is not None:
             raise AgentError(f"--trec: expected one rewrite a query, as in a TREC run; {name} has several for some")
+    choosing = check_guard(arguments.guard, request, policies, task)
     # Written first, so that ids and gains that TREC files cannot hold are an error before the work begins.
     scale = None if arguments.trec is None else write_qrels(arguments.trec, task, ids)
     written = _write_once(policies, task, ids, prompts, arguments.rewrites)
@@ -101,8 +105,12 @@ def evaluate(arguments: Namespace) -> None:
         "raw_values": _each_query(raw_values, task.metric),
         "policies": summary,
     }
+    if arguments.guard is not None:
+        report["guard"] = guard_report(
+            arguments.guard, list(policies), lambda name, on: measured.rewrites[name][on], tasks, choosing
+        )
     files = _write_files(arguments, report, list(written))
-    lines = [*report_lines(report), *files]
+    lines = [*report_lines(report), *(guard_lines(report) if "guard" in report else ()), *files]
     if scale is not None:
         lines += trec_lines(arguments.trec, scale, measured.unmatched, len(ids))
     say("\n".join(lines))
@@ -157,12 +165,18 @@ def _measure(
     trec: Path | None,
 ) -> _Measured:
     """Measure all policies under all retrievers, with one bar; write TREC runs too if ``trec`` is a directory."""
-    measured = _Measured({name: {} for name in policies}, {name: {} for name in policies}, {})
+    measured = _Measured(
+        values={name: {} for name in policies},
+        cut={name: {} for name in policies},
+        unmatched={},
+        rewrites={name: {} for name in policies},
+    )
     with progress_bar(total=len(policies) * len(tasks), desc="ranking", unit="ranking") as bar:
         for name, policy in policies.items():
             for retriever, opened in tasks.items():
                 bar.set_postfix_str(terminal_line(f"{name[-40:]} under {retriever[-40:]}"))
                 rewrites = written.get(name) or policy.write(opened, ids, prompts, lambda done: None)
+                measured.rewrites[name][retriever] = rewrites
                 values = opened.evaluate(rewrites.prompt_ids, rewrites.texts)
                 if policy.several:
                     values = {metric: query_means(array, rewrites.prompt_ids, ids) for metric, array in values.items()}

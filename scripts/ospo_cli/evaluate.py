@@ -11,6 +11,10 @@ deploy. A trained policy or a chat model writes each rewrite once; every retriev
 are over the raw query, paired by query. Stored rewrites and runs bring the cap, the candidates, the metric and the text
 to send (--compose and the two options after it) that they were made for; another program's rewrites are sent behind the
 query, whole.
+
+--guard shows what a rule without judgements would do that ospo serve applies on demand: the raw query is sent where
+fewer than a share of its first 10 documents are among the first 10 of the rewrite. The share is chosen on the
+policy's rewrites of validation queries, unless it is given.
 """
 
 import math
@@ -61,6 +65,14 @@ def parse(argv: Sequence[str] | None) -> Namespace:
     parser.add_argument(
         "--encoder", help="encoder of Stable-Baselines3 policies (default: the one of training, if it is local)"
     )
+    parser.add_argument(
+        "--guard",
+        nargs="?",
+        type=float,
+        const=True,
+        metavar="SHARE",
+        help="share of the raw query's first 10 documents that a rewrite has to keep; chosen where none is given",
+    )
     parser.add_argument("--json", type=Path, help="JSON file to write with every metric, interval and gain")
     parser.add_argument("--plot", type=Path, help="PNG file to write with the means of policies as dots with intervals")
     parser.add_argument("--rewrites", type=Path, help="directory to write the trained policies' rewrites into")
@@ -84,6 +96,8 @@ def _check(arguments: Namespace) -> None:
         raise AgentError("--retrievers: expected at least one name, for example bm25,lsa")
     if not math.isfinite(arguments.temperature) or arguments.temperature < 0:
         raise AgentError(f"--temperature: expected a finite number of at least 0, got {arguments.temperature}")
+    if isinstance(arguments.guard, float) and not 0 <= arguments.guard <= 1:
+        raise AgentError(f"--guard: expected a share in 0 to 1, got {arguments.guard}")
     if arguments.max_new_tokens is not None and arguments.max_new_tokens < 1:
         raise AgentError(f"--max-new-tokens: expected at least 1, got {arguments.max_new_tokens}")
     if not 0 <= arguments.seed < 2**31:

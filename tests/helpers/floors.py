@@ -150,7 +150,7 @@ FLOORS = {
         "_best_of _cli _credited_rewrites _evaluation_files _evaluation_text _explanation _reward_settings "
         "_rewrite_files _sb3 _task_settings",
         "_benchmark _explain_options _phrases _policies _prepare_options _sb3_training _study _train_options",
-        "_episode _explanation_page _report",
+        "_episode _explanation_page _guarded _report",
         "_arguments _card _comparison _episode_page _evaluation _phrases_page _serve",
         "benchmark card evaluate explain make_official_size model prepare report serve serve_env study train train_sb3",
         "main",
