@@ -1,4 +1,4 @@
-"""What a guard does to evaluated policies: gains, wins, ties and losses with it and without, and its threshold."""
+"""Effect of a guard on evaluated policies: gains, wins, ties and losses with it and without, and its threshold."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
