@@ -60,7 +60,7 @@ PACKAGES_verifiers := verifiers==0.4.0
 PACKAGES_skyrl := --no-deps --ignore-requires-python skyrl==0.4.0 skyrl-gym==0.4.0 jaxtyping==0.3.11 wadler-lindig==0.1.8 \
 	loguru==0.7.3 cloudpathlib==0.26.0 func-timeout==4.3.5 pybase64 zstandard==0.25.0 nvidia-ml-py $(COMMON)
 PACKAGES_verl := --no-deps verl==0.9.1 codetiming==1.4.0 torchdata==0.11.0 cachebox==6.2.10 prometheus-client $(COMMON)
-TESTS_openenv := tests/ospo_env/test_openenv.py
+TESTS_openenv := tests/ospo_env/test_openenv.py tests/ospo_env/test_openenv_search.py
 TESTS_verifiers := tests/ospo_env/test_verifiers.py tests/agents/test_prime_rl_adapter.py
 TESTS_skyrl := tests/agents/test_skyrl_adapter.py
 TESTS_verl := tests/agents/test_verl_adapter.py

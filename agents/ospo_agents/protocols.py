@@ -18,6 +18,7 @@ __all__ = [
     "LexicalTask",
     "MeasuredTask",
     "Policy",
+    "ReplyTask",
     "Spans",
     "Task",
     "TurnTask",
@@ -159,6 +160,25 @@ class TurnTask(Protocol):
     @property
     def in_turns(self) -> bool:
         """True where texts are episodes."""
+        ...
+
+
+@runtime_checkable
+class ReplyTask(TurnTask, Protocol):
+    """A task in turns that says what an agent reads after a turn, so that a policy can play episodes."""
+
+    @property
+    def max_turns(self) -> int:
+        """Turns of an episode at most."""
+        ...
+
+    def replies(self, prompt_ids: Sequence[str], turns: Sequence[str]) -> list[str]:
+        """The text, of whole lines, that an agent reads after each of B turns of episodes of their own.
+
+        Args:
+            prompt_ids: The prompt of each episode, length B.
+            turns: The last line of each, length B.
+        """
         ...
 
 

@@ -168,6 +168,7 @@ class OSPOTrainer(CompactRollouts, GRPOTrainer):  # type: ignore[misc]  # TRL sh
             )
         self.task = task
         self.prompt_format = prompt_format
+        self.prompt_ids: list[str] = []  # of the batch that is drawn, for a ``rollout_func``
         self._segmenter = segmenter
         self._told_of_unions = False
         self._calls = training_calls(task, args.calls)
@@ -221,6 +222,7 @@ class OSPOTrainer(CompactRollouts, GRPOTrainer):  # type: ignore[misc]  # TRL sh
         return rewards
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        self.prompt_ids = [row["prompt_id"] for row in inputs]
         output: dict[str, Any] = super()._generate_and_score_completions(inputs)
         if self.model.training:
             with self._timed("credit"):

@@ -5,7 +5,7 @@ An episode is ``reset``, which gives a prompt, and one ``step`` with a rewrite. 
 segment of the rewrite earned, if the server was made with a function that knows. ``ospo serve-env`` starts a server.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from importlib.metadata import version
 from typing import Any
@@ -23,7 +23,14 @@ from ospo_env.integrations.sessions import Credit, Rewrite, SegmentCredit, Share
 from ospo_env.outcomes import Outcome
 from ospo_env.task import RetrievalTask
 
-__all__ = ["RewriteAction", "RewriteEnvironment", "RewriteObservation", "make_app"]
+__all__ = [
+    "PromptEnvironment",
+    "RewriteAction",
+    "RewriteEnvironment",
+    "RewriteObservation",
+    "check_sizes",
+    "make_app",
+]
 
 _RESET = ("seed", "episode_id", "split", "index", "query_id")
 
@@ -48,7 +55,85 @@ class RewriteObservation(Observation):  # type: ignore[misc]
     )
 
 
-class RewriteEnvironment(Environment[RewriteAction, RewriteObservation, State]):  # type: ignore[misc]
+class PromptEnvironment(Environment):  # type: ignore[misc]
+    """One session: its prompts, drawn or named, and what servers ask of the data.
+
+    Args:
+        shared: The task.
+    """
+
+    SUPPORTS_CONCURRENT_SESSIONS = True
+
+    def __init__(self, shared: SharedTask) -> None:
+        super().__init__()
+        self._shared = shared
+        self._random = np.random.default_rng()
+        self._state = State(episode_id=None, step_count=0)
+        self._query_id, self._prompt = "", ""
+
+    def begin(
+        self,
+        seed: int | None,
+        episode_id: str | None,
+        split: str,
+        index: int | None,
+        query_id: str | None,
+        unknown: Mapping[str, Any],
+    ) -> None:
+        """Draw the prompt of the next episode, or take the one that is named.
+
+        Args:
+            seed: Seed of the prompts that this session draws from now on.
+            episode_id: Name of the episode; made up where there is none.
+            split: ``train``, ``validation`` or ``test``.
+            index: Place of the prompt in the split.
+            query_id: Id of the prompt's query, of any split.
+            unknown: Parameters of other names, which are refused.
+
+        Raises:
+            TaskError: A name, a place or an id is unknown, or both ``index`` and ``query_id`` are given.
+        """
+        for name in unknown:
+            raise TaskError(unknown_name("reset parameter", name, _RESET))
+        if index is not None and query_id is not None:
+            raise TaskError("expected index or query_id, but got both")
+        if seed is not None:
+            self._random = np.random.default_rng(seed)
+        if query_id is not None:
+            split, index = self._shared.place(query_id)
+        elif index is None:
+            index = int(self._random.integers(self._shared.count(split)))
+        self._query_id, self._prompt = self._shared.prompt(split, index)
+        self._state = State(episode_id=episode_id or str(uuid4()), step_count=0)
+
+    @property
+    def state(self) -> State:
+        """The episode's name and its steps."""
+        return self._state
+
+    def list_splits(self) -> list[str]:
+        """Names of the splits."""
+        return self._shared.splits
+
+    def num_tasks(self, split: str) -> int:
+        """Number of prompts in a split."""
+        return self._shared.count(split)
+
+    def get_task(self, split: str, index: int) -> dict[str, Any]:
+        """Id, place and text of a prompt."""
+        query_id, prompt = self._shared.prompt(split, index)
+        return {"id": query_id, "index": index, "prompt": prompt}
+
+    def list_tasks(self, split: str) -> list[dict[str, Any]]:
+        """All prompts of a split."""
+        return self.get_task_range(split)
+
+    def get_task_range(self, split: str, start: int | None = None, stop: int | None = None) -> list[dict[str, Any]]:
+        """Prompts of a split from a place to another, as a slice takes them."""
+        return [self.get_task(split, row) for row in range(self._shared.count(split))[start:stop]]
+
+
+class RewriteEnvironment(PromptEnvironment):
     """One session: an episode at a time, of one step each.
 
     Args:
@@ -56,14 +141,9 @@ class RewriteEnvironment(Environment[RewriteAction, RewriteObservation, State]):
         shown: Documents of a ranking that an observation names.
     """
 
-    SUPPORTS_CONCURRENT_SESSIONS = True
-
     def __init__(self, shared: SharedTask, shown: int = 10) -> None:
-        super().__init__()
-        self._shared, self._shown = shared, shown
-        self._random = np.random.default_rng()
-        self._state = State(episode_id=None, step_count=0)
-        self._query_id, self._prompt = "", ""
+        super().__init__(shared)
+        self._shown = shown
 
     def reset(
         self,
@@ -87,18 +167,7 @@ class RewriteEnvironment(Environment[RewriteAction, RewriteObservation, State]):
         Raises:
             TaskError: A name, a place or an id is unknown, or both ``index`` and ``query_id`` are given.
         """
-        for name in unknown:
-            raise TaskError(unknown_name("reset parameter", name, _RESET))
-        if index is not None and query_id is not None:
-            raise TaskError("expected index or query_id, but got both")
-        if seed is not None:
-            self._random = np.random.default_rng(seed)
-        if query_id is not None:
-            split, index = self._shared.place(query_id)
-        elif index is None:
-            index = int(self._random.integers(self._shared.count(split)))
-        self._query_id, self._prompt = self._shared.prompt(split, index)
-        self._state = State(episode_id=episode_id or str(uuid4()), step_count=0)
+        self.begin(seed, episode_id, split, index, query_id, unknown)
         return RewriteObservation(query_id=self._query_id, prompt=self._prompt)
 
     async def reset_async(self, **arguments: Any) -> RewriteObservation:
@@ -139,11 +208,6 @@ class RewriteEnvironment(Environment[RewriteAction, RewriteObservation, State]):
             segments=[{"start": start, "end": end, "credit": credit} for start, end, credit in segments],
         )
 
-    @property
-    def state(self) -> State:
-        """The episode's name and its steps."""
-        return self._state
-
     def get_metadata(self) -> EnvironmentMetadata:
         """Name, description and version."""
         metric = self._shared.task.metric
@@ -152,27 +216,6 @@ class RewriteEnvironment(Environment[RewriteAction, RewriteObservation, State]):
             description=f"Rewrite a shopper's query; the reward is {metric} of the ranking that the rewrite gives",
             version=version("ospo"),
         )
-
-    def list_splits(self) -> list[str]:
-        """Names of the splits."""
-        return self._shared.splits
-
-    def num_tasks(self, split: str) -> int:
-        """Number of prompts in a split."""
-        return self._shared.count(split)
-
-    def get_task(self, split: str, index: int) -> dict[str, Any]:
-        """Id, place and text of a prompt."""
-        query_id, prompt = self._shared.prompt(split, index)
-        return {"id": query_id, "index": index, "prompt": prompt}
-
-    def list_tasks(self, split: str) -> list[dict[str, Any]]:
-        """All prompts of a split."""
-        return self.get_task_range(split)
-
-    def get_task_range(self, split: str, start: int | None = None, stop: int | None = None) -> list[dict[str, Any]]:
-        """Prompts of a split from a place to another, as a slice takes them."""
-        return [self.get_task(split, row) for row in range(self._shared.count(split))[start:stop]]
 
 
 def make_app(task: RetrievalTask, credit: Credit | None = None, *, shown: int = 10, sessions: int = 256) -> Any:
@@ -187,9 +230,7 @@ def make_app(task: RetrievalTask, credit: Credit | None = None, *, shown: int = 
     Raises:
         TaskError: A number is out of range.
     """
-    for name, value, least in (("shown", shown, 0), ("sessions", sessions, 1)):
-        if value < least:
-            raise TaskError(f"expected {name} of at least {least}; got {value}")
+    check_sizes(shown=(shown, 0), sessions=(sessions, 1))
     return create_app(
         partial(RewriteEnvironment, SharedTask(task, credit), shown),
         RewriteAction,
@@ -197,3 +238,10 @@ def make_app(task: RetrievalTask, credit: Credit | None = None, *, shown: int = 
         env_name="ospo",
         max_concurrent_envs=sessions,
     )
+
+
+def check_sizes(**sizes: tuple[int, int]) -> None:
+    """Raise :class:`~ospo_env.errors.TaskError` unless each number is at least its lower bound."""
+    for name, (value, least) in sizes.items():
+        if value < least:
+            raise TaskError(f"expected {name} of at least {least}; got {value}")

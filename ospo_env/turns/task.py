@@ -13,8 +13,8 @@ from ospo_env.rendering import title_line, titles
 from ospo_env.scoring.base import split_values
 from ospo_env.scoring.coalitions import check_coalitions, check_spans
 from ospo_env.task import RetrievalTask
-from ospo_env.turns.actions import episode_searches, episode_text, read_action
-from ospo_env.turns.conversation import Turn
+from ospo_env.turns.actions import episode_searches, episode_text, read_action, search_action
+from ospo_env.turns.conversation import Turn, shown_titles
 from ospo_env.turns.games import combine, part_games, settle
 
 __all__ = ["SearchTask"]
@@ -126,6 +126,11 @@ class SearchTask:
             Turn(search, tuple(title_line(title_of[doc_id]) for doc_id in doc_ids), outcome)
             for search, doc_ids, outcome in zip(searches, ranked, outcomes, strict=True)
         ]
+
+    def replies(self, prompt_ids: Sequence[str], turns: Sequence[str]) -> list[str]:
+        """The numbered titles that an agent reads after each of B searches, a line each; one call of the retriever."""
+        made = self.search(prompt_ids, [read_action(search_action(turn)) or "" for turn in turns])
+        return ["".join(f"{line}\n" for line in shown_titles(turn.titles)) for turn in made]
 
     def earned(self, turns: Sequence[Turn]) -> float:
         """The reward of searches that were made, equal to :meth:`rewards` of their episode, bit for bit."""

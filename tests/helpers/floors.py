@@ -61,7 +61,7 @@ FLOORS = {
         "conformance integrations",
         "__init__",
     ],
-    "ospo_env.integrations": ["batches", "sessions", "openenv verifiers", "__init__"],
+    "ospo_env.integrations": ["batches trl_search", "sessions", "openenv verifiers", "openenv_search", "__init__"],
     "ospo_env.retrievers": [
         "array_file base corpus models storage structure unpadded",
         "vocabulary",
@@ -105,7 +105,7 @@ FLOORS = {
         "batches",
         "group_advantages",
         "compact_rollouts trl_task",
-        "trainer",
+        "trainer turn_rollouts",
         "training",
         "integrations",
         "__init__",
@@ -127,7 +127,7 @@ FLOORS = {
     "ospo_agents.policies": [
         "bounded_http decoding digests prompt_format tiny",
         "generation loading",
-        "endpoint language_model",
+        "endpoint language_model turns",
         "__init__",
     ],
     "ospo_agents.training": [

@@ -20,10 +20,12 @@ class Completion:
     Attributes:
         token_ids: Its tokens, without the end token and what follows it.
         ended: Whether the model ended it; False where it was cut at the bound on its length.
+        end: The token that ended it; None where it was cut.
     """
 
     token_ids: list[int]
     ended: bool
+    end: int | None = None
 
 
 def generation_settings(
@@ -99,7 +101,7 @@ def complete(
 
 def _completion(row: list[int], ends: set[int]) -> Completion:
     length = next((place for place, token in enumerate(row) if token in ends), None)
-    return Completion(row[:length], length is not None)
+    return Completion(row[:length], length is not None, None if length is None else row[length])
 
 
 @contextlib.contextmanager
