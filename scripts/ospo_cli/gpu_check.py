@@ -24,7 +24,8 @@ def parse(argv: Sequence[str] | None) -> Namespace:
     parser = Parser("gpu-check", description=__doc__, examples=_EXAMPLES)
     parser.add_argument("--device", default="cuda", help="device of torch to check: cuda, or cpu with --tiny")
     parser.add_argument("--tiny", action="store_true", help="take small models and few steps, to try the command")
-    parser.add_argument("--steps", type=int, default=8, help="training steps that are timed, after two others")
+    parser.add_argument("--steps", type=int, default=4, help="training steps of a run that are timed, after two others")
+    parser.add_argument("--minutes", type=float, default=7.0, help="time after which no further model is begun")
     parser.add_argument("--compile", action="store_true", help="measure torch.compile of the encoder too")
     parser.add_argument("--out", type=Path, help="directory to write gpu-check.json and gpu-check.md into")
     arguments = parser.parse_args(argv)
@@ -32,8 +33,9 @@ def parse(argv: Sequence[str] | None) -> Namespace:
         raise AgentError(f"--device: expected cuda or cpu, got {arguments.device!r}")
     if arguments.device == "cpu" and not arguments.tiny:
         raise AgentError("--device cpu: the models of the whole check need a GPU; add --tiny")
-    if arguments.steps < 1:
-        raise AgentError(f"--steps: expected at least 1, got {arguments.steps}")
+    for name, least in (("steps", 1), ("minutes", 0)):
+        if not getattr(arguments, name) >= least:
+            raise AgentError(f"--{name}: expected at least {least}, got {getattr(arguments, name)}")
     check_directory("--out", arguments.out)
     return arguments
 

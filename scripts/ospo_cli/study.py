@@ -234,4 +234,9 @@ def _check_real_lm(arguments: Namespace) -> None:
     unknown = [name for name in arguments.methods if name not in LM_METHODS]
     if unknown:
         raise AgentError(f"--methods: expected of {', '.join(LM_METHODS)} in the part real-lm, got {unknown[0]}")
+    for name, least, most in (("by_words", 1, 65_536), ("by_query_weight", 1, 100)):
+        if wrong := [value for value in getattr(arguments, name) if not least <= value <= most]:
+            raise AgentError(f"--{name.replace('_', '-')}: expected {least} to {most}, got {wrong[0]}")
+    if wrong_rates := [rate for rate in arguments.learning_rates if not rate > 0]:
+        raise AgentError(f"--learning-rates: expected rates above 0, got {wrong_rates[0]:g}")
     arguments.data = {name: path for name, _, path in pairs}

@@ -1,13 +1,17 @@
 """The check of a GPU, with small models on the CPU: every comparison and every row of the table."""
 
+import copy
 import json
 
 import pytest
 import torch
 
 from ospo_agents import AgentError
+from ospo_agents.policies.tiny import tiny_tokenizer
 from ospo_cli import gpu_check
+from ospo_cli._gpu_check import correctness
 from ospo_cli._gpu_check.correctness import correctness_rows
+from ospo_cli._gpu_check.costs import Load, measure_costs
 from ospo_cli._gpu_check.models import TINY, TINY_ENCODER, random_policy, write_encoder
 from ospo_env import RetrievalTask
 from shop import shop
@@ -19,11 +23,13 @@ def test_the_whole_check_on_a_cpu(tmp_path, capsys):
     written = json.loads((tmp_path / "out/gpu-check.json").read_text())
     rows = {row["work"]: row for row in written["rows"]}
     assert len(rows) == 7
+    assert written["seconds"] > 0
     assert all(row["met"] for row in rows.values())
     costs = [row["details"] for work, row in rows.items() if work.startswith("OSPO's step over GRPO's")]
     for of_load in costs:
         assert set(of_load) == {"grpo", "ospo"}
         assert set(of_load["ospo"]["stages"]) == {"generation", "scoring", "credit", "update"}
+        assert len(of_load["grpo"]["rounds"]) == len(of_load["ospo"]["rounds"]) == 2
         assert of_load["ospo"]["tokens"] == pytest.approx(16 * 12 / of_load["ospo"]["seconds"])
     page = (tmp_path / "out/gpu-check.md").read_text()
     assert page.count("| grpo |") == page.count("| ospo |") == 2
@@ -53,6 +59,40 @@ def test_credit_of_another_encoder_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(dense, "DenseRetriever", Switched)
     rows = correctness_rows("cpu", tmp_path / "right/encoder")
     assert [row.met for row in rows] == [True, True, True, True, False]
+
+
+def test_another_model_on_the_device_is_told(monkeypatch):
+    """Negative control of tokens and log-probabilities: the copy that goes to the device has another weight."""
+    task = RetrievalTask(shop(), "bm25")
+    tokenizer = tiny_tokenizer(task.texts())
+    right = correctness._tokens("cpu", task, tokenizer)
+    assert [row.met for row in right] == [True, True]
+
+    def other(thing, memo=None):
+        thing = copied(thing, memo)
+        if isinstance(thing, torch.nn.Module) and hasattr(thing, "lm_head"):
+            with torch.no_grad():
+                thing.lm_head.weight[:40] *= 1.5
+        return thing
+
+    copied = copy.deepcopy
+    with monkeypatch.context() as patch:
+        patch.setattr(copy, "deepcopy", other)
+        assert [row.met for row in correctness._tokens("cpu", task, tokenizer)] == [True, False]
+    monkeypatch.setattr(correctness, "decode", lambda model, ids, **settings: torch.cat([ids, ids[:, -1:]], dim=1))
+    assert not next(row.met for row in correctness._tokens("cpu", task, tokenizer))
+
+
+def test_no_run_finds_texts_that_another_had_ranked():
+    made = []
+
+    def make_task():
+        made.append(RetrievalTask(shop(), "bm25", max_words=64))
+        return made[-1]
+
+    measure_costs(Load("tiny", TINY, lora=False, rollouts=16, tokens=8), make_task, "cpu", 1, rounds=1)
+    assert len(made) == 2
+    assert [task.counters["cached"] < task.counters["asked"] for task in made] == [True, True]
 
 
 def test_random_policies_write_words_and_commas():

@@ -1,5 +1,6 @@
 """The part of the study with a pretrained language model, on a model and data made on the spot."""
 
+import dataclasses
 import gzip
 import json
 
@@ -11,7 +12,7 @@ from ospo_agents import AgentError
 from ospo_cli import study
 from ospo_cli._study.numbers import crossed_interval
 from ospo_cli._study.plan import METRIC
-from ospo_cli._study.real_lm import part
+from ospo_cli._study.real_lm import part, plan
 from ospo_cli._study.real_lm.plan import DATA_SETS, REFERENCES, LMCell, Measure
 from ospo_cli._tasks import open_task
 from small_run import write_data
@@ -103,6 +104,14 @@ def test_learning_rates_are_chosen_by_validation(finished, monkeypatch, capsys):
     assert "grpo-lr1e-05" not in measured
 
 
+def test_texts_of_another_warm_start_are_not_taken(finished, monkeypatch):
+    about, argv = DATA_SETS["esci-graded"], finished[1]
+    other = {**DATA_SETS, "esci-graded": dataclasses.replace(about, warm_start_learning_rate=1e-3)}
+    monkeypatch.setattr(plan, "DATA_SETS", other)
+    with pytest.raises(AgentError, match=r"warm-start.*expected start .*0\.001.*got .*0\.0002.*remove it or change"):
+        run_here(monkeypatch, argv)
+
+
 def test_arguments(tmp_path):
     for argv, message in [
         ([], "--policy: the part real-lm needs a language model"),
@@ -110,6 +119,9 @@ def test_arguments(tmp_path):
         (["--policy", "x", "--data", "nowhere=y"], "expected NAME=DIR with a name of nfcorpus"),
         (["--policy", "x", "--data", "nfcorpus"], "expected NAME=DIR"),
         (["--policy", "x", "--data", "hm=y", "--methods", "rloo"], "expected of grpo, ospo"),
+        (["--policy", "x", "--data", "hm=y", "--by-words", "4", "0"], "--by-words: expected 1 to 65536, got 0"),
+        (["--policy", "x", "--data", "hm=y", "--by-query-weight", "500"], "--by-query-weight: expected 1 to 100"),
+        (["--policy", "x", "--data", "hm=y", "--learning-rates", "0"], "--learning-rates: expected rates above 0"),
     ]:
         with pytest.raises(AgentError, match=message):
             study.parse(["real-lm", "--out", str(tmp_path), *argv])

@@ -52,7 +52,7 @@ def _parameters(device: str, task: RetrievalTask, tokenizer: Any) -> list[Row]:
     """Parameters after three steps: OSPO's with even advantages, and its own, against GRPO's."""
     start = _flat(tiny_model(tokenizer))
     grpo = _flat(_trained(device, task, tokenizer, None))
-    moved = float((grpo - start).abs().max())
+    moved = float((grpo - start).abs().max()) or float("nan")  # where GRPO moves nothing no row is met
     even, own = (
         float((_flat(_trained(device, task, tokenizer, settings)) - grpo).abs().max()) / moved
         for settings in (_EVEN, {})
@@ -117,17 +117,22 @@ def _tokens(device: str, task: RetrievalTask, tokenizer: Any) -> list[Row]:
     conversations = [PromptFormat().messages(prompt) for prompt in task.prompts("train")[1][:32]]
     contexts = tokenizer.apply_chat_template(conversations, add_generation_prompt=True)["input_ids"]
     batch = tokenizer.pad({"input_ids": contexts}, padding_side="left", return_tensors="pt").to(device)
+    width = batch["input_ids"].shape[1]
     settings = {"max_new_tokens": 24, "do_sample": False, "pad_token_id": tokenizer.pad_token_id}
     with torch.inference_mode():
+        # Rows have to end at different times: the end is a token that they come to sooner or later.
+        settings["eos_token_id"] = _spread_token(model.generate(**batch, **settings, eos_token_id=None)[:, width:])
         ours, theirs = (model.generate(**batch, **settings, **own) for own in ({"custom_generate": decode}, {}))
-    width = max(ours.shape[1], theirs.shape[1])
+    longest = max(ours.shape[1], theirs.shape[1])
     ours, theirs = (
-        torch.nn.functional.pad(ids, (0, width - ids.shape[1]), value=tokenizer.pad_token_id) for ids in (ours, theirs)
+        torch.nn.functional.pad(ids, (0, longest - ids.shape[1]), value=tokenizer.pad_token_id)
+        for ids in (ours, theirs)
     )
+    same = 100 * float((ours == theirs)[:, width:].double().mean())
     labels = torch.where(ours == tokenizer.pad_token_id, -100, ours)
     values = []
     for one in (on_cpu, model):
-        add_head(one)
+        _add_head(one)
         inputs = {name: tensor.to(one.device) for name, tensor in {"input_ids": ours, "labels": labels}.items()}
         mask = (inputs["labels"] != -100).long()
         with torch.no_grad():
@@ -136,7 +141,7 @@ def _tokens(device: str, task: RetrievalTask, tokenizer: Any) -> list[Row]:
         Row(
             "greedy tokens equal to transformers' own loop on the device",
             f">= {_SAME:.0%}",
-            100 * float((ours == theirs).double().mean()),
+            same,
             "%",
             least=100 * _SAME,
         ),
@@ -150,7 +155,16 @@ def _tokens(device: str, task: RetrievalTask, tokenizer: Any) -> list[Row]:
     ]
 
 
-def add_head(model: Any) -> None:
+def _spread_token(written: torch.Tensor) -> int:
+    """The token of texts (B, T) whose first places in them are the most different ones."""
+    first = {
+        token: {(row == token).nonzero()[0, 0].item() for row in written if (row == token).any()}
+        for token in written.unique().tolist()
+    }
+    return max(first, key=lambda token: len(first[token]))
+
+
+def _add_head(model: Any) -> None:
     """Give a model TRL's output layer for log-probabilities and this project's, as the trainers do."""
     from trl.trainer.utils import add_fused_lm_head
 

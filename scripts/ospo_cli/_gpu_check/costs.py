@@ -3,7 +3,7 @@
 import gc
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +23,7 @@ from ospo_env import RetrievalTask
 __all__ = ["Cost", "Load", "measure_costs"]
 
 _WARM_UP = 2
+_ROUNDS = 2
 _STAGES = ("generation", "scoring", "credit", "update")
 
 
@@ -48,7 +49,8 @@ class Cost(NamedTuple):
     """Cost of one method.
 
     Attributes:
-        seconds: Median seconds of a step.
+        seconds: Median seconds of a step, over all rounds.
+        rounds: Median seconds of a step in each round.
         tokens: Tokens that were generated in a second of training.
         gigabytes: Most memory of the device that was held, in GB; 0 on a CPU.
         parameters: Parameters of the model, in millions.
@@ -57,6 +59,7 @@ class Cost(NamedTuple):
     """
 
     seconds: float
+    rounds: Sequence[float]
     tokens: float
     gigabytes: float
     parameters: float
@@ -64,19 +67,55 @@ class Cost(NamedTuple):
     stages: Mapping[str, float]
 
 
-def measure_costs(load: Load, task: RetrievalTask, device: str, steps: int) -> dict[str, Cost]:
-    """Costs of ``grpo`` and ``ospo`` from the same weights and on the same prompts.
+class _Run(NamedTuple):
+    """Seconds of the steps of one training run, and what the trainer logged of each of them."""
+
+    seconds: list[float]
+    logged: list[dict[str, float]]
+    gigabytes: float
+    parameters: float
+    attention: str
+
+
+def measure_costs(
+    load: Load, make_task: Callable[[], RetrievalTask], device: str, steps: int, rounds: int = _ROUNDS
+) -> dict[str, Cost]:
+    """Costs of ``grpo`` and ``ospo`` from the same weights and on the same prompts, in turn.
 
     Args:
         load: Model and sizes.
-        task: Source of prompts, rewards and coalition values.
+        make_task: Source of prompts, rewards and coalition values, made anew for each run: no run finds texts that
+            another had ranked.
         device: ``cuda`` or ``cpu``.
-        steps: Steps that are timed, after two others.
+        steps: Steps that are timed of each run, after two others.
+        rounds: Runs of each method.
     """
-    return {algo: _measure(algo, load, task, device, steps) for algo in ("grpo", "ospo")}
+    runs: dict[str, list[_Run]] = {"grpo": [], "ospo": []}
+    for _ in range(rounds):
+        for algo, own in runs.items():
+            own.append(_run(algo, load, make_task(), device, steps))
+    return {algo: _cost(load, own) for algo, own in runs.items()}
 
 
-def _measure(algo: str, load: Load, task: RetrievalTask, device: str, steps: int) -> Cost:
+def _cost(load: Load, runs: Sequence[_Run]) -> Cost:
+    seconds = float(np.median([second for run in runs for second in run.seconds]))
+    logged = [row for run in runs for row in run.logged]
+    return Cost(
+        seconds,
+        [float(np.median(run.seconds)) for run in runs],
+        load.rollouts * load.tokens / seconds,
+        max(run.gigabytes for run in runs),
+        runs[0].parameters,
+        runs[0].attention,
+        {
+            name: float(np.median([row[f"time/{name}"] for row in logged]))
+            for name in _STAGES
+            if f"time/{name}" in logged[0]
+        },
+    )
+
+
+def _run(algo: str, load: Load, task: RetrievalTask, device: str, steps: int) -> _Run:
     gc.collect()
     if device == "cuda":
         torch.cuda.empty_cache()
@@ -131,13 +170,10 @@ def _measure(algo: str, load: Load, task: RetrievalTask, device: str, steps: int
         trainer.remove_callback(PrinterCallback)
         trainer.add_callback(Clock())
         trainer.train()
-    seconds = float(np.median(np.diff(times)[_WARM_UP - 1 :]))
-    logged = [row for row in trainer.state.log_history if "reward" in row][_WARM_UP:]
-    stages = {
-        name: float(np.median([row[f"time/{name}"] for row in logged]))
-        for name in _STAGES
-        if logged and f"time/{name}" in logged[0]
-    }
-    peak = torch.cuda.max_memory_allocated() / 1e9 if device == "cuda" else 0.0
-    attention = str(getattr(model.config, "_attn_implementation", ""))
-    return Cost(seconds, load.rollouts * load.tokens / seconds, peak, parameters, attention, stages)
+    return _Run(
+        np.diff(times)[_WARM_UP - 1 :].tolist(),
+        [row for row in trainer.state.log_history if "reward" in row][_WARM_UP:],
+        torch.cuda.max_memory_allocated() / 1e9 if device == "cuda" else 0.0,
+        parameters,
+        str(getattr(model.config, "_attn_implementation", "")),
+    )

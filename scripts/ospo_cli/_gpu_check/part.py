@@ -5,6 +5,7 @@ import tempfile
 import time
 from argparse import Namespace
 from collections.abc import Iterator
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -40,31 +41,36 @@ def gpu_check(arguments: Namespace, command: str) -> None:
     begin = time.monotonic()
     rows: list[Row] = []
     lines: list[str] = []
-    for row, of_row in _measured(arguments):
+    for row, of_row in _measured(arguments, begin + 60 * arguments.minutes):
         say(terminal_row(row))
         rows.append(row)
         lines += of_row
         if arguments.out is not None:  # what is interrupted has left something
-            _write(arguments, command, rows, lines)
+            _write(arguments, command, rows, lines, time.monotonic() - begin)
     say(f"{time.monotonic() - begin:.0f} s in all")
 
 
-def _measured(arguments: Namespace) -> Iterator[tuple[Row, list[str]]]:
-    """Rows as they are measured, and lines of the second table."""
+def _measured(arguments: Namespace, end: float) -> Iterator[tuple[Row, list[str]]]:
+    """Rows as they are measured, and lines of the second table; no model is begun after the end."""
     data = sample_data("shopping")
-    task = RetrievalTask(data, "bm25", metric="nDCG@10", max_words=_MOST_WORDS)
+
+    def lexical() -> RetrievalTask:
+        return RetrievalTask(data, "bm25", metric="nDCG@10", max_words=_MOST_WORDS)
+
     with tempfile.TemporaryDirectory() as scratch:
-        write_encoder(TINY_ENCODER if arguments.tiny else ENCODER, task, Path(scratch))
+        write_encoder(TINY_ENCODER if arguments.tiny else ENCODER, lexical(), Path(scratch))
         encoder = Path(scratch) / "encoder"
         yield from ((row, []) for row in correctness_rows(arguments.device, encoder))
-        dense = RetrievalTask(
-            data,
-            lambda corpus: DenseRetriever(corpus, str(encoder), device=arguments.device),
-            metric="nDCG@10",
-            max_words=_MOST_WORDS,
-        )
+        opened = partial(DenseRetriever, model=str(encoder), device=arguments.device)
+
+        def dense() -> RetrievalTask:
+            return RetrievalTask(data, opened, metric="nDCG@10", max_words=_MOST_WORDS)
+
         for load, retriever in _loads(arguments.tiny):
-            costs = measure_costs(load, dense if retriever == "dense" else task, arguments.device, arguments.steps)
+            if time.monotonic() > end:
+                say(f"not begun after {arguments.minutes} minutes: {_described(load, retriever)}")
+                continue
+            costs = measure_costs(load, dense if retriever == "dense" else lexical, arguments.device, arguments.steps)
             yield _row(load, retriever, costs), [_line(load, retriever, algo, cost) for algo, cost in costs.items()]
         if arguments.compile:
             yield _compiled(encoder, arguments.device), []
@@ -140,12 +146,13 @@ def _compiled(encoder: Path, device: str) -> Row:
     return Row("the encoder over the compiled encoder", "", seconds[0] / seconds[1], "x")
 
 
-def _write(arguments: Namespace, command: str, rows: list[Row], lines: list[str]) -> None:
+def _write(arguments: Namespace, command: str, rows: list[Row], lines: list[str], seconds: float) -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     name = torch.cuda.get_device_name() if arguments.device == "cuda" else "CPU"
     content = {
         "command": command,
         "device": name,
+        "seconds": round(seconds, 1),
         "versions": {package: version(package) for package in _PACKAGES},
         "rows": [row.as_json() for row in rows],
     }

@@ -13,6 +13,7 @@ from typing import Any
 
 from transformers import TrainerCallback
 
+from ospo_agents import AgentError
 from ospo_agents.policies.language_model import LanguageModelPolicy, load_policy, on_accelerator
 from ospo_agents.training.evaluation import validation_rows
 from ospo_agents.training.progress import quiet
@@ -64,12 +65,15 @@ def write_texts(cell: LMCell, out: Path) -> None:
     """Make the texts of a method and write them, all or nothing.
 
     The file holds the cell's own fields, ``ids``, ``greedy`` (a text a query), ``sampled`` (a list a draw; none for
-    references), ``seconds``, and of a training run ``curve`` (values of validation prompts), ``best_step`` and ``log``.
+    references), ``seconds``, after a warm start ``start`` (its settings and the reward's), and of a training run
+    ``curve`` (values of validation prompts), ``best_step`` and ``log``.
     """
     quiet()
     task = _open(cell)
     ids, prompts = _queries(cell, task)
     report: dict[str, Any] = {**asdict(cell), "modes": DATA_SETS[cell.task].modes, "ids": list(ids), "sampled": []}
+    if cell.warmed:
+        report["start"] = cell.start
     begin = time.monotonic()
     if cell.method in REFERENCES:
         report["greedy"] = make_reference_policy(cell.method, task)(ids, prompts)
@@ -156,8 +160,15 @@ def write_scores(cell: LMCell, out: Path, path: Path, task: RetrievalTask) -> No
 
 
 def read_texts(cell: LMCell, out: Path) -> dict[str, Any]:
-    """Read what :func:`write_texts` wrote."""
-    report: dict[str, Any] = json.loads(gzip.decompress(cell.path(out).read_bytes()))
+    """Read what :func:`write_texts` wrote.
+
+    Raises:
+        AgentError: The texts are those of a policy with another warm start, or of another reward.
+    """
+    path = cell.path(out)
+    report: dict[str, Any] = json.loads(gzip.decompress(path.read_bytes()))
+    if cell.warmed and report.get("start") != cell.start:
+        raise AgentError(f"{path}: expected start {cell.start}, got {report.get('start')}; remove it or change --out")
     return report
 
 

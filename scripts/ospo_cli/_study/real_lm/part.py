@@ -10,7 +10,7 @@ from typing import Any
 from ospo_cli._study.plan import METRIC
 from ospo_cli._study.processes import run_all
 from ospo_cli._study.real_lm import tables
-from ospo_cli._study.real_lm.cells import make_warm_start, write_scores, write_texts
+from ospo_cli._study.real_lm.cells import make_warm_start, read_texts, write_scores, write_texts
 from ospo_cli._study.real_lm.plan import (
     DATA_SETS,
     METHODS,
@@ -43,7 +43,10 @@ def real_lm(arguments: Namespace, command: Sequence[str]) -> None:
     every = [cell for of_one in cells.values() for cell in of_one]
     # A seed of every data set before the next seed: what is interrupted has something of each.
     missing = sorted((cell for cell in every if not cell.path(out).is_file()), key=lambda cell: cell.seed)
-    warm = {cell.warm_path(out): cell for cell in missing if cell.policy and cell.method != "zero-shot"}
+    for cell in every:
+        if cell.path(out).is_file():
+            read_texts(cell, out)  # which says so if it is another study's, before anything is trained
+    warm = {cell.warm_path(out): cell for cell in missing if cell.warmed}
     first = [cell for path, cell in warm.items() if not path.is_dir()]
     run_all(command, out, [_job("warm start", cell) for cell in first], processes, "warm starts")
     run_all(command, out, [_job("texts", cell) for cell in missing], processes, "texts")

@@ -134,6 +134,21 @@ class LMCell:
     warm_start_epochs: float | None = None
 
     @property
+    def start(self) -> dict[str, float]:
+        """What a policy was before the learner, and its reward: settings of the data set that a cell's fields lack."""
+        about = DATA_SETS[self.task]
+        return {
+            "warm_start_epochs": self.epochs,
+            "warm_start_learning_rate": about.warm_start_learning_rate,
+            "contrast": about.contrast,
+        }
+
+    @property
+    def warmed(self) -> bool:
+        """Whether the texts are those of a policy after a warm start."""
+        return self.policy is not None and self.method != "zero-shot"
+
+    @property
     def epochs(self) -> float:
         """Passes over the demonstrations."""
         return DATA_SETS[self.task].warm_start_epochs if self.warm_start_epochs is None else self.warm_start_epochs
@@ -155,7 +170,8 @@ class LMCell:
 
     def warm_path(self, out: Path) -> Path:
         """The directory of the policy after its warm start, the same for all methods and seeds."""
-        return out / "warm" / f"real-lm-{self.task}-epochs{self.epochs:g}"
+        rate = DATA_SETS[self.task].warm_start_learning_rate
+        return out / "warm" / f"real-lm-{self.task}-epochs{self.epochs:g}-lr{rate:g}"
 
 
 class Measure(NamedTuple):
