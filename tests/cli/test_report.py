@@ -450,7 +450,7 @@ CUT = """[...document.querySelectorAll('body *')].filter(one => !one.closest('.s
 SMALL = """[...document.querySelectorAll('body *')].filter(one => one.textContent.trim() && !one.closest('.sr') &&
     parseFloat(getComputedStyle(one).fontSize) < 12).map(one => one.outerHTML.slice(0, 80))"""
 PALE = """(() => {
-  const channels = colour => colour.match(/[\\d.]+/g).slice(0, 3).map(Number);
+  const channels = colour => colour.match(/[\\d.]+/g).slice(0, 3).map(part => part * (/^color/.test(colour) ? 255 : 1));
   const light = colour => channels(colour).map(part => part / 255).map(
     part => part <= .04045 ? part / 12.92 : ((part + .055) / 1.055) ** 2.4
   ).reduce((sum, part, place) => sum + part * [.2126, .7152, .0722][place], 0);

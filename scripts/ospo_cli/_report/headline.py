@@ -100,6 +100,8 @@ def in_words(gain: Interval) -> str:
     """
     if math.isnan(gain.low):
         return "one query says nothing about others"
+    if gain.low == gain.high == 0:
+        return "as good as the raw query, on every query"
     if gain.low > 0:
         return "better than the raw query"
     return "worse than the raw query" if gain.high < 0 else "no difference from the raw query shown"

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from envs_data.files import file_sha256
 from ospo_agents.training.run_directory import read_log
 from ospo_cli._evaluation_text import other_settings
-from ospo_cli._explanation import Explanation, Segment, credit_colour
+from ospo_cli._explanation import Explanation, Segment
 from ospo_cli._matrix import policy_labels
 from ospo_cli._modes import modes_in_words, modes_of
 from ospo_cli._phrases import PhraseStudy
@@ -118,7 +118,7 @@ def render_page(
         phrases=None if held_out is None or held_out.queries is None else _phrases(held_out.queries.study),
         cards=cards,
         largest=max((card.explanation.largest for card in cards), default=0.0),
-        background=_background,
+        strength=_strength,
         curves=curves,
         reward_chart=reward_chart(curves, run.arguments["metric"]) if curves else None,
         logged_charts=logged_charts(read_log(run.path)),
@@ -144,14 +144,11 @@ def _matrix(evaluation: Mapping[str, Any], trained_on: str) -> dict[str, Any]:
         return rows
 
     retrievers = sorted(metrics, key=lambda on: on not in seen)
-    plots = []
-    for on in retrievers:
-        rows = cells(metric, on)
-        bounds = [bound for *_, mean, gain in rows for bound in (*mean, mean.value - gain.value)]
-        plots.append((on, on in seen, rows, rows[0][2].value - rows[0][3].value, Axis.over(bounds)))
+    plots = [(on, on in seen, cells(metric, on)) for on in retrievers]
     others = [name for name in metrics[retrievers[0]] if name != metric]
     return {
         "plots": plots,
+        "axis": Axis.over([bound for *_, rows in plots for *_, mean, _ in rows for bound in mean]),
         "others": {name: [(on, cells(name, on)) for on in retrievers] for name in others},
         "other_settings": other_settings(evaluation),
     }
@@ -187,8 +184,9 @@ def _bounds(rows: Iterable[PhraseRow]) -> list[float]:
     return [bound for row in rows for bound in row.credit]
 
 
-def _background(credit: float, largest: float) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*credit_colour(credit, largest))
+def _strength(credit: float, largest: float) -> str:
+    """A style with the strength of a segment's colour, in percent of the strongest."""
+    return f"--strength:{100 * min(abs(credit) / largest, 1.0) if largest else 0:.0f}%"
 
 
 def _shown(value: Any) -> str:
