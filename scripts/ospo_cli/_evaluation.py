@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from ospo_agents import AgentError
 from ospo_agents.progress_bar import progress_bar
 from ospo_cli._evaluation_files import check_file_names, file_name, texts_by_query, trec_tag, write_qrels, write_run
-from ospo_cli._evaluation_text import report_lines, trec_lines
+from ospo_cli._evaluation_text import report_blocks, trec_lines
 from ospo_cli._guarded import check_guard, guard_lines, guard_report
 from ospo_cli._matrix import draw_policies, policy_labels
 from ospo_cli._modes import MODES
 from ospo_cli._outputs import write_file
 from ospo_cli._policies import Request, ResolvedPolicy, open_policy, settings_of
 from ospo_cli._tasks import open_task
-from ospo_cli._terminal import say
+from ospo_cli._terminal import say_blocks
 from ospo_env import RetrievalTask, Rewrites, make_reference_policy, write_rewrites
 from ospo_env.evaluation.summary import summarise
 from ospo_env.evaluation.verdict import query_means
@@ -110,10 +110,10 @@ def evaluate(arguments: Namespace) -> None:
             arguments.guard, list(policies), lambda name, on: measured.rewrites[name][on], tasks, choosing
         )
     files = _write_files(arguments, report, list(written))
-    lines = [*report_lines(report), *(guard_lines(report) if "guard" in report else ()), *files]
+    blocks = [*report_blocks(report), *(guard_lines(report) if "guard" in report else ()), *files]
     if scale is not None:
-        lines += trec_lines(arguments.trec, scale, measured.unmatched, len(ids))
-    say("\n".join(lines))
+        blocks += trec_lines(arguments.trec, scale, measured.unmatched, len(ids))
+    say_blocks(blocks)
 
 
 def _each_query(values: Mapping[str, Mapping[str, NDArray[np.float64]]], metric: str) -> dict[str, list[float]]:

@@ -4,29 +4,30 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ospo_cli._matrix import policy_labels, table_lines
+from ospo_cli._matrix import policy_labels, policy_tables
 from ospo_cli._modes import modes_in_words
+from ospo_cli._terminal import Table
 from ospo_env.evaluation.trec import full_level
 
-__all__ = ["other_settings", "report_lines", "trec_lines"]
+__all__ = ["other_settings", "report_blocks", "trec_lines"]
 
 _RANKED = {"pool": "each query's candidate pool", "corpus": "the whole corpus"}
 
 
-def report_lines(report: Mapping[str, Any]) -> list[str]:
-    """Words of an evaluation: its data, its tables, and notes on each policy.
+def report_blocks(report: Mapping[str, Any]) -> list[str | Table]:
+    """Lines and tables of an evaluation: its data, its tables, and notes on each policy.
 
     Args:
         report: The evaluation, as its JSON file holds it.
     """
     kind = "synthetic data" if report["synthetic"] else "real data"
     rows = report["policies"]
-    lines = [
+    lines: list[str | Table] = [
         "",
         f"{report['queries']} {report['split']} queries of {report['env']} ({report['dataset']}, {kind})",
         f"Ranked: {_RANKED[report['candidates']]}",
         *([f"Sent: {sent}"] if (sent := modes_in_words(report)) else []),
-        *table_lines(rows, policy_labels(rows), report["metric"]),
+        *policy_tables(rows, policy_labels(rows), report["metric"]),
     ]
     lines += ["", f"Texts that lost words to the cap of {report['max_words']}, of {report['queries']}:"]
     width = max(map(len, rows))

@@ -1,16 +1,18 @@
 """Tables and a plot of policies x retrievers, from the numbers that ``ospo_env.evaluation.summary`` makes."""
 
 import io
+import math
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from ospo_cli._terminal import Table
 from ospo_env.evaluation.intervals import Interval
 from ospo_env.text import clean_text
 
-__all__ = ["draw_policies", "policy_labels", "table_lines"]
+__all__ = ["draw_policies", "policy_labels", "policy_tables"]
 
 _SHOWN_BESIDE = ("RR", "R@10")
 
@@ -20,37 +22,54 @@ def policy_labels(summary: Mapping[str, Any]) -> dict[str, str]:
     return {name: name + (f" ({row['stage']})" if row["stage"] else "") for name, row in summary.items()}
 
 
-def table_lines(summary: Mapping[str, Any], labels: Mapping[str, str], metric: str) -> list[str]:
+def policy_tables(summary: Mapping[str, Any], labels: Mapping[str, str], metric: str) -> list[Table]:
     """Tables of the metric with intervals, of gains over the raw query in it and their signs, and of two others."""
     mean = "mean [95 % interval over queries]"
-    lines = _table(summary, labels, f"{metric}: {mean}", _interval_text("intervals", metric))
-    lines += _table(summary, labels, f"Gain over the raw query, {metric}", _interval_text("gains", metric))
+    tables = [_table(summary, labels, f"{metric}: {mean}", _interval_text("intervals", metric))]
+    title = f"Gain over the raw query, {metric}"
+    tables.append(_table(summary, labels, title, _interval_text("gains", metric), _gain_tone(metric)))
     if all("signs" in row for row in summary.values()):  # evaluations of earlier versions have none
         title = f"Win / tie / loss against the raw query, {metric} (p of a sign test)"
-        lines += _table(summary, labels, title, lambda row, name: _signs_text(row["signs"][name][metric]))
+        tables.append(_table(summary, labels, title, lambda row, name: _signs_text(row["signs"][name][metric])))
     for other in (name for name in _SHOWN_BESIDE if name != metric):
         title = f"{'MRR' if other == 'RR' else other}: {mean}"
-        lines += _table(summary, labels, title, _interval_text("intervals", other))
-    return lines
+        tables.append(_table(summary, labels, title, _interval_text("intervals", other)))
+    return tables
 
 
 def _interval_text(kind: str, metric: str) -> Callable[[Mapping[str, Any], str], str]:
     return lambda row, name: str(Interval.of_json(row[kind][name][metric]))
 
 
+def _gain_tone(metric: str) -> Callable[[Mapping[str, Any], str], str]:
+    """Whether the interval of a gain lies above 0, below it, or neither."""
+
+    def tone(row: Mapping[str, Any], name: str) -> str:
+        gain = Interval.of_json(row["gains"][name][metric])
+        return "" if math.isnan(gain.low) else "good" if gain.low > 0 else "bad" if gain.high < 0 else ""
+
+    return tone
+
+
 def _signs_text(signs: Mapping[str, Any]) -> str:
     return f"{signs['wins']} / {signs['ties']} / {signs['losses']} ({signs['p_value']:.2g})"
 
 
-def _table(summary: Mapping[str, Any], labels: Mapping[str, str], title: str, cell: Callable[..., str]) -> list[str]:
+def _table(
+    summary: Mapping[str, Any],
+    labels: Mapping[str, str],
+    title: str,
+    cell: Callable[..., str],
+    tone: Callable[..., str] = lambda row, name: "",
+) -> Table:
     retrievers = list(next(iter(summary.values()))["metrics"])
-    width = max(len("policy"), *map(len, labels.values()))
-    columns = {name: max(len(name), 22) for name in retrievers}
-    lines = ["", title, "  ".join([f"{'policy':<{width}}", *(f"{name:>{columns[name]}}" for name in retrievers)])]
-    for policy, row in summary.items():
-        cells = (f"{cell(row, name):>{columns[name]}}" for name in retrievers)
-        lines.append("  ".join([f"{labels[policy]:<{width}}", *cells]))
-    return lines
+    return Table(
+        title,
+        ("policy", *retrievers),
+        tuple((labels[policy], *(cell(row, name) for name in retrievers)) for policy, row in summary.items()),
+        tuple(("", *(tone(row, name) for name in retrievers)) for row in summary.values()),
+        narrowest=22,
+    )
 
 
 def draw_policies(summary: Mapping[str, Any], labels: Mapping[str, str], metric: str, title: str) -> bytes:

@@ -17,7 +17,7 @@ from ospo_cli._phrases import PhraseStudy, study_phrases
 from ospo_cli._policies import settings_of
 from ospo_cli._rewrite_files import RewriteFile, open_rewrite_file
 from ospo_cli._tasks import open_task
-from ospo_cli._terminal import say
+from ospo_cli._terminal import Table, say, say_blocks
 from ospo_env import RetrievalTask
 from ospo_env.evaluation.free_queries import CAUSE, open_free_task
 from ospo_env.evaluation.phrase_table import FALSE_DISCOVERIES, PhraseRow
@@ -57,7 +57,7 @@ def show_phrases(arguments: Namespace) -> None:
     if arguments.json is not None:
         write_file(arguments.json, content.encode() + b"\n")
         written.append(terminal_line(f"Wrote {arguments.json}"))
-    say("\n".join([*_lines(opened, arguments), *written]), cleaned=True)
+    say_blocks([*_blocks(opened, arguments), *written])
 
 
 def _explain(file: RewriteFile, arguments: Namespace) -> _Explained:
@@ -78,11 +78,11 @@ def _explain(file: RewriteFile, arguments: Namespace) -> _Explained:
     return _Explained(free.task, study_phrases(free.task, rewrites, judged=False, **summed), remarks)
 
 
-def _lines(opened: _Explained, arguments: Namespace) -> list[str]:
+def _blocks(opened: _Explained, arguments: Namespace) -> list[str | Table]:
     task, study, remarks = opened
     kind = "synthetic data" if task.data.synthetic else "real data"
     sent = modes_in_words({name: getattr(task, name) for name in MODES})
-    lines = [
+    lines: list[str | Table] = [
         terminal_line(f"{arguments.env} ({task.data.manifest['dataset']}, {kind}), {arguments.retriever}"),
         terminal_line(f"{len(study.rewrites):,} rewrites of {study.queries:,} queries: {arguments.rewrites}"),
         *([f"Sent: {sent}"] if sent else []),
@@ -101,7 +101,7 @@ def _lines(opened: _Explained, arguments: Namespace) -> list[str]:
             lines.append(
                 "Credit sums to a rewrite's worth here; with --compose append, to its gain over the raw query."
             )
-    lines += ["", *_table_lines(study, arguments, task.metric)]
+    lines += ["", *_table_blocks(study, arguments, task.metric)]
     if study.verdict is not None:
         lines += ["", *_losing_lines(study.losing, arguments.shown)]
         lines += ["", *_list_lines(study)]
@@ -120,7 +120,7 @@ def _verdict_lines(verdict: Verdict, raw: float, metric: str) -> list[str]:
     ]
 
 
-def _table_lines(study: PhraseStudy, arguments: Namespace, metric: str) -> list[str]:
+def _table_blocks(study: PhraseStudy, arguments: Namespace, metric: str) -> list[str | Table]:
     fewest, table = arguments.minimum_queries, study.table
     enough = f"{len(table):,} of {study.phrases:,} phrases stand in the rewrites of at least {fewest} queries"
     if not table:
@@ -129,14 +129,23 @@ def _table_lines(study: PhraseStudy, arguments: Namespace, metric: str) -> list[
     if arguments.sort in _BOTH_ENDS and len(table) > 2 * arguments.shown:
         top, bottom = list(table[: arguments.shown]), list(table[len(table) - arguments.shown :])
     hidden = len(table) - len(top) - len(bottom)
-    lines = [
-        f"Phrases: {enough}; credit in {metric}, mean over queries [95 % interval]",
+    title = f"Phrases: {enough}; credit in {metric}, mean over queries [95 % interval]"
+    plain = [
+        title,
         f"{'credit':>8} {'':18} {'queries':>8} {'helps':>6} {'hurts':>6} {'q':>7} {'list':>5}  phrase",
         *map(_row_line, top),
         *([f"{'...':>8}  {hidden:,} more; --csv FILE has all"] if hidden else []),
         *map(_row_line, bottom),
     ]
-    return [*lines, "q: the share of chance finds among phrases of that q or less (sign test of helps against hurts)"]
+    gap = [("", f"... {hidden:,} more; --csv FILE has all", *[""] * 5)] if hidden else []
+    cells = [*map(_row_cells, top), *gap, *map(_row_cells, bottom)]
+    tones = [*map(_row_tones, top), *[("",) * 7 for _ in gap], *map(_row_tones, bottom)]
+    head = ("phrase", "credit", "queries", "helps", "hurts", "q", "list")
+    both_ends = Table(title, head, tuple(cells), tuple(tones), plain=tuple(plain))
+    return [
+        both_ends,
+        "q: the share of chance finds among phrases of that q or less (sign test of helps against hurts)",
+    ]
 
 
 def _row_line(row: PhraseRow) -> str:
@@ -145,6 +154,17 @@ def _row_line(row: PhraseRow) -> str:
         f"{row.credit.value:>+8.3f} {row.credit.bounds('+.3f'):18} {row.queries:>8,} {helps:>6} {hurts:>6} "
         f"{row.q_value:>7.3f} {row.verdict:>5}  {terminal_line(row.phrase)}"
     )
+
+
+def _row_cells(row: PhraseRow) -> tuple[str, ...]:
+    helps, hurts = (f"{count / row.queries:.0%}" for count in (row.helps, row.hurts))
+    credit = f"{row.credit.value:+.3f} {row.credit.bounds('+.3f')}"
+    return row.phrase, credit, f"{row.queries:,}", helps, hurts, f"{row.q_value:.3f}", row.verdict
+
+
+def _row_tones(row: PhraseRow) -> tuple[str, ...]:
+    tone = {"keep": "good", "stop": "bad"}.get(row.verdict, "")
+    return tone, tone, "", "", "", "", tone
 
 
 def _losing_lines(losing: Sequence[CreditedRewrite], shown: int) -> list[str]:

@@ -1,12 +1,15 @@
 """What programs print and where they write: files first, no raw escape sequences, no traceback on a broken stream."""
 
 import importlib
+import io
 import json
 import os
+import pty
 import re
 import shlex
 import subprocess
 import sys
+import termios
 
 import pytest
 
@@ -15,7 +18,7 @@ from envs_data.cache import cache_directory
 from ospo_agents import AgentError
 from ospo_cli import benchmark, evaluate, explain, report, study, train, train_sb3
 from ospo_cli._outputs import check_directory, check_file
-from ospo_cli._terminal import say
+from ospo_cli._terminal import Table, say, say_blocks
 from programs import ospo
 from shop import shop
 
@@ -51,6 +54,70 @@ def poisoned(tmp_path_factory):
     tables["documents"] = data.documents.frame.with_columns(pl.col("title") + EVIL, pl.col("doc_id") + EVIL)
     write_prepared(directory, tables, dataset="esci", synthetic=True, arguments={}, sources={}, counts={})
     return directory
+
+
+BLOCKS = [
+    "two policies",
+    Table(
+        "Gain [bold]over[/bold] the raw query",
+        ("policy", "bm25"),
+        (("a$^$:smile:", "0.1"), (f"evil{EVIL}", "-0.1"), ("c", "0.0")),
+        (("", "good"), ("", "bad"), ("", "")),
+        narrowest=6,
+    ),
+    "the end",
+]
+
+
+class TestTables:
+    @staticmethod
+    def on_a_terminal(monkeypatch, blocks, **variables):
+        """What a terminal gets."""
+        for name in ("NO_COLOR", "FORCE_COLOR", "COLORTERM"):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in {"TERM": "xterm-256color", "COLUMNS": "100", **variables}.items():
+            monkeypatch.setenv(name, value)
+        terminal, side = pty.openpty()
+        termios.tcsetwinsize(side, (24, 100))
+        with io.TextIOWrapper(os.fdopen(side, "wb", 0), encoding="utf-8", write_through=True) as stream:
+            monkeypatch.setattr(sys, "stdout", stream)
+            say_blocks(blocks)
+            monkeypatch.undo()
+            written = ""
+            while not written.endswith("the end\r\n"):
+                written += os.read(terminal, 2**16).decode()
+        os.close(terminal)
+        return written
+
+    def test_a_pipe_gets_aligned_text(self, capsys):
+        say_blocks([*BLOCKS, Table("t", ("a", "b"), (("1", "2"),), plain=("as it was",))])
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[:5] == [
+            "two policies", "", "Gain [bold]over[/bold] the raw query",
+            f"{'policy':<{len(EVIL) + 4}}    bm25", f"{'a$^$:smile:':<{len(EVIL) + 4}}     0.1",
+        ]  # fmt: skip
+        assert lines[5].startswith("evil")
+        assert lines[5].endswith("   -0.1")
+        assert lines[-2:] == ["the end", "as it was"]
+        assert not any(RAW.search(line) for line in lines)
+
+    def test_a_terminal_gets_a_table_in_colours(self, monkeypatch):
+        """Gains are green and losses red; what cells hold is neither markup nor a command."""
+        shown = self.on_a_terminal(monkeypatch, BLOCKS)
+        assert re.search(r"\x1b\[32m *0\.1\x1b\[0m", shown)
+        assert re.search(r"\x1b\[31m *-0\.1\x1b\[0m", shown)
+        assert not re.search(r"\x1b\[3[0-9]m *0\.0", shown)
+        assert "Gain [bold]over[/bold] the raw query" in shown
+        assert "a$^$:smile:" in shown
+        assert "───" in shown
+        assert shown.splitlines()[0] == "two policies"
+        assert not RAW.search(re.sub(r"\x1b\[[0-9;]*m|\r", "", shown))
+
+    @pytest.mark.parametrize("variables", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
+    def test_no_colours_where_none_are_wanted(self, monkeypatch, variables):
+        shown = self.on_a_terminal(monkeypatch, BLOCKS, **variables)
+        assert "───" in shown
+        assert not re.search(r"\x1b\[(3|4|9)[0-9]", shown)
 
 
 class TestFilesFirst:

@@ -143,10 +143,10 @@ FLOORS = {
         "__init__",
     ],
     "ospo_cli": [
-        "_modes",
+        "_modes _terminal",
         "_matrix _official_size _outputs _packaged_models _preparation _prepare_words _recorded _run_file _sb3_log "
         "_sb3_settings",
-        "_tasks _terminal _yaml",
+        "_tasks _yaml",
         "_best_of _cli _credited_rewrites _evaluation_files _evaluation_text _explanation _reward_settings "
         "_rewrite_files _sb3 _task_settings",
         "_benchmark _explain_options _phrases _policies _prepare_options _sb3_training _study _train_options",
