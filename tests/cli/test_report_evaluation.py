@@ -24,7 +24,7 @@ def written():
     values = {policy: {retriever: by_metric for retriever in ("bm25", "lsa")} for policy in POLICIES}
     summary = summarise(values, values["query"])
     each = {retriever: [0.25, 0.5] for retriever in ("bm25", "lsa")}
-    rest = {"values": each, "rewrites": [["red coat"], ["wool"]], "texts_cut": {"bm25": 0, "lsa": 0}}
+    rest = {"values": each, "rewrites": [["red coat"], ["wool"]]}
     return {
         "env": "OSPO-ESCI-v0",
         "data_fingerprint": "f" * 64,

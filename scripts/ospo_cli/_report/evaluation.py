@@ -27,7 +27,7 @@ def read_evaluation(path: Path, run: Run) -> dict[str, Any]:
         content = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
         raise AgentError(f"{_EXPECTED}, but {path}: {error}") from error
-    if not (_is_evaluation(content) and _are_signs(content) and _is_by_query(content)):
+    if not all(check(content) for check in (_is_evaluation, _are_counts, _are_signs, _is_by_query)):
         raise AgentError(f"{_EXPECTED}, {path} is none; evaluate again")
     evaluation: dict[str, Any] = content
     check_fields(evaluation, {}, path, OPTIONAL)
@@ -61,6 +61,12 @@ def _is_evaluation(content: Any) -> bool:
     )
 
 
+def _are_counts(content: dict[str, Any]) -> bool:
+    """Whether counts of completions, which some policies lack, are whole numbers."""
+    rows = content["policies"].values()
+    return all(_is_count(row[name]) for row in rows for name in ("malformed", "completions_cut") if name in row)
+
+
 def _are_signs(content: dict[str, Any]) -> bool:
     """Whether wins, ties and losses are whole in the metric; evaluations of earlier versions have none."""
     rows = content["policies"].values()
@@ -83,15 +89,12 @@ def _is_by_query(content: dict[str, Any]) -> bool:
         by_retriever = [content["raw_values"], *(row["values"] for row in rows)]
         columns = [values for on in rows[0]["metrics"] for values in (named[on] for named in by_retriever)]
         rewrites = [row["rewrites"] for row in rows if row["rewrites"] is not None]
-        counts = [row[name] for row in rows for name in ("malformed", "completions_cut") if name in row]
-        counts += [count for row in rows for count in row["texts_cut"].values()]
         return (
             len(set(ids)) == len(ids) == content["queries"]
             and all(isinstance(one, str) for one in ids)
             and all(len(values) == len(ids) and all(map(_is_number, values)) for values in columns)
             and all(len(texts) == len(ids) for texts in rewrites)
             and all(map(_are_texts, itertools.chain.from_iterable(rewrites)))
-            and all(map(_is_count, counts))
         )
     except (LookupError, TypeError, AttributeError):
         return False
