@@ -157,11 +157,11 @@ def _tokens(device: str, task: RetrievalTask, tokenizer: Any) -> list[Row]:
 
 def _spread_token(written: torch.Tensor) -> int:
     """The token of texts (B, T) whose first places in them are the most different ones."""
-    first = {
-        token: {(row == token).nonzero()[0, 0].item() for row in written if (row == token).any()}
-        for token in written.unique().tolist()
-    }
-    return max(first, key=lambda token: len(first[token]))
+    rows: list[list[int]] = written.tolist()
+    return max(
+        sorted({token for row in rows for token in row}),
+        key=lambda token: len({row.index(token) for row in rows if token in row}),
+    )
 
 
 def _add_head(model: Any) -> None:
