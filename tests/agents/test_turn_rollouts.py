@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from ospo_agents import AgentError, assign_credit
 from ospo_agents.policies.generation import Completion, generation_settings
@@ -99,8 +100,49 @@ def test_a_model_plays(task, tokenizer):
     )
     assert all(0 < sum(one.generated) <= 3 * 6 for one in episodes)
     assert all(len(one.generated) == len(one.token_ids) for one in episodes)
-    assert tokenizer.encode("\n")[0] in line_breaks(tokenizer)
-    assert all(tokenizer.decode([token]).endswith("\n") for token in line_breaks(tokenizer))
+    assert line_breaks(tokenizer) == (tokenizer.encode("\n")[0], ())
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_text_of_an_episode_is_the_one_that_was_played(task, seed):
+    """The tokenizer has tokens with two line breaks, with blanks behind one, and with a letter before one."""
+    tokenizer = tiny_tokenizer(["red coat\n\nblue\n   shoe;\n\n\n black\n \nx"] * 400, vocab_size=330)
+    plain, others = line_breaks(tokenizer)
+    assert tokenizer.decode([plain]) == "\n"
+    assert {tokenizer.decode([token]) for token in others} >= {"\n\n"}
+    model = tiny_model(tokenizer, hidden_size=32, layers=1)
+    asked = {row: [] for row in range(32)}
+
+    def reply(rows, turns):
+        for row, turn in zip(rows, turns, strict=True):
+            asked[row].append(turn)
+        return task.replies(["q00"] * len(rows), turns)
+
+    torch.manual_seed(seed)
+    settings = generation_settings(model, tokenizer, max_new_tokens=150, temperature=3.0)
+    episodes = write_turns(
+        model, tokenizer, [tokenizer.encode("coat")] * 32, reply, max_turns=task.max_turns, settings=settings
+    )
+    for row, episode in enumerate(episodes):
+        span = PromptFormat().answer_span(tokenizer.decode(episode.own, skip_special_tokens=True))
+        text = tokenizer.decode(episode.own, skip_special_tokens=True)[slice(*span)]
+        lines = text.split("\n") if text else []
+        assert len(lines) == episode.turns <= task.max_turns
+        assert [line.strip() for line in lines[: len(asked[row])]] == [turn.strip() for turn in asked[row]]
+    assert {len(turns) for turns in asked.values()} == {0, 1}, "with two turns one reply at most is read"
+    assert not {token for one in episodes for token in one.own} & set(others)
+
+
+def test_a_tokenizer_without_line_breaks_is_refused(tokenizer):
+    class Without:
+        def __len__(self):
+            return 3
+
+        def batch_decode(self, ids, **settings):
+            return ["a", "b", "c"]
+
+    with pytest.raises(AgentError, match="need a tokenizer with a token for a line break"):
+        write_turns(None, Without(), [[5]], lambda rows, turns: [], max_turns=2, settings={"eos_token_id": [1]})
 
 
 def test_the_trainer_credits_the_policys_own_lines(task, tokenizer, tmp_path, monkeypatch):
