@@ -314,10 +314,13 @@ class OSPOTrainer(CompactRollouts, GRPOTrainer):  # type: ignore[misc]  # TRL sh
         return advantages if alone else per_reward * group_relative(rewards, group, scale=False), per_reward
 
     def _log_unions(self, completions: Sequence[CreditedCompletion]) -> None:
-        """Log the share of rollouts for which Owen values are Shapley values; a step of nothing else is said once."""
+        """Log the share of rollouts for which Owen values are Shapley values; a step of nothing else is said once.
+
+        Episodes in turns that have one turn are as they should be.
+        """
         equal = [not one.unions_matter for one in completions]
         self._metrics["train"]["owen_equals_shapley"].append(sum(equal) / len(equal))
-        if all(equal) and not self._told_of_unions:
+        if all(equal) and not self._told_of_unions and not is_in_turns(self.task):
             self._told_of_unions = True
             warnings.warn(
                 f"{self._solution.name} with the segmenter {self._segmenter}: no rollout of this step has two unions, "

@@ -1,6 +1,6 @@
 """Study of what credit assignment gains, with seeds and intervals.
 
-Six parts, each of which prints its tables:
+Seven parts, each of which prints its tables:
 
 learning        curves of OSPO and GRPO on the embedded tasks; rollouts to GRPO's final value; unseen retrievers
 accuracy        whether credit, and the advantages of tokens made of it, tell right phrases from wrong ones
@@ -9,6 +9,7 @@ ablations       other solutions, redistributions, budgets, widths and segments t
 real            the H&M slice given by --data: raw query, warm start, GRPO, OSPO
 real-lm         a pretrained language model (--policy) on prepared data sets (--data nfcorpus=DIR ...): references
                 without a model, warm start, learners; pools and the whole corpus; seen and unseen retrievers
+turns           search in turns by the tiny policy: one turn, two, and two with the titles hidden
 
 Each training run is a process of its own on one thread and leaves one file of compressed JSON. Run the command again
 after an interruption: what is finished is kept. In `learning`, the learning rate of each method is chosen on validation
@@ -43,10 +44,11 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     "ablations": {"tasks": ["shopping"], "methods": list(ABLATIONS), "seeds": 3, "steps": 100},
     "real": {"tasks": ["hm"], "methods": ["grpo", "ospo"], "seeds": 3, "steps": 100},
     "real-lm": {"tasks": [], "methods": ["grpo", "ospo", "state"], "seeds": 3, "steps": 60},
+    "turns": {"tasks": ["shopping"], "methods": [], "seeds": 3, "steps": 60},
 }
 _OF_LM = ("texts_only", "by_words", "by_query_weight")
 _RATES = [1.5e-4, 3e-4, 6e-4]
-_MEASURED = ("accuracy", "true-advantage", "real-lm")  # parts that train nothing for a curve
+_MEASURED = ("accuracy", "true-advantage", "real-lm", "turns")  # parts that train nothing for a curve
 _QUICK: dict[str, Any] = {"seeds": 2, "steps": 50, "selection_seeds": 0}
 _QUICK_LM: dict[str, Any] = {"seeds": 1, "steps": 6, "methods": ["grpo", "ospo"], "unseen": ["lsa"]}
 

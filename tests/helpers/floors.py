@@ -181,7 +181,7 @@ FLOORS = {
         "accuracy advantage_tables true_advantage",
         "few_calls",
         "processes",
-        "real_lm",
+        "real_lm turns",
         "parts",
         "__init__",
     ],

@@ -10,6 +10,7 @@ import numpy as np
 
 from ospo_cli._modes import modes_of
 from ospo_cli._study import tables
+from ospo_cli._study import turns as in_turns
 from ospo_cli._study.advantage_tables import true_advantages
 from ospo_cli._study.few_calls import few_calls
 from ospo_cli._study.plan import (
@@ -40,8 +41,9 @@ def study(arguments: Namespace) -> None:
         arguments: As ``ospo study`` parses them.
     """
     if arguments.cell is not None:
-        if json.loads(arguments.cell).get("part") == real_lm.WHAT:
-            real_lm.work(json.loads(arguments.cell), arguments.out)
+        job = json.loads(arguments.cell)
+        if job.get("part") in _WORKERS:
+            _WORKERS[job["part"]](job, arguments.out)
         else:
             work(arguments.cell, arguments.out)
         return
@@ -173,6 +175,10 @@ def _real_lm(arguments: Namespace) -> None:
     real_lm.real_lm(arguments, _COMMAND)
 
 
+def _turns(arguments: Namespace) -> None:
+    in_turns.turns(arguments, _COMMAND)
+
+
 def _print_unseen(arguments: Namespace, task: str, runs: Any, data: str | None = None) -> None:
     kinds = tables.kinds_kept(runs)
     for kind in kinds:
@@ -220,4 +226,6 @@ _PARTS = {
     "ablations": _ablations,
     "real": _real,
     "real-lm": _real_lm,
+    "turns": _turns,
 }
+_WORKERS = {real_lm.WHAT: real_lm.work, in_turns.WHAT: in_turns.work}
