@@ -127,6 +127,6 @@ def open_rewrite_file(path: Path) -> RewriteFile:
     if not is_stored(path):
         return RewriteFile(path, read_rewrite_table(path))
     stored = read_rewrites(path)
-    known = {"stage": str | None, "trained_on": str | None, "malformed": int, "completions_cut": int, "remark": str}
-    check_fields(stored.notes, {}, path, known)
+    texts = {"stage": str | None, "trained_on": str | None, "policy_digest": str, "remark": str}
+    check_fields(stored.notes, {}, path, {**texts, "malformed": int, "completions_cut": int})
     return RewriteFile(path, stored)

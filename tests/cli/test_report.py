@@ -256,8 +256,64 @@ def test_an_evaluation_of_another_run_is_no_headline(trained, tmp_path):
     ],
 )
 def test_the_policy_of_a_run_is_found_by_its_path(name, stage, is_found):
-    found = find_policy({"policies": {"query": {"stage": None}, name: {"stage": stage}}}, Path("/home/me/runs/a"))
-    assert found == (name if is_found else None)
+    found = find_policy({"policies": {"query": {"stage": None}, name: {"stage": stage}}}, Path("/home/me/runs/a"), None)
+    assert found == ((name, False) if is_found else None)
+
+
+@pytest.mark.parametrize(
+    ("digests", "digest", "match"),
+    [
+        ({"a": None, "/home/me/runs/a": None}, None, ("/home/me/runs/a", False)),
+        ({"a": "1", "/home/me/runs/a": "1"}, None, ("/home/me/runs/a", False)),
+        ({"a": None, "a/policy": None}, "1", ("a", False)),
+        (
+            {"a": None, "runs/a": None},
+            "1",
+            "expected one policy of /home/me/runs/a, but a and runs/a both end its path",
+        ),
+        ({"a": "2", "runs/a": "1"}, "1", ("runs/a", True)),
+        ({"a": "1", "runs/a": "1"}, "1", ("a", True)),
+        ({"/home/me/runs/a": "2", "a": "1"}, "1", ("a", True)),
+        ({"/home/me/runs/a": "2", "a": None}, "1", "/home/me/runs/a is another policy"),
+        ({"runs/a": "2"}, "1", "runs/a is another policy than the one in /home/me/runs/a, or an earlier one"),
+        ({"/home/me/runs/a": "2"}, "1", "its digests.json is 2, not 1; evaluate the run again"),
+        ({"runs/b": "1"}, "1", None),
+    ],
+)
+def test_the_digest_of_a_policy_decides_and_the_whole_path_comes_first(digests, digest, match):
+    rows = {
+        name: {"stage": "after RL"} | ({} if other is None else {"policy_digest": other})
+        for name, other in digests.items()
+    }
+    if isinstance(match, str):
+        with pytest.raises(AgentError, match=match):
+            find_policy({"policies": rows}, Path("/home/me/runs/a"), digest)
+    else:
+        assert find_policy({"policies": rows}, Path("/home/me/runs/a"), digest) == match
+
+
+def test_an_evaluation_of_other_weights_is_refused(trained, tmp_path):
+    """Of a run that was trained anew in its directory, or of a run whose name is the end of this one's path."""
+    content = json.loads((trained / "metrics.json").read_text())
+    digest = hashlib.sha256((trained / "policy" / "digests.json").read_bytes()).hexdigest()
+    assert content["policies"][str(trained)]["policy_digest"] == digest
+    assert content["policies"][str(trained / "warmstart")]["policy_digest"] != digest
+    content["policies"][trained.name] = content["policies"].pop(str(trained))
+    command = [*repeated(trained), "--run", str(trained), "--evaluation", str(tmp_path / "e.json"), "--examples", "1"]
+    command += ["--out", str(tmp_path / "page.html")]
+    for stored, answer in ((digest, None), (None, "Matched by name: no digest"), ("0" * 64, "is another policy than")):
+        content["policies"][trained.name]["policy_digest"] = stored
+        if stored is None:
+            del content["policies"][trained.name]["policy_digest"]
+        (tmp_path / "e.json").write_text(json.dumps(content))
+        if stored == "0" * 64:
+            with pytest.raises(AgentError, match=answer):
+                report.main(command)
+            continue
+        report.main(command)
+        shown = text_of(tmp_path / "page.html")
+        assert ("Matched by name" in shown) == (answer is not None)
+        assert answer is None or answer in shown
 
 
 def test_the_same_run_gives_the_same_page(trained, tmp_path):

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from ospo_agents.errors import AgentError
 
-__all__ = ["DIGEST_FILE", "FORMAT_FILE", "check_digests", "write_digests"]
+__all__ = ["DIGEST_FILE", "FORMAT_FILE", "check_digests", "policy_digest", "write_digests"]
 
 DIGEST_FILE = "digests.json"
 """File of a policy directory that holds the SHA-256 of each other file; it marks a policy that this project wrote."""
@@ -54,6 +54,16 @@ def check_digests(directory: Path) -> None:
                 f"expected {file} as it was written, but its SHA-256 is not that in {DIGEST_FILE}; {_AGAIN}; where the "
                 f"change is yours, remove {DIGEST_FILE}"
             )
+
+
+def policy_digest(directory: Path | str) -> str | None:
+    """SHA-256 of the digests of a policy's files, equal for equal files alone; None where the policy has no digests.
+
+    Args:
+        directory: A policy directory, or a hub id, whose files are not read.
+    """
+    path = Path(directory) / DIGEST_FILE
+    return _sha256(path) if path.is_file() else None
 
 
 def _read(path: Path) -> dict[str, str]:

@@ -21,7 +21,7 @@ from ospo_env import REFERENCE_POLICIES, RetrievalTask, Rewrites
 
 __all__ = ["KINDS", "open_policy"]
 
-_OF_ONE_DRAW = ("malformed", "completions_cut")  # notes that do not hold for the best of several
+_OF_ONE_DRAW = ("malformed", "completions_cut", "policy_digest")  # notes that do not hold for the best of several
 
 
 def open_policy(name: str, request: Request) -> ResolvedPolicy:

@@ -76,6 +76,7 @@ def resolve_language_model(name: str, request: Request) -> ResolvedPolicy | None
     if not exists(name) and (len(name) > LONGEST_NAME or "/" not in name):
         return None
     from ospo_agents.policies import language_model as lm_policy
+    from ospo_agents.policies.digests import policy_digest
 
     where = lm_policy.find_policy(name)
 
@@ -93,8 +94,10 @@ def resolve_language_model(name: str, request: Request) -> ResolvedPolicy | None
             progress=progress,
         )
         texts = policy(ids, prompts)
-        counts = {"malformed": policy.malformed, "completions_cut": policy.cut}
-        return make_rewrites(name, request, task, ids, texts, {**policy_notes(where), **counts})
+        notes = {**policy_notes(where), "malformed": policy.malformed, "completions_cut": policy.cut}
+        if (digest := policy_digest(where)) is not None:
+            notes["policy_digest"] = digest
+        return make_rewrites(name, request, task, ids, texts, notes)
 
     return ResolvedPolicy(
         write,

@@ -49,6 +49,7 @@ def _is_evaluation(content: Any) -> bool:
         numbers = [row["metrics"][on][name] for row in rows for on, name in cells]
         numbers += [number for value, *bounds in intervals for number in (value, *bounds) if number is not None]
         texts = [row[name] for row in rows for name in ("stage", "trained_on") if row[name] is not None]
+        texts += [row["policy_digest"] for row in rows if "policy_digest" in row]
         texts += [content[name] for name in ("env", "split", "metric", "candidates", "data_fingerprint")]
         numbers += [content[name] for name in ("queries", "temperature")]
     except (LookupError, TypeError, ValueError, AttributeError):

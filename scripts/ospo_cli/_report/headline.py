@@ -9,11 +9,21 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ospo_agents import AgentError
 from ospo_env.evaluation.intervals import Interval
 from ospo_env.evaluation.verdict import Signs
 from ospo_env.repeats import distinct_words, word_pieces
 
-__all__ = ["UnderRetriever", "Written", "find_policy", "find_repeats", "in_words", "under_retrievers", "words_written"]
+__all__ = [
+    "Match",
+    "UnderRetriever",
+    "Written",
+    "find_policy",
+    "find_repeats",
+    "in_words",
+    "under_retrievers",
+    "words_written",
+]
 
 
 class UnderRetriever(NamedTuple):
@@ -36,6 +46,18 @@ class UnderRetriever(NamedTuple):
     signs: Signs | None
 
 
+class Match(NamedTuple):
+    """A run's policy in an evaluation.
+
+    Attributes:
+        name: Its name in the evaluation.
+        is_checked: Whether its digest is the run's; otherwise one of the two has no digest, and the name alone matches.
+    """
+
+    name: str
+    is_checked: bool
+
+
 class Written(NamedTuple):
     """Words of rewrites.
 
@@ -56,21 +78,45 @@ class Written(NamedTuple):
     empty: int
 
 
-def find_policy(evaluation: Mapping[str, Any], run: Path) -> str | None:
-    """Name of a run's policy in an evaluation, by its path; None where the evaluation has no policy of the run.
+def find_policy(evaluation: Mapping[str, Any], run: Path, digest: str | None) -> Match | None:
+    """Find a run's policy in an evaluation, by its path and by its digest; None where no policy has the run's path.
 
-    An evaluation that was made in another directory names the run by the end of its path.
+    An evaluation that was made in another directory names the run by the end of its path, so the whole path comes
+    first. The digest decides wherever the evaluation and the run both have one.
 
     Args:
         evaluation: Content of the file that ``ospo evaluate --json`` wrote.
         run: Directory of the run.
+        digest: :func:`ospo_agents.policies.digests.policy_digest` of the run's policy.
+
+    Raises:
+        AgentError: Several policies have the end of the run's path, or the policy of that path has another digest.
     """
     whole = Path(os.path.abspath(run))
-    for name, row in evaluation["policies"].items():
-        path = Path(name).parent if Path(name).name == "policy" else Path(name)
-        ends_alike = path.parts and whole.parts[-len(path.parts) :] == path.parts
-        if (row["stage"] or "").startswith("after") and (ends_alike or Path(os.path.abspath(path)) == whole):
-            return str(name)
+    paths = {
+        name: Path(name).parent if Path(name).name == "policy" else Path(name)
+        for name, row in evaluation["policies"].items()
+        if (row["stage"] or "").startswith("after")
+    }
+    exact = [name for name, path in paths.items() if Path(os.path.abspath(path)) == whole]
+    alike = [name for name, path in paths.items() if path.parts and whole.parts[-len(path.parts) :] == path.parts]
+    digests = {name: evaluation["policies"][name].get("policy_digest") for name in (*exact, *alike)}
+    if digest is not None and digest in digests.values():
+        return Match(next(name for name, other in digests.items() if other == digest), is_checked=True)
+    named = exact or alike
+    unchecked = [name for name in named if digest is None or digests[name] is None]
+    if len({os.path.abspath(paths[name]) for name in unchecked}) > 1:
+        raise AgentError(
+            f"--evaluation: expected one policy of {run}, but {' and '.join(unchecked)} both end its path; "
+            "evaluate it by its whole path"
+        )
+    if unchecked:
+        return Match(unchecked[0], is_checked=False)
+    if named:
+        raise AgentError(
+            f"--evaluation: {named[0]} is another policy than the one in {run}, or an earlier one: the SHA-256 of its "
+            f"digests.json is {digests[named[0]]:.16}, not {digest:.16}; evaluate the run again"
+        )
     return None
 
 

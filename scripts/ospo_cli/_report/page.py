@@ -89,7 +89,8 @@ def render_page(
         held_out: Its numbers of the first run's policy; None where it has none.
         cards: Explained rewrites of the first run's policy.
         sources: ``chosen`` (how the queries were chosen, in words), ``metric``, ``compose``, ``linear`` and
-            ``retriever_fingerprint`` of the task, ``evaluation_file`` and ``command`` (of the report).
+            ``retriever_fingerprint`` of the task, ``evaluation_file``, ``matched_by_name`` (whether no digest shows
+            that it is of the run's policy) and ``command`` (of the report).
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),

@@ -8,6 +8,7 @@ import numpy as np
 
 from ospo_agents import AgentError
 from ospo_agents.calls import training_calls
+from ospo_agents.policies.digests import policy_digest
 from ospo_cli._explanation import explain
 from ospo_cli._modes import modes_of
 from ospo_cli._outputs import write_file
@@ -49,10 +50,11 @@ def write_report(arguments: Namespace, command: str) -> None:
     groups = same_settings(runs)
     evaluation = None if arguments.evaluation is None else read_evaluation(arguments.evaluation, runs[0])
     task = _open_task(arguments, runs[0], evaluation)
-    name = None if evaluation is None else find_policy(evaluation, runs[0].path)
+    digest = policy_digest(runs[0].path / "policy")
+    match = None if evaluation is None else find_policy(evaluation, runs[0].path, digest)
     held_out = None
-    if evaluation is not None and name is not None:
-        held_out = measure_held_out(evaluation, name, runs[0], task, arguments.solution)
+    if evaluation is not None and match is not None:
+        held_out = measure_held_out(evaluation, match.name, runs[0], task, arguments.solution)
     chosen = _choose(arguments, task, held_out)
     texts = _texts(runs[0], task, list(chosen.kinds), held_out)
     how: dict[str, Any] = {"segmenter": segmenter_of(runs[0]), "solution": arguments.solution}
@@ -72,6 +74,7 @@ def write_report(arguments: Namespace, command: str) -> None:
             "compose": task.compose,
             "linear": task.linear,
             "retriever_fingerprint": task.retriever.fingerprint,
+            "matched_by_name": match is not None and not match.is_checked,
             "evaluation_file": arguments.evaluation,
             "command": command,
         },
