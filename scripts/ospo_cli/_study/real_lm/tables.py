@@ -180,7 +180,8 @@ def _share(result: Result, grpo: Result, kind: str) -> object:
     ours, theirs = (np.array([[point[kind] for point in run["curve"]] for run in one.texts]) for one in (result, grpo))
     if theirs[:, -1].mean() <= theirs[:, 0].mean():
         return "GRPO gained nothing"
-    return share_of_rollouts(np.array([point["rollouts"] for point in grpo.texts[0]["curve"]]), ours, theirs)
+    share = share_of_rollouts(np.array([point["rollouts"] for point in grpo.texts[0]["curve"]]), ours, theirs)
+    return share if np.isfinite(share.value) else "not reached"
 
 
 def _short(retriever: str) -> str:
