@@ -39,13 +39,14 @@ def test_the_table_pairs_seeds_and_queries():
 
 def test_demonstrations_of_two_turns_hold_what_is_read():
     task = TurnCell("two", 0, 1).task()
-    (first, second), *_ = zip(*turns._Demonstrations(task).demonstrations()[:2], strict=True)
+    single, every = task.retrieval.demonstrations(), turns._Demonstrations(task).demonstrations()
+    assert every[: len(single)] == single
+    (first, text), (second, _), *_ = every[len(single) :]
     assert first == second, "each order of a query's two rewrites"
-    _, text = turns._Demonstrations(task).demonstrations()[0]
     one, *titles, two = text.split("\n")
     assert titles == task.replies([first], [one])[0].splitlines()
     assert len(titles) == 3
-    assert {one, two} <= {text for query_id, text in task.retrieval.demonstrations() if query_id == first}
+    assert {one, two} <= {text for query_id, text in single if query_id == first}
     alone = TurnCell("one", 0, 1).task()
     assert turns._Demonstrations(alone).demonstrations() == alone.retrieval.demonstrations()
 
