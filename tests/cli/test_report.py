@@ -67,7 +67,7 @@ def evaluated(trained, file, *texts, split="test"):
     command = ["--env", "OSPO-ESCI-v0", *repeated(trained), "--split", split, "--json", str(file)]
     with pytest.MonkeyPatch.context() as patch:
         writes(patch, *texts)
-        evaluate.main([*command, "--policy", "query", str(trained / "warmstart"), str(trained)])
+        evaluate.main([*command, "--policy", "query", str(trained)])
     return file
 
 
@@ -553,7 +553,7 @@ def test_a_browser_shows_it_whole(page, tmp_path):
             assert HANDLER in text
             assert opened.value("document.scripts.length") == 1
             assert opened.value("[...document.querySelectorAll('.segment')].every(one => one.title.includes('credit'))")
-            assert opened.value("document.querySelectorAll('svg circle').length") == 8, "policies, blocks of steps"
+            assert opened.value("document.querySelectorAll('svg circle').length") == 6, "policies, blocks of steps"
             cards, shown = json.loads(opened.value(f"{TYPED}('Q03')"))
             assert ([card.split(";")[0] for card in cards], shown) == (["query q03"], "1 of 3 queries")
             assert json.loads(opened.value(f"{TYPED}('no such words')")) == [[], "0 of 3 queries"]

@@ -43,7 +43,7 @@ def choose_queries(gains: NDArray[np.float64], count: int) -> dict[int, str]:
         count: Number of queries, at least 1; fewer where there are fewer.
 
     Returns:
-        Row -> ``best``, ``median`` or ``worst``, the largest gain first within each.
+        Row -> ``best``, ``median`` or ``worst``, the best and the worst of all first among theirs.
 
     >>> choose_queries(np.array([0.1, 0.5, -0.3, 0.0, 0.2]), 3)
     {1: 'best', 0: 'median', 2: 'worst'}
@@ -52,9 +52,8 @@ def choose_queries(gains: NDArray[np.float64], count: int) -> dict[int, str]:
     count = min(count, len(order))
     best, worst, middle = (count + 2) // 3, (count + 1) // 3, count // 3
     start = (len(order) - middle) // 2
-    named = {row: "best" for row in order[:best]}
-    named |= {row: "median" for row in order[start : start + middle]}
-    return named | {row: "worst" for row in order[len(order) - worst :]}
+    named = dict.fromkeys(order[:best], "best") | dict.fromkeys(order[start : start + middle], "median")
+    return named | dict.fromkeys(order[::-1][:worst], "worst")
 
 
 def listed_rows(gains: NDArray[np.float64], most: int = MOST_LISTED) -> list[int]:
