@@ -13,6 +13,7 @@ import uvicorn
 from openenv.core import GenericEnvClient
 
 from ospo_agents.integrations.segment_credit import segment_credit
+from ospo_cli import serve_env
 from ospo_env import RetrievalTask, SearchTask, TaskError
 from ospo_env.integrations.openenv_search import SearchAction, SearchEnvironment, SharedSearch, make_search_app
 from shop import shop
@@ -100,3 +101,12 @@ def test_credit_is_refused_where_there_is_none(task):
     with pytest.raises(TaskError, match="sessions of at least 1; got 0"):
         make_search_app(task, sessions=0)
     assert "0.125 a search" in session.get_metadata().description
+
+
+def test_the_program_serves_it(capsys):
+    arguments = serve_env.parse(["--env", "OSPO-Search-v0", "--max-turns", "2", "--price", "0.05", "--shown", "3"])
+    routes = {route.path for route in serve_env._app(arguments).routes}
+    assert {"/reset", "/step", "/ws"} <= routes
+    with pytest.raises(SystemExit):
+        serve_env.parse(["--price", "0.05"])
+    assert "add --env OSPO-Search-v0" in capsys.readouterr().err
