@@ -64,7 +64,7 @@ class SearchSession:
             self._failure = error  # TRL tells the policy and goes on, but a failure is no reward
             raise
         self._turns.append(turn)
-        return "\n".join(shown_titles(turn.titles))
+        return "\n".join(shown_titles(turn.titles, turn.outcome.ranking))
 
     def get_reward(self) -> float:
         """The reward of the episode: the best metric less a price a search, 0 without one.

@@ -52,8 +52,8 @@ class Conversation:
 
         Of a long search the first 200 characters are shown. Neither a title nor a search can write a line of its own.
 
-        >>> found = Outcome(1.0, ("d7",), {}, 0)
-        >>> print(Conversation("q1", "shoe", [Turn("red", ("Red shoe",), found), Turn("blue", (), found)]).observation)
+        >>> match, none = Outcome(1.0, ("d7",), {}, 0), Outcome(0.0, (), {}, 0)
+        >>> print(Conversation("q1", "shoe", [Turn("red", ("Red shoe",), match), Turn("blue", (), none)]).observation)
         shoe
         search: red
         1. Red shoe
@@ -63,7 +63,7 @@ class Conversation:
         lines = [self.prompt]
         for turn in self.turns:
             lines.append(_shown_search(turn.search))
-            lines.extend(shown_titles(turn.titles))
+            lines.extend(shown_titles(turn.titles, turn.outcome.ranking))
         return "\n".join(lines)
 
     @property
@@ -83,10 +83,14 @@ def _shown_search(search: str) -> str:
     return search_action(line if len(line) <= _SHOWN_CHARACTERS else line[:_SHOWN_CHARACTERS] + "\u2026")
 
 
-def shown_titles(titles: Sequence[str]) -> list[str]:
-    """The lines below a search: numbered titles, or one that says that there are none.
+def shown_titles(titles: Sequence[str], ranking: Sequence[str]) -> list[str]:
+    """The lines below a search: its numbered titles, or one line where no document matches.
 
-    >>> shown_titles(["Red shoe", "Blue hat"]), shown_titles([])
-    (['1. Red shoe', '2. Blue hat'], ['nothing found'])
+    Args:
+        titles: Titles that are shown, best first; none where the task shows none.
+        ranking: Ids of all documents that match.
+
+    >>> shown_titles(["Red shoe"], ["d7", "d2"]), shown_titles([], ["d7", "d2"]), shown_titles([], [])
+    (['1. Red shoe'], [], ['nothing found'])
     """
-    return [f"{rank}. {title}" for rank, title in enumerate(titles, start=1)] or [NOTHING_FOUND]
+    return [f"{rank}. {title}" for rank, title in enumerate(titles, start=1)] if ranking else [NOTHING_FOUND]

@@ -130,7 +130,7 @@ class SearchTask:
     def replies(self, prompt_ids: Sequence[str], turns: Sequence[str]) -> list[str]:
         """The numbered titles that an agent reads after each of B searches, a line each; one call of the retriever."""
         made = self.search(prompt_ids, [read_action(search_action(turn)) or "" for turn in turns])
-        return ["".join(f"{line}\n" for line in shown_titles(turn.titles)) for turn in made]
+        return ["".join(f"{line}\n" for line in shown_titles(turn.titles, turn.outcome.ranking)) for turn in made]
 
     def earned(self, turns: Sequence[Turn]) -> float:
         """The reward of searches that were made, equal to :meth:`rewards` of their episode, bit for bit."""

@@ -15,6 +15,7 @@ import ospo_env
 from ospo_env import RetrieverError, SearchEnv, SearchVectorEnv, TaskError, make_retriever
 from ospo_env.retrievers.corpus import Corpus
 from ospo_env.turns.actions import episode_searches, episode_text, read_action, search_action, turn_spans
+from ospo_env.turns.agents import feedback_agent
 from shop import shop
 
 ACTIONS = ["search: red shoe", "answer", "black wool coat", "", "search: \ud83d 👟\u2028linen", "qzxv", "ANSWER "]
@@ -47,6 +48,17 @@ def test_an_episode_shows_titles_and_earns_the_best_metric_less_two_prices():
     assert reward == alone(env, "red coat") - 2 * PRICE
     assert (info["turns"], info["episode"]) == (2, "red coat\nqzxv\n")
     assert "ranking" not in info
+
+
+def test_nothing_found_is_said_of_an_empty_ranking_alone():
+    env = make(shown=0)
+    prompt, _ = env.reset(options={"query_id": "q00"})
+    shown, *_, info = env.step("red coat")
+    assert (shown, bool(info["ranking"])) == (f"{prompt}\nsearch: red coat", True)
+    assert feedback_agent([shown]) == ["answer"], "there are no titles to repeat words"
+    assert env.task.replies(["q00", "q00"], ["red coat", "qzxv"]) == ["", "nothing found\n"]
+    shown, *_, info = env.step("qzxv")
+    assert (shown.splitlines()[-1], info["ranking"]) == ("nothing found", ())
 
 
 def test_the_best_is_kept_wherever_it_stands_and_the_last_turn_ends():
