@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ospo_agents.calls import call_bounds, reached_bound
-from ospo_agents.credit import EXACT_BUDGET, Solution, make_solution
+from ospo_agents.credit import Solution, make_solution
 from ospo_agents.credit.owen_value import owen_evaluations
 from ospo_agents.errors import AgentError, BudgetError, unknown
 from ospo_agents.protocols import BoundedTask, CappedTask, Coalitions, CoalitionTask, Spans, TurnTask
-from ospo_agents.segments import Segmenter, make_segmenter, make_union_segmenter, sentences, unions
+from ospo_agents.segments import Segmenter, make_segmenter, make_union_segmenter, sentences, turns, unions
 
 __all__ = [
     "EXACT_SEGMENTS",
@@ -31,6 +31,10 @@ __all__ = [
 EXACT_SEGMENTS = 12
 """Segments up to which credit is exact unless a solution is named: 4,096 coalitions."""
 
+_SAMPLED_BUDGET = 512
+_PAIRS = 8
+"""Pairs of orders that the default estimate of an episode has at least."""
+
 
 @dataclass(frozen=True, eq=False)
 class CreditedText:
@@ -40,7 +44,7 @@ class CreditedText:
         text: The text that was valued; empty where there was none.
         spans: Its N segments as character spans ``[start, end)`` that tile it.
         unions: The coalition structure, a partition of ``range(N)``: the segments of each sentence, or of each
-            phrase with ``words-in-phrases``, or of each turn with ``phrases-in-turns``.
+            phrase with ``words-in-phrases``, or of each turn where the text is an episode.
         worth: Worth of the whole text, equal to its reward bit for bit; 0 where there was no text.
         credit: float64 (N,), in the unit of the reward. Credit of an efficient solution sums to the worth less that
             of the empty coalition.
@@ -106,12 +110,13 @@ def assign_credit(
         texts: Rewrites, length B, without reasoning or tags around them. None for a completion that holds no rewrite:
             it has no segments and is worth 0, whatever the task says of the empty text.
         segmenter: Cuts a text into segments: a name in :data:`ospo_agents.segments.SEGMENTERS`, or a function from
-            a text to character spans that tile it, whose unions are sentences. None for :func:`default_segmenter`.
+            a text to character spans that tile it, whose unions are sentences. Of an episode in turns the unions are
+            the turns, whatever cuts it. None for :func:`default_segmenter`.
         solution: Divides the worth: a name in :data:`ospo_agents.credit.SOLUTIONS`, or a result of
             :func:`ospo_agents.credit.make_solution`. None takes ``shapley`` up to :data:`EXACT_SEGMENTS`
             segments and ``sampled_shapley`` beyond; of an episode in turns, ``owen`` with turns as unions where its
-            coalitions are at most :data:`ospo_agents.credit.EXACT_BUDGET`, else ``sampled_owen``. The result says
-            which.
+            coalitions are as few, at most 4,096, else ``sampled_owen`` with at least 8 pairs of orders. The result
+            says which.
         seeds: Seed of each text's coalitions where they are sampled, length B; None for :func:`content_seed`.
         over_budget: Treatment of a text with more segments than the solution's budget allows: ``"raise"`` an error, or
             ``"sample"`` its credit, which the result says: by ``sampled_owen`` for a solution with unions, as long as
@@ -150,7 +155,7 @@ def assign_credit(
     in_turns = is_in_turns(task)
     segmenter = default_segmenter(solution, in_turns=in_turns) if segmenter is None else segmenter
     cut = make_segmenter(segmenter) if isinstance(segmenter, str) else segmenter
-    cut_unions = make_union_segmenter(segmenter) if isinstance(segmenter, str) else sentences
+    cut_unions = turns if in_turns else _union_segmenter(segmenter)
     spans = [list(cut(text)) for text in rewrites]
     structures = [unions(tiles, cut_unions(text)) for tiles, text in zip(spans, rewrites, strict=True)]
     counts = _scored_segments(task, prompt_ids, rewrites, spans)
@@ -220,12 +225,19 @@ def default_segmenter(solution: str | Solution | None = None, *, in_turns: bool 
     return "words-in-phrases" if needs_unions else "phrases"
 
 
-def _solution_for(n: int, solution: str | Solution | None, turns: list[list[int]] | None = None) -> Solution:
+def _union_segmenter(segmenter: str | Segmenter) -> Segmenter:
+    """What cuts a text of one step into the unions of a segmenter's segments."""
+    return make_union_segmenter(segmenter) if isinstance(segmenter, str) else sentences
+
+
+def _solution_for(n: int, solution: str | Solution | None, structure: list[list[int]] | None = None) -> Solution:
     """The solution to use for n segments, and of an episode for its turns."""
     if isinstance(solution, Solution):
         return solution
-    if solution is None and turns is not None:
-        return make_solution("owen" if owen_evaluations(turns) <= EXACT_BUDGET else "sampled_owen")
+    if solution is None and structure is not None:
+        if owen_evaluations(structure) <= 2**EXACT_SEGMENTS:
+            return make_solution("owen")
+        return make_solution("sampled_owen", budget=max(_SAMPLED_BUDGET, _PAIRS * 2 * n))
     return make_solution(solution or ("shapley" if n <= EXACT_SEGMENTS else "sampled_shapley"))
 
 

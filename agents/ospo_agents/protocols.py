@@ -153,8 +153,8 @@ class TurnTask(Protocol):
     The text of an episode has a line for each turn; a line break ends a turn and is never inside one. So prompt id and
     text name an episode whole, and nothing is remembered between calls. A segment lies within one line and its line
     break, which are its turn; blank turns have a segment too. A coalition replays the turns of which it keeps a
-    segment, with the kept segments alone; a turn without one is not made and is not paid for, so that no segment at
-    all is worth 0. Turns are the unions of solutions that have some.
+    segment that counts, with the kept segments alone; a turn without one is not made and is not paid for, so that no
+    segment at all is worth 0. Turns are the unions of solutions that have some.
     """
 
     @property

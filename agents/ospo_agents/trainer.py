@@ -62,7 +62,8 @@ class OSPOConfig(GRPOConfig):  # type: ignore[misc]  # TRL ships no types
     Attributes:
         segmenter: Name in ``ospo_agents.segments.SEGMENTERS``; it cuts a rewrite into the players of the game. None
             for :func:`ospo_agents.assignment.default_segmenter`.
-        solution: Name in ``ospo_agents.credit.SOLUTIONS``; it divides the reward among the players.
+        solution: Name in ``ospo_agents.credit.SOLUTIONS``; it divides the reward among the players. The default takes
+            no unions, also for episodes in turns: name ``sampled_owen`` for Owen values with turns as unions.
         solution_settings: Keyword arguments of the solution.
         redistribution: Name in ``ospo_agents.advantages.REDISTRIBUTIONS``; it turns credit into token advantages.
         redistribution_settings: Keyword arguments of the redistribution.
@@ -94,6 +95,11 @@ class _TimedTask:
     def linear(self) -> bool:
         """Whether the task's coalitions are sums; only asked where calls are bounded."""
         return bool(getattr(self.task, "linear", False))
+
+    @property
+    def in_turns(self) -> bool:
+        """Whether the task's texts are episodes."""
+        return is_in_turns(self.task)
 
     def scored(self, *arguments: Any) -> NDArray[np.int64]:
         """The task's own lengths."""

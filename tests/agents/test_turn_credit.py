@@ -8,8 +8,13 @@ import pytest
 from ospo_agents import assign_credit
 from ospo_agents.assignment import default_segmenter
 from ospo_agents.credit import make_solution
+from ospo_agents.errors import BudgetError
+from ospo_agents.integrations.crediting import Crediting
+from ospo_agents.policies.prompt_format import PromptFormat
+from ospo_agents.policies.tiny import tiny_tokenizer
 from ospo_agents.protocols import CappedTask, TurnTask
-from ospo_agents.segments import SEGMENTERS, phrases, phrases_in_turns, turns, unions
+from ospo_agents.segments import SEGMENTERS, phrases, phrases_in_turns, sentences, turns, unions
+from ospo_agents.training.settings import TrainingSettings
 from ospo_env import RetrievalTask, SearchTask, TaskError
 from ospo_env.turns.actions import episode_text, turn_spans
 from shop import shop
@@ -117,6 +122,57 @@ def test_long_episodes_are_credited_by_an_estimate(task):
     assert credited.credit.sum() == pytest.approx(credited.worth, abs=1e-9)
     (exact,) = assign_credit(task, ["q00"], [EPISODES[0]], solution=make_solution("sampled_owen", budget=65_536))
     np.testing.assert_allclose(exact.credit, assign_credit(task, ["q00"], [EPISODES[0]])[0].credit, atol=1e-12)
+
+
+def test_the_longest_episodes_have_credit_by_default():
+    task = SearchTask(RetrievalTask(shop()), max_turns=64)
+    text = "red, coat, wool, shoe, blue, linen\n" * 64
+    (credited,) = assign_credit(task, ["q00"], [text])
+    assert (credited.solution, credited.players) == ("sampled_owen", 384)
+    assert len(credited.coalitions) - 3 == 8 * 2 * 383, "eight pairs of orders, beside none and all"
+    assert credited.credit.sum() == pytest.approx(credited.worth, abs=1e-9)
+    assert np.isfinite(credited.standard_error).all()
+    with pytest.raises(BudgetError, match="at least 768 evaluations"):
+        assign_credit(task, ["q00"], [text], solution="sampled_owen")
+
+
+def test_exact_credit_values_as_many_coalitions_as_that_of_a_text_of_one_step():
+    task = SearchTask(RetrievalTask(shop()), max_turns=8)
+    few, many = assign_credit(task, ["q00"] * 2, ["red, coat, wool, linen\n" * 6, "red, coat, wool, linen\n" * 7])
+    assert (few.solution, len(few.coalitions) - 1) == ("owen", 2**6 + 6 * 2**5 * 14)
+    assert many.solution == "sampled_owen"
+    assert len(many.coalitions) <= 4096
+
+
+@pytest.mark.parametrize("text", ["red, blue. coat\nshoe, wool. linen", "red, blue. coat, black, linen"])
+def test_turns_are_the_unions_whatever_cuts_a_text(task, text):
+    by_name, by_function = (
+        assign_credit(task, ["q00"], [text], segmenter=cut)[0] for cut in ("phrases-in-turns", phrases_in_turns)
+    )
+    assert by_function.unions == by_name.unions == unions(phrases_in_turns(text), turns(text))
+    np.testing.assert_array_equal(by_function.credit, by_name.credit)
+    assert by_name.unions != unions(phrases_in_turns(text), sentences(text)), "the negative control"
+    (of_one_step,) = assign_credit(task.retrieval, ["q00"], ["red, blue. coat"], segmenter=phrases)
+    assert of_one_step.unions == [[0, 1], [2]]
+
+
+def test_a_search_that_stands_twice_has_the_same_credit_twice_and_pays_twice(task):
+    (credited,) = assign_credit(task, ["q00"], ["red coat\nred coat\n"])
+    assert credited.credit[0] == pytest.approx(credited.credit[1], abs=1e-12)
+    assert credited.worth == task.rewards(["q00"], ["red coat"])[0] - PRICE
+    (other,) = assign_credit(task, ["q00"], ["red coat\nqzxv\n"])
+    assert abs(other.credit[0] - other.credit[1]) > 0.1, "the negative control"
+
+
+def test_adapters_and_training_cut_episodes_into_phrases_in_turns(task):
+    tokenizer = tiny_tokenizer(task.texts(), vocab_size=400)
+    crediting = Crediting(task, PromptFormat())
+    ids = tokenizer("red, coat\nwool", add_special_tokens=False)["input_ids"]
+    (completion,) = crediting.credit(tokenizer, ["q00"], [ids])
+    assert completion.credited.spans == phrases_in_turns("red, coat\nwool")
+    settings = TrainingSettings(algo="ospo")
+    assert settings.for_task(task).segmenter == "phrases-in-turns"
+    assert settings.for_task(task.retrieval).segmenter == "phrases"
 
 
 def test_episodes_are_cut_into_phrases_in_turns(task):

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ospo_agents.assignment import default_segmenter
+from ospo_agents.assignment import default_segmenter, is_in_turns
 from ospo_agents.batches import CreditedCompletion, credit_completions
 from ospo_agents.calls import training_calls
 from ospo_agents.credit import make_solution
@@ -22,7 +22,8 @@ class Crediting:
     Attributes:
         task: Values rewrites and subsets of their segments: ``env.unwrapped.task``.
         prompt_format: Conversation made of a prompt, and place of the rewrite in a completion.
-        segmenter: Name in ``ospo_agents.segments.SEGMENTERS``; None for the solution's own.
+        segmenter: Name in ``ospo_agents.segments.SEGMENTERS``; None for
+            :func:`ospo_agents.assignment.default_segmenter`.
         solution: Name in ``ospo_agents.credit.SOLUTIONS``.
         solution_settings: Keyword arguments of the solution.
         credit_separators: Whether tokens without a letter or digit get their segment's credit too.
@@ -42,9 +43,13 @@ class Crediting:
     calls: int | None = None
 
     def __post_init__(self) -> None:
-        make_segmenter(self.segmenter or default_segmenter(self.solution))
+        make_segmenter(self._segmenter)
         make_solution(self.solution, **self.solution_settings)
         training_calls(self.task, self.calls)
+
+    @property
+    def _segmenter(self) -> str:
+        return self.segmenter or default_segmenter(self.solution, in_turns=is_in_turns(self.task))
 
     def reward(self, prompt_id: str, completion: str) -> float:
         """Reward of a decoded completion; 0 where it holds no rewrite."""
@@ -72,7 +77,7 @@ class Crediting:
             completion_ids,
             tokenizer,
             self.prompt_format.answer_span,
-            segmenter=self.segmenter or default_segmenter(self.solution),
+            segmenter=self._segmenter,
             solution=make_solution(self.solution, **self.solution_settings),
             credit_separators=self.credit_separators,
             calls=training_calls(self.task, self.calls) or None,

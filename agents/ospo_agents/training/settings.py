@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from ospo_agents.advantages import make_redistribution
-from ospo_agents.assignment import default_segmenter
+from ospo_agents.assignment import default_segmenter, is_in_turns
 from ospo_agents.calls import training_calls
 from ospo_agents.credit import SOLUTIONS, make_solution
 from ospo_agents.errors import AgentError, unknown
@@ -183,10 +183,17 @@ class TrainingSettings:
         return cls.of({"calls": 0, "warmup_steps": 0, **values}) if has_calls else settings
 
     def for_task(self, task: CoalitionTask) -> Self:
-        """The settings with the task's own default in the place of None."""
+        """The settings with the task's own defaults.
+
+        ``calls`` takes the place of None, and for a task in turns ``phrases-in-turns`` that of the solution's usual
+        segmenter, whose segments cross lines.
+        """
         if not self._has("calls"):
             return self
-        return dataclasses.replace(self, calls=training_calls(task, self.calls))
+        segmenter = self.segmenter
+        if is_in_turns(task) and segmenter == default_segmenter(self.solution):
+            segmenter = default_segmenter(self.solution, in_turns=True)
+        return dataclasses.replace(self, segmenter=segmenter, calls=training_calls(task, self.calls))
 
     def check(self, spell: Callable[[str], str] = str) -> None:
         """Check every setting.
