@@ -81,12 +81,14 @@ class MeanTask:
         tasks: At least one.
 
     Raises:
-        TaskError: There is none, or they have different prompts.
+        TaskError: There is none, one is in turns, or they have different prompts.
     """
 
     def __init__(self, tasks: Sequence[RewardTask]) -> None:
         if not tasks:
             raise TaskError("expected at least one task for a mean of rewards; got none")
+        for task in tasks:
+            _check_one_step(task, "a mean of rewards")
         for split in SPLITS:
             if any(task.prompts(split) != tasks[0].prompts(split) for task in tasks[1:]):
                 raise TaskError(f"expected tasks of the same prompts for a mean of rewards; those of {split} differ")
@@ -163,10 +165,11 @@ class ContrastTask:
         seed: Seed of their choice, at least 0.
 
     Raises:
-        TaskError: K is out of range: there must be more training queries.
+        TaskError: The task is in turns, or K is out of range: there must be more training queries.
     """
 
     def __init__(self, task: RewardTask, contrast: int, seed: int = 0) -> None:
+        _check_one_step(task, "a contrast")
         self._ids = task.prompts("train")[0]
         if not isinstance(contrast, int) or isinstance(contrast, bool) or contrast < 1:
             raise TaskError(f"expected contrast as a whole number of at least 1; got {contrast!r}")
@@ -263,6 +266,12 @@ class ContrastTask:
         """From values on the own prompt and on the others, K + 1 arrays of one shape."""
         contrasts: NDArray[np.float64] = (1.0 + values[0] - _mean(values[1:])) / 2.0
         return contrasts
+
+
+def _check_one_step(task: object, what: str) -> None:
+    """Raise :class:`TaskError` for a task in turns, whose worths take no calls and whose rewards are no metric."""
+    if getattr(task, "in_turns", False):
+        raise TaskError(f"expected tasks of one step for {what}; {type(task).__name__} is in turns")
 
 
 def _mean(values: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:

@@ -216,6 +216,10 @@ def encode_prompts(encoder: Encoder, prompts: Sequence[str]) -> NDArray[np.float
 def _task(env: gym.Env[Any, Any], text: str | None = None) -> RetrievalTask:
     """The task of an environment, whose ``"observation"`` or ``"action"`` has to be text if it is named."""
     inner = env.unwrapped
+    if getattr(getattr(inner, "task", None), "in_turns", False):
+        raise TaskError(
+            f"expected an environment of one step an episode, such as OSPO-ESCI-v0; {type(inner).__name__} is in turns"
+        )
     if not isinstance(inner, RewriteEnv):
         raise TaskError(f"expected an environment of this package, such as OSPO-ESCI-v0; got {type(inner).__name__}")
     if text is not None and not isinstance(getattr(env, f"{text}_space"), FreeText):

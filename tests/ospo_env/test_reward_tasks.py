@@ -5,7 +5,7 @@ import pytest
 
 from ospo_agents import Task, assign_credit
 from ospo_agents.protocols import BoundedTask, CappedTask, LexicalTask, MeasuredTask
-from ospo_env import ContrastTask, MeanTask, RetrievalTask, TaskError
+from ospo_env import ContrastTask, MeanTask, RetrievalTask, SearchTask, TaskError
 from ospo_env.reward_tasks import RewardTask
 from shop import shop
 
@@ -159,6 +159,8 @@ def test_calls_bound_what_retrievers_that_are_no_sums_score():
     ("make", "message"),
     [
         (lambda: MeanTask([]), "expected at least one task"),
+        (lambda: MeanTask([plain(), SearchTask(plain())]), "tasks of one step for a mean.*; SearchTask is in turns"),
+        (lambda: ContrastTask(SearchTask(plain()), 2), "tasks of one step for a contrast; SearchTask is in turns"),
         (lambda: ContrastTask(plain(), 0), "expected contrast as a whole number of at least 1; got 0"),
         (lambda: ContrastTask(plain(), True), "expected contrast as a whole number of at least 1; got True"),
         (lambda: ContrastTask(plain(), 6), "expected contrast below the number of training queries, 6; got 6"),

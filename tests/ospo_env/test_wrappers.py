@@ -186,6 +186,9 @@ def test_what_cannot_be_viewed_is_refused():
         VectorObservation(base(), "bm25")
     with pytest.raises(TaskError, match="expected an environment of this package"):
         KeywordActions(gym.make("CartPole-v1"))
+    for wrap in (KeywordActions, TemplateActions, VectorObservation, GainReward):
+        with pytest.raises(TaskError, match="of one step an episode, such as OSPO-ESCI-v0; SearchEnv is in turns"):
+            wrap(gym.make("OSPO-Search-v0"))
     for wrap in (KeywordActions, TemplateActions):
         with pytest.raises(TaskError, match=r"whose action is text; got .* wrapped already"):
             wrap(KeywordActions(base()))
