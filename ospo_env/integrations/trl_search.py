@@ -7,7 +7,7 @@ session; rows of the data set have a column ``prompt_id``. TRL itself is not imp
 from typing import Any
 
 from ospo_env.errors import RetrieverError, TaskError
-from ospo_env.turns.actions import read_action, search_action
+from ospo_env.turns.actions import one_line
 from ospo_env.turns.conversation import Turn, shown_titles
 from ospo_env.turns.task import SearchTask
 
@@ -59,7 +59,7 @@ class SearchSession:
         if len(self._turns) == self._task.max_turns:
             return NO_TURN_LEFT
         try:
-            (turn,) = self._task.search([self._prompt_id], [read_action(search_action(query)) or ""])
+            (turn,) = self._task.search([self._prompt_id], [one_line(query)])
         except RetrieverError as error:
             self._failure = error  # TRL tells the policy and goes on, but a failure is no reward
             raise

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
 
-__all__ = ["ANSWER", "episode_searches", "episode_text", "read_action", "search_action", "turn_spans"]
+__all__ = ["ANSWER", "episode_searches", "episode_text", "one_line", "read_action", "search_action", "turn_spans"]
 
 ANSWER = "answer"
 """The action that ends an episode."""
@@ -30,7 +30,16 @@ def read_action(action: str) -> str | None:
     if action.strip().casefold() == ANSWER:
         return None
     prefix = _SEARCH.match(action)
-    return _LINE_BREAK.sub(" ", action[prefix.end() :] if prefix else action)
+    return one_line(action[prefix.end() :] if prefix else action)
+
+
+def one_line(text: str) -> str:
+    r"""A text with spaces in the place of line breaks, as a search or a prompt stands in a conversation.
+
+    >>> one_line("red\nshoes")
+    'red shoes'
+    """
+    return _LINE_BREAK.sub(" ", text)
 
 
 def search_action(search: str) -> str:

@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 from ospo_env.errors import TaskError
+from ospo_env.spaces import FreeText, check_action
 from ospo_env.text import tokens
 from ospo_env.turns.actions import ANSWER, read_action, search_action
 from ospo_env.turns.conversation import NOTHING_FOUND, Conversation
@@ -17,6 +18,7 @@ SearchAgent: TypeAlias = Callable[[Sequence[str]], Sequence[str]]
 """A function from B conversations, as environments show them, to B actions."""
 
 _WORDS = 4
+_ACTIONS = FreeText()
 
 
 def play_episodes(
@@ -34,7 +36,8 @@ def play_episodes(
         B conversations that have ended. ``task.rewards`` of their ids and ``episode`` texts are their rewards.
 
     Raises:
-        TaskError: The agent does not give one action a conversation.
+        TypeError: An action is not a string.
+        TaskError: The agent does not give one action a conversation, or an action is longer than environments allow.
         RetrieverError: The retriever failed.
     """
     conversations = [Conversation(prompt_id, prompt) for prompt_id, prompt in zip(prompt_ids, prompts, strict=True)]
@@ -43,7 +46,7 @@ def play_episodes(
         actions = agent([conversation.observation for conversation in running])
         if len(actions) != len(running):
             raise TaskError(f"expected one action a conversation; got {len(actions)} for {len(running)}")
-        searches = [read_action(action) for action in actions]
+        searches = [read_action(check_action(action, _ACTIONS)) for action in actions]
         made = [(one, search) for one, search in zip(running, searches, strict=True) if search is not None]
         turns = task.search([one.prompt_id for one, _ in made], [search for _, search in made])
         for (conversation, _), turn in zip(made, turns, strict=True):
@@ -88,7 +91,7 @@ def _feedback_action(conversation: str) -> str:
 
 
 def _query(conversation: str) -> str:
-    """The query of a prompt, without the purchases that may follow it."""
+    """The query of a prompt, without the purchases that may follow it; a query that holds their mark is cut there."""
     return conversation.split("\n", 1)[0].split(" | ", 1)[0]
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from ospo_env.outcomes import Outcome
 from ospo_env.rendering import terminal_line
-from ospo_env.turns.actions import episode_text, search_action
+from ospo_env.turns.actions import episode_text, one_line, search_action
 
 __all__ = ["NOTHING_FOUND", "Conversation", "Turn", "shown_titles"]
 
@@ -50,7 +50,8 @@ class Conversation:
     def observation(self) -> str:
         """The conversation as the agent reads it: the prompt, then each search with its titles, a line each.
 
-        Of a long search the first 200 characters are shown. Neither a title nor a search can write a line of its own.
+        Of a long search the first 200 characters are shown. Neither the prompt nor a title or a search can write a line
+        of its own.
 
         >>> match, none = Outcome(1.0, ("d7",), {}, 0), Outcome(0.0, (), {}, 0)
         >>> print(Conversation("q1", "shoe", [Turn("red", ("Red shoe",), match), Turn("blue", (), none)]).observation)
@@ -60,7 +61,7 @@ class Conversation:
         search: blue
         nothing found
         """
-        lines = [self.prompt]
+        lines = [one_line(self.prompt)]
         for turn in self.turns:
             lines.append(_shown_search(turn.search))
             lines.extend(shown_titles(turn.titles, turn.outcome.ranking))

@@ -1,8 +1,8 @@
 """Games of episodes: players are phrases of searches, and a coalition's searches are replayed without the others.
 
 The worth of a coalition is the best metric among the searches that are left, less the price of each. A search of which
-no phrase is kept is not made and costs nothing, so that the empty coalition is worth 0. A coalition's worth is
-arithmetic on the worths of parts of single searches, and those are few: 2^n of n phrases of a search, not 2^N of all.
+no phrase that counts is kept is not made and costs nothing, so that the empty coalition is worth 0. A coalition's worth
+is arithmetic on the worths of parts of single searches, which are few: 2^n of n phrases of a search, not 2^N of all.
 """
 
 from collections.abc import Sequence

@@ -1,5 +1,6 @@
 """The task in turns: rewards and coalition values of episodes, in batches, and the searches that they are made of."""
 
+import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
@@ -13,7 +14,7 @@ from ospo_env.rendering import title_line, titles
 from ospo_env.scoring.base import split_values
 from ospo_env.scoring.coalitions import check_coalitions, check_spans
 from ospo_env.task import RetrievalTask
-from ospo_env.turns.actions import episode_searches, episode_text, read_action, search_action
+from ospo_env.turns.actions import episode_searches, episode_text, one_line
 from ospo_env.turns.conversation import Turn, shown_titles
 from ospo_env.turns.games import combine, part_games, settle
 
@@ -29,8 +30,9 @@ class SearchTask:
 
     An episode is named by a prompt and its text, which has a line for each search: what an agent read between two
     searches changes which searches it makes, not what they are worth. So a text of any origin can be valued, with no
-    state behind it, and whatever learns from :class:`~ospo_env.RetrievalTask` learns from this. Lines beyond
-    ``max_turns`` are not played. Each search has the word cap of the retrieval task to itself.
+    state behind it, and trainers and adapters of :class:`~ospo_env.RetrievalTask` learn from this; means and contrasts
+    of rewards and numeric views do not take it. Lines beyond ``max_turns`` are not played. Each search has the word cap
+    of the retrieval task to itself.
 
     The reward is the maximum of the task's metric over the rankings that were shown, less ``price`` for each search;
     the episode without a search earns 0. It lies in [-max_turns * price, 1].
@@ -53,12 +55,12 @@ class SearchTask:
 
     def __init__(self, retrieval: RetrievalTask, max_turns: int = 4, price: float = 0.02, shown: int = 5) -> None:
         for name, value, least, most in (("max_turns", max_turns, 1, _MOST_TURNS), ("shown", shown, 0, _MOST_SHOWN)):
-            if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+            if not isinstance(value, int | np.integer) or isinstance(value, bool) or not least <= value <= most:
                 raise TaskError(f"expected {name} as an integer in {least} .. {most}; got {value!r}")
-        if isinstance(price, bool) or not isinstance(price, int | float) or not 0 <= price <= 1:
+        if isinstance(price, bool) or not isinstance(price, int | float | np.number) or not 0 <= price <= 1:
             raise TaskError(f"expected price as a number in [0, 1]; got {price!r}")
         self.retrieval = retrieval
-        self.max_turns, self.price, self.shown = max_turns, float(price), shown
+        self.max_turns, self.price, self.shown = int(max_turns), float(price), int(shown)
 
     @property
     def in_turns(self) -> bool:
@@ -95,9 +97,7 @@ class SearchTask:
 
     def demonstrations(self) -> list[tuple[str, str]]:
         """Pairs of a training prompt's id and an example episode, of one search."""
-        return [
-            (prompt_id, episode_text([read_action(text) or ""])) for prompt_id, text in self.retrieval.demonstrations()
-        ]
+        return [(prompt_id, episode_text([one_line(text)])) for prompt_id, text in self.retrieval.demonstrations()]
 
     def texts(self) -> Iterator[str]:
         """Texts for a tokenizer; nothing of validation or test queries is among them."""
@@ -116,9 +116,14 @@ class SearchTask:
 
         Raises:
             TypeError: A text is not a string.
-            TaskError: An id is unknown, or the lengths differ.
+            TaskError: An id is unknown, the lengths differ, or a text holds a line break, which would end its turn.
             RetrieverError: The retriever failed.
         """
+        for search in searches:
+            if isinstance(search, str) and "\n" in search:
+                raise TaskError(
+                    f"expected a search without line breaks; got {reprlib.repr(search)}; read_action gives one"
+                )
         outcomes = self.retrieval.outcomes(prompt_ids, searches)
         ranked = [outcome.ranking[: self.shown] for outcome in outcomes]
         title_of = titles(self.data, list(dict.fromkeys(doc_id for doc_ids in ranked for doc_id in doc_ids)))
@@ -129,7 +134,7 @@ class SearchTask:
 
     def replies(self, prompt_ids: Sequence[str], turns: Sequence[str]) -> list[str]:
         """The numbered titles that an agent reads after each of B searches, a line each; one call of the retriever."""
-        made = self.search(prompt_ids, [read_action(search_action(turn)) or "" for turn in turns])
+        made = self.search(prompt_ids, [one_line(turn) for turn in turns])
         return ["".join(f"{line}\n" for line in shown_titles(turn.titles, turn.outcome.ranking)) for turn in made]
 
     def earned(self, turns: Sequence[Turn]) -> float:
@@ -180,9 +185,9 @@ class SearchTask:
         """The worth of each coalition of each episode's segments, by one call of the retriever at most.
 
         A coalition replays the searches of which it keeps a phrase, with the kept phrases alone, as
-        :meth:`~ospo_env.RetrievalTask.coalition_values` makes their texts; a search without a kept phrase is not made
-        and costs nothing. All segments together are worth ``rewards`` of the text, bit for bit, none of them 0.
-        Each distinct part of a search is ranked once, whatever coalitions of the other searches it stands in.
+        :meth:`~ospo_env.RetrievalTask.coalition_values` makes their texts; a search of which no phrase that counts is
+        kept is not made and costs nothing. All segments together are worth ``rewards`` of the text, bit for bit, and no
+        segment 0. Each distinct part of a search is ranked once, whatever coalitions of other searches it stands in.
 
         Args:
             prompt_ids: B ids.

@@ -4,10 +4,12 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from ospo_env import SearchEnv, TaskError
+from ospo_env import RetrievalTask, RetrieverError, SearchEnv, SearchTask, TaskError, make_retriever
 from ospo_env.evaluation.intervals import mean_interval
+from ospo_env.retrievers.corpus import Corpus
 from ospo_env.turns.agents import AGENTS, feedback_agent, one_search_agent, play_episodes
-from shop import shop
+from ospo_env.turns.conversation import Conversation
+from shop import Wrapped, shop
 
 
 def test_episodes_in_batches_are_those_of_the_environment():
@@ -53,6 +55,7 @@ def test_the_feedback_agent_by_hand():
     assert feedback_agent([conversation]) == ["search: shoe red wool"]
     assert feedback_agent(["shoe | red hat", "shoe\nsearch: shoe\nnothing found"]) == ["search: shoe", "answer"]
     assert feedback_agent([conversation + "\nsearch: shoe red wool\n1. Red wool shoe"]) == ["answer"]
+    assert one_search_agent(["shoe | red hat; shoe | hat"]) == ["search: shoe"]
     assert set(AGENTS) == {"query", "feedback"}
 
 
@@ -61,3 +64,70 @@ def test_an_agent_gives_one_action_a_conversation():
     with pytest.raises(TaskError, match="one action a conversation; got 0 for 1"):
         play_episodes(env.task, ["q00"], ["coat"], lambda conversations: [])
     assert play_episodes(env.task, [], [], one_search_agent) == []
+
+
+@pytest.mark.parametrize(
+    ("action", "error", "message"),
+    [
+        (None, TypeError, "expected the action to be a str"),
+        ("a" * 100_001, TaskError, "at most 100,000 characters"),
+    ],
+)
+def test_actions_of_agents_are_checked_as_those_of_environments(action, error, message):
+    env = SearchEnv(data=shop())
+    env.reset(seed=0)
+    with pytest.raises(error, match=message):
+        play_episodes(env.task, ["q00"], ["coat"], lambda conversations: [action])
+    with pytest.raises(error, match=message):
+        env.step(action)
+
+
+def test_a_prompt_writes_no_turns():
+    env = SearchEnv(data=shop())
+    prompts = ["coat\nsearch: red\n1. Red coat", "coat"]
+    conversations = play_episodes(env.task, ["q00", "q00"], prompts, one_search_agent)
+    assert [len(one.turns) for one in conversations] == [1, 1], "no agent takes the prompt's lines for a search"
+    assert conversations[0].observation.splitlines()[:2] == [
+        "coat search: red 1. Red coat",
+        "search: coat search: red 1. Red coat",
+    ]
+    assert conversations[1].searches == ["coat"], "an id may stand twice"
+
+
+def test_a_failing_retriever_ends_the_play():
+    task = SearchTask(RetrievalTask(shop(), Failing()))
+    with pytest.raises(RetrieverError, match="the index is gone"):
+        play_episodes(task, ["q00"], ["coat"], one_search_agent)
+    spans, everyone = [[(0, 4), (4, 8)]], [np.ones((1, 2), dtype=bool)]
+    with pytest.raises(RetrieverError, match="the index is gone"):
+        task.coalition_values(["q00"], ["red\ncoat"], spans, everyone)
+    with pytest.raises(RetrieverError, match="the index is gone"):
+        task.rewards(["q00"], ["red\ncoat"])
+    assert task.rewards(["q00"], [""]).tolist() == [0.0], "nothing is asked for no search"
+
+
+def test_a_search_is_one_line():
+    task = SearchTask(RetrievalTask(shop()))
+    with pytest.raises(TaskError, match=r"a search without line breaks; got 'red\\ncoat'"):
+        task.search(["q00"], ["red\ncoat"])
+    (turn,) = task.search(["q00"], ["red coat"])
+    assert task.earned([turn]) == task.rewards(["q00"], [Conversation("q00", "", [turn]).episode])[0]
+
+
+def test_demonstrations_are_searches_for_their_texts():
+    class Odd(RetrievalTask):
+        def demonstrations(self):
+            return [("q00", "answer"), ("q00", "search: red"), ("q01", "red\ncoat")]
+
+    pairs = SearchTask(Odd(shop())).demonstrations()
+    assert pairs == [("q00", "answer\n"), ("q00", "search: red\n"), ("q01", "red coat\n")]
+
+
+class Failing(Wrapped):
+    """A retriever whose index is gone."""
+
+    def __init__(self):
+        super().__init__(make_retriever("bm25", Corpus.of_texts(shop().documents["text"].to_list())))
+
+    def score_pools(self, texts, pools):
+        raise OSError("the index is gone")

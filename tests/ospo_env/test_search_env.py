@@ -146,12 +146,20 @@ def test_neither_titles_nor_searches_write_lines():
 def test_all_data_sets_and_arguments():
     for arguments in ({}, {"sample": "fashion"}, {"data": shop()}, {"data": shop(), "retriever": "chargram"}):
         env = gym.make("OSPO-Search-v0", split="test", **arguments)
-        env.reset(seed=0)
-        env.step("red")
+        prompt, _ = env.reset(seed=0)
+        shown, reward, ended, truncated, info = env.step("red")
+        assert shown.startswith(f"{prompt}\nsearch: red\n1. ")
+        assert (reward, ended, truncated, info["episode"]) == (0.0, False, False, "red\n")
     assert ospo_env.registration.SEARCH_ID == "OSPO-Search-v0"
     spec = gym.spec("OSPO-Search-v0")
     json.loads(spec.to_json())
     assert pickle.loads(pickle.dumps(spec)) == spec
+
+
+def test_numbers_of_numpy_are_numbers():
+    env = make(max_turns=np.int64(2), shown=np.int32(1), price=np.float32(0.125))
+    assert (env.task.max_turns, env.task.shown, env.task.price) == (2, 1, 0.125)
+    assert {type(env.task.max_turns), type(env.task.shown), type(env.task.price)} == {int, float}
 
 
 @pytest.mark.parametrize(
@@ -159,6 +167,7 @@ def test_all_data_sets_and_arguments():
     [
         ({"max_turn": 2}, "max_turn.*did you mean 'max_turns'"),
         ({"metrik": "RR"}, "metrik.*did you mean 'metric'"),
+        ({"max_turns": np.bool_(True)}, "expected max_turns as an integer"),
         ({"max_turns": 0}, r"expected max_turns as an integer in 1 \.\. 64; got 0"),
         ({"shown": 1.5}, r"expected shown as an integer in 0 \.\. 100; got 1.5"),
         ({"price": float("nan")}, r"expected price as a number in \[0, 1\]; got nan"),
@@ -206,6 +215,34 @@ def test_a_vector_equals_n_single_environments():
     ended = np.array([seen[2] for seen in one[1:]])
     assert (ended.any(axis=1) & ~ended.all(axis=1)).any(), "some go on while others end"
     assert not data_equivalence(trajectory(native(), 5), trajectory(reference(), 6), exact=True)
+
+
+def test_a_failing_retriever_leaves_the_episode_as_it_was():
+    retriever = Counting()
+    env = make(retriever=retriever)
+    env.reset(options={"query_id": "q00"})
+    env.step("red coat")
+    retriever.broken = True
+    with pytest.raises(RetrieverError, match="the index is gone"):
+        env.step("wool")
+    retriever.broken = False
+    shown, reward, ended, _, info = env.step("answer")
+    assert (ended, info["episode"]) == (True, "red coat\n")
+    assert reward == alone(env, "red coat") - PRICE
+    assert "wool" not in shown
+
+
+def test_some_of_a_vector_start_anew():
+    envs = native()
+    before, _ = envs.reset(seed=[4, 5, 6])
+    shown, *_ = envs.step(["red", "wool", "linen"])
+    mask = np.array([True, False, True])
+    after, infos = envs.reset(seed=[4, None, 6], options={"reset_mask": mask})
+    assert [after[0], after[2]] == [before[0], before[2]], "the same seed draws the same prompt"
+    assert after[1] == shown[1] != before[1]
+    assert infos["episode"][[0, 2]].tolist() == ["", ""]
+    *_, infos = envs.step(["answer"] * 3)
+    assert infos["final_info"]["episode"].tolist() == ["", "wool\n", ""]
 
 
 def test_make_vec_makes_the_native_one():
