@@ -7,6 +7,7 @@ from typing import Any
 from ospo_agents.assignment import assign_credit, default_segmenter
 from ospo_cli._explanation import Segment
 from ospo_env import SearchTask
+from ospo_env.rendering import title_line, titles
 from ospo_env.text import clean_text
 from ospo_env.turns.actions import episode_searches, turn_spans
 
@@ -21,7 +22,7 @@ class ExplainedTurn:
         search: Its text.
         worth: The metric of its own ranking.
         ranked: Documents that it matches.
-        titles: Titles that an agent was shown of them.
+        titles: Titles of the first of them.
         segments: Its phrases with their credit; their characters are those of the episode's text.
     """
 
@@ -49,6 +50,7 @@ class EpisodeExplanation:
         price: Price of a search.
         segmenter: Name of the segmenter.
         solution: Name of the solution of the game.
+        players: Number of phrases that count, among which credit is divided.
         coalitions: Distinct subsets of the phrases that credit was computed from.
         turns: The searches that were played, in order.
         unplayed: Searches beyond the last turn, which do not count.
@@ -63,6 +65,7 @@ class EpisodeExplanation:
     price: float
     segmenter: str
     solution: str
+    players: int
     coalitions: int
     turns: tuple[ExplainedTurn, ...]
     unplayed: int
@@ -87,6 +90,7 @@ def explain_episode(
     *,
     segmenter: str | None = None,
     solution: str | None = None,
+    top: int = 5,
 ) -> EpisodeExplanation:
     """Credit of each phrase of an episode.
 
@@ -96,6 +100,7 @@ def explain_episode(
         episode: The text of the episode, a line for each search; lone surrogates become U+FFFD.
         segmenter: A name in ``ospo_agents.segments.SEGMENTERS``; None for phrases in turns.
         solution: A name in ``ospo_agents.credit.SOLUTIONS``; None for Owen values, whose unions are the turns.
+        top: Titles of each ranking, whatever an agent was shown.
 
     Raises:
         AgentError: A name is unknown, or an exact solution needs too many coalitions.
@@ -109,6 +114,8 @@ def explain_episode(
     )
     searches = episode_searches(episode)
     played = task.search([prompt_id] * len(searches[: task.max_turns]), searches[: task.max_turns])
+    rankings = [turn.outcome.ranking[:top] for turn in played]
+    title_of = titles(task.data, list(dict.fromkeys(doc_id for doc_ids in rankings for doc_id in doc_ids)))
     errors: list[Any] = [None] * len(credited.spans)
     if credited.standard_error is not None:
         errors = [None if math.isnan(error) else error for error in credited.standard_error.tolist()]
@@ -121,10 +128,10 @@ def explain_episode(
             search=turn.search,
             worth=turn.outcome.reward,
             ranked=len(turn.outcome.ranking),
-            titles=turn.titles,
+            titles=tuple(title_line(title_of[doc_id]) for doc_id in doc_ids),
             segments=tuple(segment for segment in segments if first <= segment.start < end),
         )
-        for turn, (first, end) in zip(played, turn_spans(episode), strict=False)
+        for turn, doc_ids, (first, end) in zip(played, rankings, turn_spans(episode), strict=False)
     ]
     return EpisodeExplanation(
         prompt_id=prompt_id,
@@ -134,6 +141,7 @@ def explain_episode(
         price=task.price,
         segmenter=segmenter or default_segmenter(in_turns=True),
         solution=credited.solution,
+        players=credited.players,
         coalitions=credited.distinct_coalitions,
         turns=tuple(turns),
         unplayed=max(len(searches) - task.max_turns, 0),

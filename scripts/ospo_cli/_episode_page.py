@@ -14,6 +14,7 @@ from ospo_cli._tasks import open_search_task
 from ospo_cli._terminal import say
 from ospo_env import SearchTask
 from ospo_env.rendering import terminal_line
+from ospo_env.turns.actions import episode_searches, episode_text, read_action
 from ospo_env.turns.agents import AGENTS, play_episodes
 
 __all__ = ["show_episode"]
@@ -46,7 +47,12 @@ def show_episode(arguments: Namespace) -> None:
     else:
         episode = _read(arguments.episode)
     explanation = explain_episode(
-        task, arguments.query_id, episode, segmenter=arguments.segmenter, solution=arguments.solution
+        task,
+        arguments.query_id,
+        episode,
+        segmenter=arguments.segmenter,
+        solution=arguments.solution,
+        top=arguments.top,
     )
     content = json.dumps(_as_json(explanation, arguments, task), indent=2)
     if arguments.json == Path("-"):
@@ -67,32 +73,46 @@ def _played(task: SearchTask, query_id: str, agent: str) -> str:
 
 
 def _read(path: Path) -> str:
-    """The text of an episode in a file.
+    """The text of the episode whose actions stand in a file, one a line.
 
     Raises:
-        AgentError: The file cannot be read, is too large or is not UTF-8.
+        AgentError: The file cannot be read, is too large or is not UTF-8, or there are actions behind the answer.
     """
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise AgentError(f"--episode {path}: expected at most {_MOST_BYTES:,} bytes, a search a line")
-        return path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            content = file.read(_MOST_BYTES + 1)
+        if len(content) > _MOST_BYTES:
+            raise AgentError(f"--episode {path}: expected at most {_MOST_BYTES:,} bytes, an action a line")
+        text = content.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise AgentError(f"--episode {path}: expected a text file with a search a line; {reason}") from error
+        raise AgentError(f"--episode {path}: expected a text file with an action a line; {reason}") from error
+    actions = episode_searches(text.replace("\r\n", "\n").replace("\r", "\n"))
+    searches: list[str] = []
+    for number, action in enumerate(actions, start=1):
+        search = read_action(action)
+        if search is None:
+            if any(later.strip() for later in actions[number:]):
+                raise AgentError(
+                    f"--episode {path}: line {number} is the answer, which ends the episode, but actions follow; "
+                    "write 'search: answer' to search for the word"
+                )
+            break
+        searches.append(search)
+    return episode_text(searches)
 
 
 def _lines(explanation: EpisodeExplanation, arguments: Namespace, task: SearchTask, colours: bool) -> list[str]:
     kind = "synthetic data" if task.data.synthetic else "real data"
     searches = len(explanation.turns)
     largest = max((abs(one.credit) for turn in explanation.turns for one in turn.segments), default=0.0)
-    players = sum(len(turn.segments) for turn in explanation.turns)
     lines = [
         terminal_line(f"{arguments.env} ({task.data.manifest['dataset']}, {kind}), {arguments.retriever}"),
         "",
         f"prompt    {terminal_line(explanation.prompt)}",
         f"reward    {explanation.reward:.3f}, the best {explanation.metric} {explanation.best:.3f} less "
         f"{searches} x {explanation.price:g} for searches",
-        f"credit    {explanation.solution} of {players} {explanation.segmenter.replace('-', ' ')}, from "
+        f"credit    {explanation.solution} of {explanation.players} {explanation.segmenter.replace('-', ' ')}, from "
         f"{explanation.coalitions:,} coalitions",
     ]
     for number, turn in enumerate(explanation.turns, start=1):
@@ -104,7 +124,7 @@ def _lines(explanation: EpisodeExplanation, arguments: Namespace, task: SearchTa
         lines.append(f"  {turn.total:+.3f}  the turn; alone its {explanation.metric} is {turn.worth:.3f}")
         lines += [f"  {rank:>3}. {title}" for rank, title in enumerate(turn.titles, start=1)]
     if explanation.unplayed:
-        lines += ["", f"{explanation.unplayed} searches beyond the last turn do not count; --max-turns sets it"]
+        lines += ["", f"searches beyond the last turn, which do not count: {explanation.unplayed}; --max-turns sets it"]
     ending = "the sum, which is the reward" if explanation.efficient else "the sum, which is not the reward"
     return [*lines, "", f"  {explanation.total:+.3f}  {ending}"]
 

@@ -43,10 +43,13 @@ def add_credit_options(parser: Parser) -> None:
     parser.add_argument(
         "--segmenter",
         help="segments that share the credit: words, phrases, sentences or words-in-phrases (default: phrases; of a "
-        "solution with unions, such as owen, words-in-phrases)",
+        "solution with unions, such as owen, words-in-phrases; of an episode in turns phrases-in-turns, since the "
+        "others cross lines)",
     )
     parser.add_argument(
-        "--solution", help="solution of the game: shapley, sampled_shapley, owen, ... (default: see above)"
+        "--solution",
+        help="solution of the game: shapley, sampled_shapley, owen, ... (default: see above; of an episode "
+        "in turns owen, and sampled_owen beyond 4,096 coalitions)",
     )
     parser.add_argument(
         "--calls",
@@ -94,7 +97,11 @@ def add_episode_options(parser: Parser) -> None:
     """Add the options of an episode in turns."""
     group = parser.add_argument_group("episode in turns")
     group.add_argument(
-        "--episode", type=Path, metavar="FILE", help="text file with the searches of an episode, one a line"
+        "--episode",
+        type=Path,
+        metavar="FILE",
+        help="text file with the actions of an episode, one a line, as the environment takes them: a search, with or "
+        "without 'search: ' before it, and maybe 'answer' at the end; a blank line is a search and has its price",
     )
     group.add_argument("--agent", choices=("query", "feedback"), help="scripted agent that plays the episode")
     group.add_argument("--max-turns", type=int, help="searches of an episode at most (default: 4)")
@@ -155,6 +162,9 @@ def _check_episode(parser: Parser, arguments: Namespace) -> None:
         parser.error(f"an episode in turns is explained by itself; leave --{name} out")
     if arguments.free:
         parser.error("an episode in turns is explained by itself; leave --free out")
+    for name in ("shown", "temperature", "minimum_queries", "sort", "queries", "seed"):
+        if getattr(arguments, name) != parser.get_default(name):
+            parser.error(f"an episode in turns has no use for --{name.replace('_', '-')}; leave it out")
 
 
 def _check_rewrites(parser: Parser, arguments: Namespace) -> None:

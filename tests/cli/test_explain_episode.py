@@ -54,6 +54,9 @@ def test_the_page_and_its_json(tmp_path, capsys):
     [
         (["--episode", "x", "--agent", "query"], "give one of them"),
         (["--episode", "x", "--text", "red"], "leave --text out"),
+        (["--agent", "query", "--sort", "helps"], "has no use for --sort; leave it out"),
+        (["--agent", "query", "--minimum-queries", "9"], "has no use for --minimum-queries; leave it out"),
+        (["--episode", "x", "--shown", "3"], "has no use for --shown; leave it out"),
         (["--text", "red", "--price", "0.1"], "--max-turns and --price are for an episode in turns"),
     ],
 )
@@ -65,9 +68,14 @@ def test_options_that_do_not_go_together(arguments, message, capsys):
 
 
 def test_what_cannot_be_explained(tmp_path):
-    with pytest.raises(AgentError, match="expected a text file with a search a line; No such file"):
+    with pytest.raises(AgentError, match="expected a text file with an action a line; No such file"):
         program.main([*QUERY, "--episode", str(tmp_path / "none")])
     (tmp_path / "bytes").write_bytes(b"\xff\xfe")
+    with pytest.raises(AgentError, match="expected at most 1,000,000 bytes"):
+        program.main([*QUERY, "--episode", "/dev/zero"])
+    (tmp_path / "more").write_text("red\nanswer\n\ncoat\n")
+    with pytest.raises(AgentError, match="line 2 is the answer, which ends the episode, but actions follow"):
+        program.main([*QUERY, "--episode", str(tmp_path / "more")])
     with pytest.raises(AgentError, match="it is not UTF-8"):
         program.main([*QUERY, "--episode", str(tmp_path / "bytes")])
     with pytest.raises(AgentError, match="expected the id of a query"):
@@ -76,3 +84,40 @@ def test_what_cannot_be_explained(tmp_path):
         open_task("OSPO-Search-v0", None, split="test", retriever="bm25", metric="RR")
     with pytest.raises(TaskError, match=r"price as a number in \[0, 1\]; got 2"):
         program.main([*QUERY, "--agent", "query", "--price", "2"])
+
+
+def explained(path, capsys, *options):
+    program.main([*QUERY, "--episode", str(path), "--json", "-", *options])
+    return json.loads(capsys.readouterr().out)
+
+
+def test_lines_of_a_file_are_actions(tmp_path, capsys):
+    path = tmp_path / "episode.txt"
+    path.write_bytes("\ufeffsearch: slide\u2028sandal\r\nSearch: answer\r\n\r\n answer\n\n".encode())
+    content = explained(path, capsys)
+    assert content["episode"] == "slide sandal\nanswer\n\n"
+    assert content["reward"] == pytest.approx(content["best"] - 3 * 0.02)
+    path.write_text("slide sandal\nanswer\n")
+    assert explained(path, capsys)["reward"] == pytest.approx(content["best"] - 0.02), "an answer costs nothing"
+
+
+@pytest.mark.parametrize("text", ["", "answer", "ANSWER\n\n"])
+def test_an_episode_without_a_search(tmp_path, capsys, text):
+    path = tmp_path / "episode.txt"
+    path.write_text(text)
+    content = explained(path, capsys)
+    assert (content["turns"], content["reward"], content["total"], content["players"]) == ([], 0, 0, 0)
+    program.main([*QUERY, "--episode", str(path)])
+    assert "credit    owen of 0 phrases in turns" in capsys.readouterr().out
+
+
+def test_phrases_beyond_the_cap_are_no_players_and_top_says_how_many_titles(tmp_path, capsys):
+    path = tmp_path / "episode.txt"
+    path.write_text("slide, sandal, suede\n")
+    content = explained(path, capsys, "--max-words", "1", "--top", "2")
+    assert (content["players"], content["coalitions"], len(content["turns"][0]["segments"])) == (1, 2, 3)
+    assert len(content["turns"][0]["titles"]) == 2
+    program.main([*QUERY, "--episode", str(path), "--max-words", "1", "--max-turns", "1", "--top", "7"])
+    shown = capsys.readouterr().out
+    assert "credit    owen of 1 phrases in turns, from 2 coalitions" in shown
+    assert "    7. " in shown
