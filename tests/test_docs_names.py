@@ -16,7 +16,7 @@ from ospo_agents.credit import SOLUTIONS
 from ospo_agents.segments import SEGMENTERS
 from ospo_cli.main import PROGRAMS
 from ospo_env import RewriteEnv, wrappers
-from ospo_env.registration import ENVIRONMENTS
+from ospo_env.registration import ENVIRONMENTS, SEARCH_ID
 from ospo_env.retrievers import registry
 from pages import PAGES, code_spans
 from paths import ROOT
@@ -32,6 +32,9 @@ OTHERS_OPTIONS = {"--config_file", "--index-url", "--num_processes", "--strict"}
 
 ARGUMENTS = [name for name in inspect.signature(RewriteEnv).parameters if name not in ("sample", "unknown")]
 """Arguments of an environment that a user gives."""
+
+SEARCH_ARGUMENTS = ["max_turns", "price", "shown", "max_words"]
+"""Arguments that :class:`ospo_env.SearchEnv` has of its own, or reads in its own way."""
 
 
 def wrong_names(page, options):
@@ -145,11 +148,12 @@ def test_the_citation_is_of_this_version():
         ("concepts.md", [*SOLUTIONS, *REDISTRIBUTIONS, *SEGMENTERS]),
         (
             "environments.md",
-            [*(registration.env_id for registration in ENVIRONMENTS), *wrappers.__all__[:4], *ARGUMENTS],
+            [*(registration.env_id for registration in ENVIRONMENTS), SEARCH_ID, *wrappers.__all__[:4], *ARGUMENTS],
         ),
+        ("turns.md", [SEARCH_ID, *SEARCH_ARGUMENTS]),
         ("retrievers.md", list(registry._KINDS)),
     ],
-    ids=["concepts", "environments", "retrievers"],
+    ids=["concepts", "environments", "turns", "retrievers"],
 )
 def test_every_entry_of_a_table_is_on_its_page(page, names):
     spans = code_spans((ROOT / "docs" / page).read_text())

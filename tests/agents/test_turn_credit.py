@@ -129,7 +129,7 @@ def test_the_longest_episodes_have_credit_by_default():
     text = "red, coat, wool, shoe, blue, linen\n" * 64
     (credited,) = assign_credit(task, ["q00"], [text])
     assert (credited.solution, credited.players) == ("sampled_owen", 384)
-    assert len(credited.coalitions) - 3 == 8 * 2 * 383, "eight pairs of orders, beside none and all"
+    assert len(credited.coalitions) - 2 == 8 * 2 * 383, "eight pairs of orders, beside none and all"
     assert credited.credit.sum() == pytest.approx(credited.worth, abs=1e-9)
     assert np.isfinite(credited.standard_error).all()
     with pytest.raises(BudgetError, match="at least 768 evaluations"):
@@ -139,7 +139,7 @@ def test_the_longest_episodes_have_credit_by_default():
 def test_exact_credit_values_as_many_coalitions_as_that_of_a_text_of_one_step():
     task = SearchTask(RetrievalTask(shop()), max_turns=8)
     few, many = assign_credit(task, ["q00"] * 2, ["red, coat, wool, linen\n" * 6, "red, coat, wool, linen\n" * 7])
-    assert (few.solution, len(few.coalitions) - 1) == ("owen", 2**6 + 6 * 2**5 * 14)
+    assert (few.solution, len(few.coalitions)) == ("owen", 2**6 + 6 * 2**5 * 14)
     assert many.solution == "sampled_owen"
     assert len(many.coalitions) <= 4096
 
@@ -169,7 +169,8 @@ def test_adapters_and_training_cut_episodes_into_phrases_in_turns(task):
     crediting = Crediting(task, PromptFormat())
     ids = tokenizer("red, coat\nwool", add_special_tokens=False)["input_ids"]
     (completion,) = crediting.credit(tokenizer, ["q00"], [ids])
-    assert completion.credited.spans == phrases_in_turns("red, coat\nwool")
+    assert completion.phrases == ["red", "coat", "wool"]
+    assert completion.reward == task.rewards(["q00"], ["red, coat\nwool"])[0]
     settings = TrainingSettings(algo="ospo")
     assert settings.for_task(task).segmenter == "phrases-in-turns"
     assert settings.for_task(task.retrieval).segmenter == "phrases"
