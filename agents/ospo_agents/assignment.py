@@ -226,7 +226,7 @@ def default_segmenter(solution: str | Solution | None = None, *, in_turns: bool 
 
 
 def _union_segmenter(segmenter: str | Segmenter) -> Segmenter:
-    """What cuts a text of one step into the unions of a segmenter's segments."""
+    """The function that cuts a text of one step into the unions of a segmenter's segments."""
     return make_union_segmenter(segmenter) if isinstance(segmenter, str) else sentences
 
 
