@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ospo_agents import AgentError
-from ospo_cli._benchmark.plan import ENGINES, LANGUAGE_MODEL, LEAST_STEPS, NEED_MODEL, REAL_SIZE, ROWS
+from ospo_cli._benchmark.plan import ENGINES, LANGUAGE_MODEL, LEAST_STEPS, NEED_MODEL, REAL_SIZE, ROWS, SERVE
 from ospo_cli._cli import Parser, command_line
 from ospo_cli._outputs import check_directory
 
@@ -30,14 +30,16 @@ def parse(argv: Sequence[str] | None) -> Namespace:
         nargs="+",
         choices=ROWS,
         metavar="ROWS",
-        help=f"rows to measure, of {', '.join(ROWS)} (default: all but language-model, engines and real-size)",
+        help=f"rows to measure, of {', '.join(ROWS)} (default: all but language-model, engines, serve and real-size)",
     )
     parser.add_argument("--data", type=Path, help="prepared directory for bm25 and lsa (default: the embedded sample)")
     parser.add_argument(
         "--dense-data", type=Path, help="prepared directory for dense rows (default: the embedded sample)"
     )
     parser.add_argument("--model", type=Path, help="directory of a sentence-transformers model, for dense rows")
-    parser.add_argument("--policy", type=Path, help="directory of a causal language model, for the row language-model")
+    parser.add_argument(
+        "--policy", type=Path, help="directory of a causal language model, for the rows language-model and serve"
+    )
     parser.add_argument("--bf16", action="store_true", help="measure the dense retriever in bfloat16 too")
     parser.add_argument(
         "--scratch", type=Path, help="new directory for the 8 GB of files of real-size, which stay there"
@@ -58,7 +60,7 @@ def parse(argv: Sequence[str] | None) -> Namespace:
     check_directory("--out", arguments.out)
     arguments.prompts, arguments.group = (2, 2) if arguments.quick else (8, 8)
     arguments.repeats, arguments.sample = (1, 4) if arguments.quick else (5, 48)
-    left_out = (REAL_SIZE, ENGINES, LANGUAGE_MODEL, *(() if arguments.model is not None else NEED_MODEL))
+    left_out = (REAL_SIZE, ENGINES, LANGUAGE_MODEL, SERVE, *(() if arguments.model is not None else NEED_MODEL))
     arguments.only = arguments.only or [name for name in ROWS if name not in left_out]
     return arguments
 

@@ -25,6 +25,7 @@ from ospo_cli._terminal import say
 
 if TYPE_CHECKING:
     import uvicorn
+    from fastapi import FastAPI
 
 __all__ = ["listen", "main", "make_server", "parse"]
 
@@ -83,11 +84,12 @@ def listen(arguments: Namespace) -> socket.socket:
         ) from error
 
 
-def make_server(arguments: Namespace) -> "uvicorn.Server":
+def make_server(arguments: Namespace, app: "FastAPI | None" = None) -> "uvicorn.Server":
     """The server that a command line asks for, not yet started.
 
     Args:
         arguments: As :func:`parse` returns them.
+        app: The application; None opens the policy that the command line names.
     """
     # Slow to import, and not needed for --help.
     import fastapi  # noqa: F401  # named first where the extra is not installed
@@ -96,7 +98,7 @@ def make_server(arguments: Namespace) -> "uvicorn.Server":
     from ospo_cli._serve.opening import open_app
 
     config = uvicorn.Config(
-        open_app(arguments),
+        open_app(arguments) if app is None else app,
         log_level="warning",
         access_log=False,
         limit_concurrency=arguments.connections,

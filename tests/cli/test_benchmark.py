@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import time
 
 import numpy as np
 import pytest
@@ -16,7 +17,13 @@ from ospo_cli._benchmark.estimators import Accuracy, TableGame, accuracy, compar
 from ospo_cli._benchmark.reference import reference_worth
 from ospo_cli._benchmark.report import markdown, terminal_row
 from ospo_cli._benchmark.rows import Row, interleaved
+from ospo_cli._benchmark.serve import load_of
 from ospo_cli._benchmark.work import CUTOFF, fresh_task, graded_pools, make_rollouts, pool_gains
+from ospo_cli._serve.answers import Answers
+from ospo_cli._serve.app import make_app
+from ospo_cli._serve.metrics import Metrics
+from ospo_cli._serve.service import Service
+from rewrite_server import RewriteServer
 from shop import EachWordOnce, shop
 
 
@@ -185,3 +192,35 @@ def test_the_slow_server_answers_with_documents(tmp_path):
         assert not np.array_equal(
             *one.retriever.score_pools(["red", "blue"], np.arange(61, dtype=np.int32)[None].repeat(2, 0))
         )
+
+
+class TestServe:
+    """The load that is timed, on a service of a policy that takes a known time."""
+
+    def served(self, policy):
+        service = Service(Answers(policy, fresh_task(shop(), "bm25")), Metrics())
+        return RewriteServer("--policy", "none", app=make_app(service, {}))
+
+    def test_figures_of_a_load(self):
+        batches = []
+
+        def policy(ids, prompts):
+            batches.append(len(prompts))
+            time.sleep(0.05)
+            return [f"red {prompt}" for prompt in prompts]
+
+        with self.served(policy) as server:
+            alone = load_of(server.port, 1, 4, ["coat", "bag"])
+            assert batches == [1] * 4
+            together = load_of(server.port, 8, 32, [f"coat {number}" for number in range(32)])
+        assert sum(batches[4:]) == 32
+        assert max(batches[4:]) > 1
+        for load in (alone, together):
+            assert 0.05 <= load.p50 <= load.p99
+            assert load.cpu > 0
+        assert alone.rate <= 1 / 0.05
+        assert together.rate <= 8 / 0.05
+
+    def test_what_is_no_rewrite_is_an_error(self):
+        with self.served(lambda ids, prompts: 1 / 0) as server, pytest.raises(AgentError, match="expected a rewrite"):
+            load_of(server.port, 2, 4, ["coat"])

@@ -23,6 +23,7 @@ from ospo_cli._serve.service import Service
 from ospo_cli._tasks import open_task
 from ospo_env.evaluation.guard import Guard, top_overlaps
 from programs import ospo
+from rewrite_server import RewriteServer
 from shop import Wrapped, task
 from small_run import run
 
@@ -407,32 +408,6 @@ def trained(tmp_path_factory, warm_started):
     return run(tmp_path_factory.mktemp("serve") / "run", **warm_started, steps=1, **APPEND), warm_started["data"]
 
 
-class Served:
-    """A server of a command line on a thread, on a socket of its own."""
-
-    def __init__(self, *arguments):
-        parsed = serve.parse([*map(str, arguments), "--port", "0"])
-        self.listening, self.server = serve.listen(parsed), serve.make_server(parsed)
-        self.thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self.listening]}, daemon=True)
-
-    def __enter__(self):
-        self.thread.start()
-        deadline = time.monotonic() + 60
-        while not self.server.started:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        port = self.listening.getsockname()[1]
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60)
-        return self.client
-
-    def __exit__(self, *error):
-        self.client.close()
-        self.server.should_exit = True
-        self.thread.join(30)
-        self.listening.close()
-        assert not self.thread.is_alive()
-
-
 class TestRun:
     def test_32_clients_get_what_the_environment_gets_one_at_a_time(self, trained):
         from ospo_agents.policies.language_model import LanguageModelPolicy
@@ -443,7 +418,10 @@ class TestRun:
         ids, prompts = one.prompts("train")
         rewrites = [policy([prompt_id], [prompt])[0] for prompt_id, prompt in zip(ids, prompts, strict=True)]
         sent = dict(zip(prompts, one.sent(ids, rewrites), strict=True))
-        with Served("--policy", out, "--data", data, "--cache", 0, "--timeout", 60) as client:
+        with (
+            RewriteServer("--policy", out, "--data", data, "--cache", 0, "--timeout", 60) as server,
+            httpx.Client(base_url=f"http://127.0.0.1:{server.port}", timeout=60) as client,
+        ):
             with ThreadPoolExecutor(32) as clients:
                 bodies = [{"query": prompts[number % len(prompts)]} for number in range(64)]
                 answers = list(clients.map(lambda body: client.post("/rewrite", json=body).json(), bodies))

@@ -158,9 +158,10 @@ FLOORS = {
         "__init__",
     ],
     "ospo_cli._benchmark": [
-        "open_and_step plan reference rows slow_server work",
+        "open_and_step plan reference rewrite_clients rows slow_server work",
         "curves engine engines environments estimators language_model real_size report",
         "calls training",
+        "serve",
         "measure",
         "__init__",
     ],

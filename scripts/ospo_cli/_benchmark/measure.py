@@ -17,10 +17,11 @@ from ospo_cli._benchmark.engines import engine_rows
 from ospo_cli._benchmark.environments import environment_rows
 from ospo_cli._benchmark.estimators import estimator_rows
 from ospo_cli._benchmark.language_model import lm_rows
-from ospo_cli._benchmark.plan import CURVES, ENGINES, LANGUAGE_MODEL, REAL_SIZE
+from ospo_cli._benchmark.plan import CURVES, ENGINES, LANGUAGE_MODEL, REAL_SIZE, SERVE
 from ospo_cli._benchmark.real_size import real_size_rows
 from ospo_cli._benchmark.report import markdown, terminal_row
 from ospo_cli._benchmark.rows import Row
+from ospo_cli._benchmark.serve import serve_rows
 from ospo_cli._benchmark.training import price_rows, warm_rows
 from ospo_cli._terminal import say
 
@@ -37,6 +38,7 @@ _MEASURES: dict[str, Callable[[Namespace], list[Row]]] = {
     "price": price_rows,
     LANGUAGE_MODEL: lm_rows,
     ENGINES: engine_rows,
+    SERVE: serve_rows,
     REAL_SIZE: real_size_rows,
 }
 _PACKAGES = ("ospo", "numpy", "scipy", "gymnasium", "torch", "shapiq")

@@ -1,6 +1,16 @@
 """Names of the benchmark's rows. Plain data."""
 
-__all__ = ["CURVES", "ENGINES", "LANGUAGE_MODEL", "LEAST_STEPS", "NEED_MODEL", "REAL_SIZE", "ROWS", "SETTLING_STEPS"]
+__all__ = [
+    "CURVES",
+    "ENGINES",
+    "LANGUAGE_MODEL",
+    "LEAST_STEPS",
+    "NEED_MODEL",
+    "REAL_SIZE",
+    "ROWS",
+    "SERVE",
+    "SETTLING_STEPS",
+]
 
 CURVES = "curves"
 
@@ -9,6 +19,9 @@ REAL_SIZE = "real-size"
 
 ENGINES = "engines"
 """Needs ``ospo[engines]``, so that it is measured only when it is asked for."""
+
+SERVE = "serve"
+"""Needs ``ospo[serve]``, so that it is measured only when it is asked for."""
 
 LANGUAGE_MODEL = "language-model"
 """Needs a causal language model, so that it is measured only when it is asked for."""
@@ -27,6 +40,7 @@ ROWS = (
     "price",
     LANGUAGE_MODEL,
     ENGINES,
+    SERVE,
     REAL_SIZE,
     CURVES,
 )

@@ -16,30 +16,32 @@ from ospo_cli._benchmark.plan import SETTLING_STEPS
 from ospo_cli._benchmark.rows import Row
 from ospo_cli._benchmark.work import fresh_task, make_rollouts, open_data
 
-__all__ = ["price_rows", "train_log", "warm_rows"]
+__all__ = ["price_rows", "train_log", "train_run", "warm_rows"]
+
+
+def train_run(out: Path, *options: str) -> None:
+    """Train the tiny policy of the embedded shop in a process of its own.
+
+    Args:
+        out: The run's directory.
+        options: Options of ``ospo train``.
+
+    Raises:
+        AgentError: The training failed.
+    """
+    command = [sys.executable, "-m", "ospo_cli", "train", "--env", "OSPO-ESCI-v0", "--out", str(out), *options]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise AgentError(f"the training run for the benchmark failed: {done.stderr.strip().splitlines()[-1:]}")
 
 
 def train_log(algo: str, retriever: str, steps: int, data: Path | None = None) -> list[dict[str, Any]]:
     """Rows of a training run's log, one a step of the learner; the policy is the tiny one."""
     with tempfile.TemporaryDirectory() as directory:
         out = Path(directory) / "run"
-        command = [
-            sys.executable,
-            "-m",
-            "ospo_cli",
-            "train",
-            "--env",
-            "OSPO-ESCI-v0",
-            "--algo",
-            algo,
-            "--retriever",
-            retriever,
-        ]
-        command += ["--steps", str(steps), "--save-steps", "0", "--warm-start-epochs", "0", "--out", str(out)]
-        command += [] if data is None else ["--data", str(data)]
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode:
-            raise AgentError(f"the training run for the benchmark failed: {done.stderr.strip().splitlines()[-1:]}")
+        options = ["--algo", algo, "--retriever", retriever, "--steps", str(steps)]
+        options += ["--save-steps", "0", "--warm-start-epochs", "0"]
+        train_run(out, *options, *(() if data is None else ("--data", str(data))))
         rows = [json.loads(line) for line in (out / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     return [row for row in rows if "step_time" in row]
 

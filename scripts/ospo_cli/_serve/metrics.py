@@ -1,6 +1,6 @@
 """Metrics of a rewrite service, as Prometheus reads them."""
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
 
 __all__ = ["Metrics"]
 
@@ -25,6 +25,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)  # CPU time and memory, on Linux
         self.requests = Counter("ospo_requests", "Requests by status", ["status"], registry=registry)
         self.answers = Counter(
             "ospo_answers", "Answers by source: policy, or why the raw query", ["source"], registry=registry
