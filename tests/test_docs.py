@@ -7,7 +7,6 @@ files in place of ``DIR`` and few steps; those that take long or need weights fr
 import importlib
 import re
 import runpy
-import shlex
 import subprocess
 import sys
 import tomllib
@@ -19,7 +18,8 @@ import pytest
 from official_files import write_esci, write_hm
 from ospo_cli.main import PROGRAMS
 from own_files import write_beir, write_own
-from pages import PAGES, blocks
+from page_servers import Servers
+from pages import PAGES, blocks, commands
 from paths import ROOT
 
 LINK = re.compile(r"\]\((?P<target>[^)#\s]+)(#[^)\s]*)?\)")
@@ -32,11 +32,6 @@ FILES = {"esci": write_esci, "hm": write_hm, "beir": write_beir, "table": partia
 """Small files of each kind that is prepared."""
 
 
-def commands(content):
-    joined = content.replace("\\\n", " ")
-    return [words for line in joined.splitlines() if (words := shlex.split(line, comments=True))]
-
-
 @pytest.fixture
 def empty(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -44,9 +39,15 @@ def empty(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.fixture
+def servers():
+    with Servers() as running:
+        yield running
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_blocks_run(page, empty, capsys):
+def test_blocks_run(page, empty, capsys, servers):
     namespace = {"__name__": "__main__"}
     printed = ""
     for language, content in blocks(page.read_text()):
@@ -56,7 +57,12 @@ def test_blocks_run(page, empty, capsys):
         elif language == "sh":
             capsys.readouterr()
             for words in commands(content):
-                run(words, empty, whole=page.name in PRINTED)
+                if words[:2] == ["ospo", "serve"]:
+                    servers.start(words[2:])
+                elif words[0] == "curl":
+                    assert servers.ask(words)
+                else:
+                    run(words, empty, whole=page.name in PRINTED)
             printed = capsys.readouterr().out
         elif page.name in PRINTED:
             assert content in printed

@@ -1,6 +1,7 @@
 """The pages that a reader sees, their code blocks, and the names that they write in backticks."""
 
 import re
+import shlex
 
 from paths import ROOT
 
@@ -17,3 +18,9 @@ def blocks(page):
 def code_spans(page):
     """What stands in backticks outside of the blocks."""
     return CODE.findall(FENCE.sub("", page))
+
+
+def commands(content):
+    """Words of each command of a block of the shell; lines may go on, and comments are none."""
+    joined = content.replace("\\\n", " ")
+    return [words for line in joined.splitlines() if (words := shlex.split(line, comments=True))]
