@@ -150,9 +150,10 @@ FLOORS = {
         "_best_of _cli _credited_rewrites _evaluation_files _evaluation_text _explanation _reward_settings "
         "_rewrite_files _sb3 _task_settings",
         "_benchmark _explain_options _phrases _policies _prepare_options _sb3_training _study _train_options",
-        "_episode _explanation_page _guarded _report",
+        "_episode _explanation_page _gpu_check _guarded _report",
         "_arguments _card _comparison _episode_page _evaluation _phrases_page _serve",
-        "benchmark card evaluate explain make_official_size model prepare report serve serve_env study train train_sb3",
+        "benchmark card evaluate explain gpu_check make_official_size model prepare report serve serve_env study train "
+        "train_sb3",
         "main",
         "__main__",
         "__init__",
@@ -165,6 +166,7 @@ FLOORS = {
         "measure",
         "__init__",
     ],
+    "ospo_cli._gpu_check": ["models", "correctness costs", "part", "__init__"],
     "ospo_cli._official_size": ["words", "esci hm", "write", "__init__"],
     "ospo_cli._policies": ["resolved settings", "files writers", "table", "__init__"],
     "ospo_cli._report": [
