@@ -94,8 +94,10 @@ def differences(task: str, runs: Runs, rates: Mapping[str, float]) -> str:
             if method == "grpo":
                 row += ["", ""]
             else:
-                learned = seed_interval(theirs[:, -1] - theirs[:, 0]).low > 0
-                share = share_of_rollouts(rollouts, ours, theirs) if learned else "grpo gained nothing"
+                least = seed_interval(theirs[:, -1] - theirs[:, 0]).low
+                share: object = "unknown" if np.isnan(least) else "grpo gained nothing"  # nan of a single seed
+                if least > 0:
+                    share = share_of_rollouts(rollouts, ours, theirs)
                 row += [seed_interval(ours[:, -1] - theirs[:, -1]), share]
         rows.append(row)
     title = f"After {rollouts[-1]:,.0f} rollouts, {_described(task, runs)}"
@@ -269,8 +271,9 @@ def _curve(reports: Sequence[Mapping[str, Any]], kind: str) -> NDArray[np.float6
 
 def _described(task: str, runs: Runs) -> str:
     reports = next(iter(runs.values()))
+    seeds = "1 seed" if len(reports) == 1 else f"{len(reports)} seeds"
     return (
-        f"{task}{_sent(modes_of(reports[0]))}, {len(reports)} seeds, trained on {TRAINED_ON}, {len(reports[0]['ids'])} "
+        f"{task}{_sent(modes_of(reports[0]))}, {seeds}, trained on {TRAINED_ON}, {len(reports[0]['ids'])} "
         f"{reports[0]['split']} queries: mean [95 % interval over seeds]"
     )
 
