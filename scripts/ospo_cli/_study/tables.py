@@ -94,9 +94,9 @@ def differences(task: str, runs: Runs, rates: Mapping[str, float]) -> str:
             if method == "grpo":
                 row += ["", ""]
             else:
-                least = seed_interval(theirs[:, -1] - theirs[:, 0]).low
-                share: object = "unknown" if np.isnan(least) else "grpo gained nothing"  # nan of a single seed
-                if least > 0:
+                gain = seed_interval(theirs[:, -1] - theirs[:, 0])
+                share: object = "unknown" if gain.value > 0 else "grpo gained nothing"
+                if gain.low > 0:  # not with a single seed
                     share = share_of_rollouts(rollouts, ours, theirs)
                 row += [seed_interval(ours[:, -1] - theirs[:, -1]), share]
         rows.append(row)

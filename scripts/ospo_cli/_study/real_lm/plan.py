@@ -135,7 +135,7 @@ class LMCell:
 
     @property
     def start(self) -> dict[str, float]:
-        """What a policy was before the learner, and its reward: settings of the data set that a cell's fields lack."""
+        """Settings of the warm start and of the reward, which are the data set's and no fields of the cell."""
         about = DATA_SETS[self.task]
         return {
             "warm_start_epochs": self.epochs,
