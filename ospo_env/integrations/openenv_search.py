@@ -118,16 +118,20 @@ class SearchEnvironment(PromptEnvironment):
         """Search, in one call with the searches of other sessions, or answer.
 
         Raises:
-            TaskError: There is no open episode, the action is too long, or credit is asked for and not known.
+            TaskError: There is no open episode, the action is too long, credit is asked for and not known, or the
+                session was reset or stepped before this step was done; what came in between holds.
             RetrieverError: The retriever failed; the episode goes on.
         """
         conversation, search = self._conversation, self._read(action)
+        before = len(conversation.turns)
         turn = None if search is None else await self._search.searches((self._query_id, search))
         made = conversation.turns if turn is None else [*conversation.turns, turn]
         segments: list[SegmentCredit] = []
         if action.credit and self._search.credit is not None and (turn is None or len(made) == self._most):
             episode = Conversation(self._query_id, self._prompt, made).episode
             segments = await self._search.credit((self._query_id, episode))
+        if self._conversation is not conversation or conversation.ended or len(conversation.turns) != before:
+            raise TaskError("expected one call of a session at a time, but it was reset or stepped during a step")
         return self._proceed(turn, segments)
 
     @property

@@ -93,6 +93,26 @@ def test_searches_of_sessions_at_the_same_time_are_one_call(task, monkeypatch):
     assert (results[3].reward, results[3].conversation) == (last.reward, last.conversation)
 
 
+@pytest.mark.parametrize("between", ["reset", "search", "answer"])
+def test_a_step_never_goes_into_another_episode(task, between):
+    async def play():
+        session = SearchEnvironment(SharedSearch.of(task))
+        await session.reset_async(query_id="q00")
+        later = {
+            "reset": lambda: session.reset_async(query_id="q01"),
+            "search": lambda: session.step_async(SearchAction(text="wool")),
+            "answer": lambda: session.step_async(SearchAction(text="answer")),
+        }[between]
+        calls = session.step_async(SearchAction(text="red coat")), later()
+        return await asyncio.gather(*calls, return_exceptions=True)
+
+    results = asyncio.run(play())
+    refused, made = sorted(results, key=lambda result: not isinstance(result, TaskError))
+    assert "one call of a session at a time" in str(refused)
+    expected = {"reset": ("q01", "", False), "search": ("q00", "red coat\n", False), "answer": ("q00", "", True)}
+    assert (made.query_id, made.episode, made.done) == expected[between]
+
+
 def test_credit_is_refused_where_there_is_none(task):
     session = SearchEnvironment(SharedSearch.of(task))
     session.reset(seed=0)
