@@ -1,6 +1,11 @@
 """Sessions of a server share a task: what they ask at the same time is one call, and none fails another's."""
 
 import asyncio
+import gc
+import subprocess
+import sys
+import threading
+import weakref
 
 import gymnasium as gym
 import pytest
@@ -112,6 +117,64 @@ def test_requests_whose_callers_have_gone_are_not_served():
 
     assert run(sessions()) == 4
     assert sorted(number for batch in served for number in batch) == [0, 2, 4]
+
+
+def test_callers_that_give_up_are_not_kept_while_a_call_hangs():
+    free = threading.Event()
+
+    class Question:
+        pass
+
+    async def sessions():
+        batches = Batches(lambda questions: free.wait(30) and list(questions))
+        hanging = asyncio.create_task(batches(Question()))
+        while not batches.calls:
+            await asyncio.sleep(0)
+        given_up = [Question() for _ in range(9)]
+        alive = [weakref.ref(question) for question in given_up]
+        tasks = [asyncio.create_task(asyncio.wait_for(batches(question), 0.001)) for question in given_up]
+        del given_up
+        await asyncio.sleep(0)
+        kept = sum(question() is not None for question in alive)
+        await asyncio.wait(tasks)
+        assert all(isinstance(task.exception(), TimeoutError) for task in tasks)
+        del tasks
+        gc.collect()
+        left = sum(question() is not None for question in alive)
+        free.set()
+        await hanging
+        return kept, left
+
+    kept, left = run(sessions())
+    assert (kept, left) == (9, 0)
+
+
+def test_a_process_does_not_wait_for_a_call_that_hangs():
+    program = """
+import asyncio, threading
+from ospo_env.integrations.batches import Batches
+batches = Batches(lambda numbers: threading.Event().wait())
+async def leave():
+    asyncio.create_task(batches(1))
+    while not batches.calls:
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.01)
+asyncio.run(leave())
+print("left")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "left\n"), done.stderr
+
+
+def test_a_thread_ends_with_its_batches():
+    batches = Batches(lambda numbers: list(numbers))
+    assert run(batches(1)) == 1
+    thread = batches._thread._thread
+    assert thread.is_alive()
+    del batches
+    gc.collect()
+    thread.join(30)
+    assert not thread.is_alive()
 
 
 def test_credit_is_given_to_those_that_ask_in_one_call():
