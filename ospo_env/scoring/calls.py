@@ -5,6 +5,7 @@ to use from several threads at once. So a thread that calls a retriever waits fo
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Any, TypeAlias
 
@@ -36,20 +37,21 @@ class retriever_errors:
     Args:
         name: The retriever's name.
         where: Words for the message, such as ``"on ranking the corpus"``.
+        alone: Whether to wait for calls of other threads; reading an attribute need not.
     """
 
-    def __init__(self, name: str, where: str) -> None:
+    def __init__(self, name: str, where: str, *, alone: bool = True) -> None:
         self._name = name
         self._where = where
-        self._lock = _lock.current
+        self._lock: AbstractContextManager[object] = _lock.current if alone else nullcontext()
 
     def __enter__(self) -> None:
-        self._lock.acquire()
+        self._lock.__enter__()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._lock.release()
+        self._lock.__exit__(kind, error, traceback)
         if error is not None and not isinstance(error, KeyboardInterrupt):
             kind_of_error = "" if isinstance(error, RetrieverError) else f"{type(error).__name__}: "
             reason = one_line(f"{kind_of_error}{error}", 400)

@@ -67,8 +67,10 @@ class Composer:
         name = self._retriever.name
         distinct = [text for text in dict.fromkeys(texts) if text.strip()]
         has_known_tokens = getattr(self._retriever, "has_known_tokens", None)
-        with retriever_errors(name, "on the tokens of texts"):
-            if has_known_tokens is None or not distinct or self._retriever.linear:
+        if has_known_tokens is None or not distinct:
+            return frozenset()
+        with retriever_errors(name, "on the property linear", alone=False):
+            if self._retriever.linear:
                 return frozenset()
         with retriever_errors(name, f"on the tokens of {len(distinct)} texts"):
             known: NDArray[np.bool_] = plain_array(has_known_tokens(distinct))

@@ -16,15 +16,17 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from ospo_agents import AgentError
 from ospo_cli import serve
-from ospo_cli._serve.answers import Answers, Request
+from ospo_cli._serve.answers import Answers
 from ospo_cli._serve.app import make_app
 from ospo_cli._serve.metrics import Metrics
+from ospo_cli._serve.records import Request
 from ospo_cli._serve.service import Service
 from ospo_cli._tasks import open_task
+from ospo_env import RetrieverError
 from ospo_env.evaluation.guard import Guard, top_overlaps
 from programs import ospo
 from rewrite_server import RewriteServer
-from shop import Wrapped, task
+from shop import EachWordOnce, Wrapped, task
 from small_run import run
 
 JSON = {"content-type": "application/json"}
@@ -87,7 +89,7 @@ class TestBatches:
         policy = Policy()
         service = make(policy)
         answers = asked(service, *[Request("coat")] * 4, Request("coat", guard=True))
-        assert [len(batch) for batch in policy.batches] == [2]
+        assert [len(batch) for batch in policy.batches] == [1]
         assert len({answer.sent for answer in answers}) == 1
         assert value(service, "ospo_answers_total", source="policy") == 5
 
@@ -171,6 +173,89 @@ class TestDeadline:
         assert value(service, "ospo_timeouts_total") == 0
 
 
+class TestEngine:
+    def held(self, **settings):
+        """A service whose engine waits to be let go, and that engine."""
+        engine, free, rank = Wrapped(task().retriever), threading.Event(), task().retriever.rank_corpus
+        engine.asked = []
+
+        def rank_corpus(text, k):
+            engine.asked.append(text)
+            free.wait(30)
+            return rank(text, k)
+
+        engine.rank_corpus, engine.free = rank_corpus, free
+        return make(Policy(), Guard(0.1), on=task(engine, **APPEND), **settings), engine
+
+    @pytest.mark.parametrize("asks", [{"guard": True}, {"phrases": True}], ids=str)
+    def test_a_plain_rewrite_waits_for_no_engine(self, asks):
+        service, engine = self.held(timeout=30)
+
+        async def mixed():
+            slow = asyncio.create_task(service(Request("coat", **asks)))
+            beside = asyncio.create_task(service(Request("shoe")))
+            while not engine.asked:
+                await asyncio.sleep(0.001)
+            plain = [await beside, await service(Request("bag")), await service(Request("coat"))]
+            unfinished = not slow.done()  # negative control
+            engine.free.set()
+            return plain, unfinished, await slow
+
+        plain, unfinished, slow = asyncio.run(mixed())
+        assert [answer.sent for answer in plain] == ["shoe red", "bag red", "coat red"]
+        assert [answer.reason for answer in plain] == [None] * 3
+        assert unfinished
+        assert slow.sent == plain[2].sent
+
+    def test_a_rewrite_that_was_written_in_time_is_kept_where_the_engine_is_late(self):
+        service, engine = self.held(timeout=0.2, cache=TTLCache(9, 60))
+        (late,) = asked(service, Request("coat", guard=True))
+        assert late.reason == "timeout"
+        assert asked(service, Request("coat"))[0].rewrite == "red coat"
+        assert len(service.answers._policy.batches) == 1
+        engine.free.set()
+
+    @pytest.mark.parametrize("asks", [{"guard": True}, {"phrases": True}], ids=str)
+    def test_a_text_that_the_engine_refuses_fails_alone(self, asks):
+        engine, lines = Wrapped(task().retriever), []
+        rank = engine.rank_corpus
+
+        def refuses(text, k):
+            if "\0" in text:
+                raise ValueError("no such character")
+            return rank(text, k)
+
+        engine.rank_corpus = refuses
+        service = make(Policy(), Guard(0.0), lines.append, on=task(engine, **APPEND))
+        queries = ["coat", "a\0b", "shoe", "bag", "c\0d"]
+        answers = asked(service, *(Request(query, **asks) for query in queries))
+        bad = [isinstance(answer, RetrieverError) or answer.reason == "guard-error" for answer in answers]
+        assert bad == ["\0" in query for query in queries]
+        alone = make(Policy(), Guard(0.0), on=task(**APPEND))
+        assert [answers[row] for row in (0, 2, 3)] == [
+            asked(alone, Request(queries[row], **asks))[0] for row in (0, 2, 3)
+        ]
+        assert len(lines) == 1
+        assert " 2 rewrites: retriever 'wrapped-bm25' failed" in lines[0]
+
+    def test_an_engine_that_fails_slowly_is_not_asked_again_for_each_text(self):
+        engine, calls = Wrapped(task().retriever), []
+
+        def slow(text, k):
+            calls.append(text)
+            time.sleep(0.02)
+            raise OSError("no answer")
+
+        engine.rank_corpus = slow
+        service = make(Policy(), Guard(0.0), on=task(engine, **APPEND))
+        written = [(request, service.answers.write([request])[0]) for request in map(Request, "abcdef")]
+        written = [(request._replace(guard=True), answer) for request, answer in written]
+        assert [answer.reason for answer in service.answers.check(written, seconds=0.01)] == ["guard-error"] * 6
+        assert len(calls) == 1
+        service.answers.check(written)
+        assert len(calls) == 1 + 1 + 6  # negative control
+
+
 class TestCache:
     def test_answers_are_kept_by_all_that_changes_them(self):
         policy = Policy()
@@ -184,10 +269,12 @@ class TestCache:
         ]
         first = asked(service, *requests)
         assert asked(service, *requests) == first
-        assert [len(batch) for batch in policy.batches] == [5]
+        assert [len(batch) for batch in policy.batches] == [3]  # guard and phrases change no rewrite
         assert [value(service, "ospo_cache_total", result=result) for result in ("miss", "hit")] == [5, 5]
         assert first[4].phrases
         assert first[0].phrases is None
+        asked(service, Request("coat", ("bag",), phrases=True))
+        assert len(policy.batches) == 1  # the rewrite was kept
 
     def test_it_is_bounded_and_forgets(self):
         policy, now = Policy(), [0.0]
@@ -257,6 +344,22 @@ class TestPhrases:
         red, unknown = (phrase.credit for phrase in answer.phrases)
         assert red > 0
         assert unknown == pytest.approx(0)
+
+    @pytest.mark.parametrize(
+        ("retriever", "calls"),
+        [("bm25", None), (EachWordOnce(task().retriever, linear=False), 20)],
+        ids=["linear", "not"],
+    )
+    def test_credit_is_that_of_the_request_whatever_stands_beside_it(self, retriever, calls):
+        words = "red, wool, shoe, bag, leather, dress, coat, linen, cotton, black, please, blue, green, white"
+        policy = Policy({query: words for query in ("coat", "shoe")})
+        one = task(retriever, max_words=50, **APPEND)
+        requests = [Request(query, phrases=True) for query in ("shoe", "coat")]
+        services = [Service(Answers(policy, one, calls=calls), Metrics()) for _ in range(2)]
+        together = asked(services[0], *requests)
+        assert together == [asked(services[1], request)[0] for request in requests]
+        assert [len(answer.phrases) for answer in together] == [14] * 2  # more than are credited exactly
+        assert together[0] != together[1]
 
     def test_a_rewrite_that_matches_nothing_has_none(self):
         service = make(Policy({"zzz": "yyy, xxx", "coat": "red"}))

@@ -177,7 +177,7 @@ FLOORS = {
         "report",
         "__init__",
     ],
-    "ospo_cli._serve": ["answers metrics", "service", "app", "opening", "__init__"],
+    "ospo_cli._serve": ["metrics one_by_one records", "answers", "service", "app", "opening", "__init__"],
     "ospo_cli._study": [
         "numbers plan",
         "cells plots tables",

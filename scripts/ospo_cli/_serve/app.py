@@ -14,8 +14,8 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from envs_data.errors import one_line
-from ospo_cli._serve.answers import Request
 from ospo_cli._serve.metrics import Metrics
+from ospo_cli._serve.records import Request
 from ospo_cli._serve.service import Service
 from ospo_env import RetrieverError
 from ospo_env.text import clean_text

@@ -13,9 +13,10 @@ from ospo_cli._modes import MODES
 from ospo_cli._policies import settings_of
 from ospo_cli._recorded import recorded_data, recorded_env, recorded_retriever
 from ospo_cli._run_file import policy_notes, run_arguments, task_settings
-from ospo_cli._serve.answers import Answer, Answers, Policy, Request
+from ospo_cli._serve.answers import Answers, Policy
 from ospo_cli._serve.app import make_app
 from ospo_cli._serve.metrics import Metrics
+from ospo_cli._serve.records import Answer, Request
 from ospo_cli._serve.service import Service
 from ospo_cli._tasks import open_task
 from ospo_env import RetrievalTask
@@ -45,9 +46,7 @@ def open_app(arguments: Namespace) -> FastAPI:
         calls=arguments.calls,
     )
     ids, _ = task.prompts(next(split for split in ("test", "validation", "train") if task.prompts(split)[0]))
-    first = answers([Request(task.query(ids[0]).query)])[0]  # the first call takes longest
-    if isinstance(first, Exception):
-        raise first
+    answers.write([Request(task.query(ids[0]).query)])  # the first call takes longest
     cache: MutableMapping[Request, Answer] | None = None
     if arguments.cache:
         cache = TTLCache(arguments.cache, arguments.cache_seconds)
