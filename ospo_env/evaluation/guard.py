@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ospo_env.errors import TaskError
+from ospo_env.evaluation.verdict import query_means
 from ospo_env.scoring.calls import rankings
 from ospo_env.task import RetrievalTask
 
@@ -81,17 +82,26 @@ def top_overlaps(task: RetrievalTask, prompt_ids: Sequence[str], texts: Sequence
 
 
 def choose_threshold(
-    overlaps: NDArray[np.float64], values: NDArray[np.float64], raw_values: NDArray[np.float64]
+    overlaps: NDArray[np.float64],
+    values: NDArray[np.float64],
+    raw_values: NDArray[np.float64],
+    prompt_ids: Sequence[str],
 ) -> float:
-    """The threshold of :data:`THRESHOLDS` with the highest mean value; of equal ones the lowest.
+    """The threshold of :data:`THRESHOLDS` with the highest mean value over queries; of equal ones the lowest.
 
     Args:
         overlaps: float64 (B,), of rewrites of queries that are not those of a test.
         values: float64 (B,), what each rewrite is worth.
         raw_values: float64 (B,), what the raw query is worth.
+        prompt_ids: B ids of the rewrites' queries; a query with several rewrites counts by their mean.
 
-    >>> choose_threshold(np.array([0.1, 0.2, 0.9]), np.array([0.1, 0.0, 0.8]), np.array([0.0, 0.5, 0.4]))
+    >>> overlaps, values = np.array([0.1, 0.2, 0.9]), np.array([0.1, 0.0, 0.8])
+    >>> choose_threshold(overlaps, values, np.array([0.0, 0.5, 0.4]), ["a", "b", "c"])
     0.3
     """
-    means = [np.where(Guard(threshold).keeps(overlaps), values, raw_values).mean() for threshold in THRESHOLDS]
+    ids = list(dict.fromkeys(prompt_ids))
+    means = [
+        query_means(np.where(Guard(threshold).keeps(overlaps), values, raw_values), prompt_ids, ids).mean()
+        for threshold in THRESHOLDS
+    ]
     return THRESHOLDS[int(np.argmax(np.round(means, 12)))]

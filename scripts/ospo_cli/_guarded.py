@@ -1,6 +1,7 @@
 """Effect of a guard on evaluated policies: gains, wins, ties and losses with it and without, and its threshold."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 
 from ospo_agents import AgentError
 from ospo_cli._policies import Request, ResolvedPolicy, open_policy
-from ospo_env import RetrievalTask, Rewrites
+from ospo_env import RetrievalTask, Rewrites, TaskError
 from ospo_env.evaluation.guard import DEPTH, Guard, choose_threshold, top_overlaps
 from ospo_env.evaluation.intervals import Interval, mean_interval
 from ospo_env.evaluation.verdict import RESAMPLES, make_verdict, query_means
@@ -34,8 +35,10 @@ def check_guard(
         task: One of the tasks of the evaluation.
 
     Raises:
-        AgentError: Thresholds cannot be chosen.
+        AgentError: Thresholds cannot be chosen, or no policy has rewrites that a guard could refuse.
     """
+    if threshold is not None and all(name == _RAW for name in policies):
+        raise AgentError(f"--guard: expected a policy whose rewrites it guards, beside {_RAW!r}, which has none")
     if threshold is not True:
         return {}
     ids, _ = task.prompts(_SPLIT)
@@ -48,7 +51,7 @@ def check_guard(
             chosen[name] = open_policy(name, request._replace(split=_SPLIT))
             try:
                 chosen[name].check(task, ids)
-            except AgentError as error:
+            except (AgentError, TaskError) as error:
                 raise AgentError(
                     f"--guard: its share is chosen on {_SPLIT} queries; give one, such as --guard 0.3: {error}"
                 ) from error
@@ -86,8 +89,7 @@ def guard_report(
                 rewrites = once.get(name) or policy.write(task, *task.prompts(_SPLIT), lambda done: None)
                 if not policy.reads_task:
                     once[name] = rewrites
-                share = choose_threshold(*_measure(task, rewrites))
-                queries = len(set(rewrites.prompt_ids))
+                share, queries = _choose(name, task, rewrites)
             effect = _effect(task, written(name, retriever), Guard(share))
             by_retriever[retriever] = {"threshold": share, "chosen_on": queries, **effect}
     return {"depth": DEPTH, "policies": effects}
@@ -124,6 +126,23 @@ def _measure(
     ids = rewrites.prompt_ids
     raw = task.evaluate(ids, task.raw_rewrites(ids), [task.metric])[task.metric]
     return top_overlaps(task, ids, rewrites.texts), task.evaluate(ids, rewrites.texts, [task.metric])[task.metric], raw
+
+
+def _choose(name: str, task: RetrievalTask, rewrites: Rewrites) -> tuple[float, int]:
+    """A threshold, and the number of queries that it was chosen on: those with a rewrite that changes what is sent."""
+    ids = rewrites.prompt_ids
+    sent, raw = task.sent(ids, rewrites.texts), task.sent(ids, task.raw_rewrites(ids))
+    changed = {prompt_id for prompt_id, *texts in zip(ids, sent, raw, strict=True) if len(set(texts)) > 1}
+    if not changed:
+        raise AgentError(
+            f"--guard: its share is chosen on {_SPLIT} queries, and {name} rewrites none of them; give one, such as "
+            "--guard 0.3"
+        )
+    rows = [row for row, prompt_id in enumerate(ids) if prompt_id in changed]
+    own = replace(
+        rewrites, prompt_ids=tuple(ids[row] for row in rows), texts=tuple(rewrites.texts[row] for row in rows)
+    )
+    return choose_threshold(*_measure(task, own), own.prompt_ids), len(changed)
 
 
 def _effect(task: RetrievalTask, rewrites: Rewrites, guard: Guard) -> dict[str, Any]:

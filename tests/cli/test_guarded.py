@@ -26,7 +26,7 @@ def rewrites(data):
     path = data.parent / "rewrites.jsonl"
     lines = []
     for number in range(12):
-        for more in range(1 + number % 2):
+        for more in range(2 if number % 3 == 2 else 1):
             lines.append({"query_id": f"q{number:02d}", "rewrite": REWRITES[(number + more) % len(REWRITES)]})
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     return path
@@ -91,10 +91,46 @@ def test_a_share_is_chosen_on_validation_queries(data, rewrites, tmp_path):
         [set(corpus.rankings([line["query_id"]], [text])[0][:10]) for text in ("", line["rewrite"])] for line in own
     ]
     overlaps = np.array([len(before & after) / len(before) for before, after in tops])
-    means = [np.where(overlaps >= share, gains, of_raw).mean() for share in THRESHOLDS]
+    keys = [line["query_id"] for line in own]
+    assert len(keys) > len(set(keys))  # some have two
+    means = []
+    for share in THRESHOLDS:
+        kept = np.where(overlaps >= share, gains, of_raw)
+        means.append(np.mean([np.mean(kept[[one == key for one in keys]]) for key in dict.fromkeys(keys)]))
     assert effect["threshold"] == THRESHOLDS[int(np.argmax(means))]
-    assert effect["chosen_on"] == 3
-    assert "(chosen on 3 validation queries)" in done.stdout
+    changed = {line["query_id"] for line in own if line["rewrite"]}
+    assert effect["chosen_on"] == len(changed)
+    assert f"(chosen on {len(changed)} validation queries)" in done.stdout
+
+
+def test_queries_without_a_rewrite_choose_nothing(data, rewrites, tmp_path):
+    lines = [json.loads(line) for line in rewrites.read_text().splitlines()]
+    first, second, *_ = task(**MODES).prompts("validation")[0]
+    others = [line for line in lines if line["query_id"] in task(**MODES).prompts("test")[0]]
+    one, none = tmp_path / "one.jsonl", tmp_path / "none.jsonl"
+    sent_as_it_is = {"query_id": second, "rewrite": ""}
+    one.write_text("".join(json.dumps(line) + "\n" for line in [*others, {"query_id": first, "rewrite": "red"}]))
+    none.write_text("".join(json.dumps(line) + "\n" for line in [*others, sent_as_it_is]))
+    done = evaluated(data, tmp_path / "e.json", "--policy", one, "--guard", "--compose", "append")
+    assert "(chosen on 1 validation queries)" in done.stdout, done.stderr
+    done = evaluated(data, tmp_path / "f.json", "--policy", none, "--guard", "--compose", "append")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert f"--guard: its share is chosen on validation queries, and {none} rewrites none of them" in done.stderr
+    assert not (tmp_path / "f.json").exists()
+
+
+def test_there_has_to_be_something_to_guard(data, rewrites, tmp_path):
+    done = evaluated(data, tmp_path / "e.json", "--policy", "query", "--guard", "0.5")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "--guard: expected a policy whose rewrites it guards, beside 'query'" in done.stderr
+    lines = [json.loads(line) for line in rewrites.read_text().splitlines()]
+    tested = tmp_path / "tested.jsonl"
+    own = [line for line in lines if line["query_id"] in task(**MODES).prompts("test")[0]]
+    tested.write_text("".join(json.dumps(line) + "\n" for line in own))
+    done = evaluated(data, tmp_path / "e.json", "--policy", tested, "--guard")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "validation queries; give one, such as --guard 0.3: " in done.stderr
+    assert "expected rewrites of validation queries" in done.stderr
 
 
 def test_what_cannot_be_chosen_is_asked_for(data, rewrites, tmp_path):

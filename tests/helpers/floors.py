@@ -86,9 +86,9 @@ FLOORS = {
         "__init__",
     ],
     "ospo_env.evaluation": [
-        "expansion feedback foreign_rewrites free_queries guard intervals rewrites trec",
+        "expansion feedback foreign_rewrites free_queries intervals rewrites trec",
         "association constant spelling verdict",
-        "phrase_table reference_policies summary",
+        "guard phrase_table reference_policies summary",
         "__init__",
     ],
     "ospo_env.turns": ["actions", "conversation games", "rendering task", "agents env", "vector", "__init__"],

@@ -57,16 +57,34 @@ def test_a_threshold_is_a_share_and_zero_keeps_all():
 
 
 def test_the_threshold_of_the_highest_mean_is_chosen():
-    overlaps = np.array([0.0, 0.2, 0.4, 1.0])
+    overlaps, ids = np.array([0.0, 0.2, 0.4, 1.0]), ["a", "b", "c", "d"]
     harmful = np.array([0.1, 0.1, 0.6, 0.5]), np.array([0.5, 0.3, 0.5, 0.5])
-    assert choose_threshold(overlaps, *harmful) == 0.3  # refuses the first two, and no more
-    assert choose_threshold(overlaps, *harmful[::-1]) == 0.0  # these gain where they overturn
-    assert choose_threshold(overlaps, harmful[1], harmful[1]) == 0.0  # nothing to choose
+    assert choose_threshold(overlaps, *harmful, ids) == 0.3  # refuses the first two, and no more
+    assert choose_threshold(overlaps, *harmful[::-1], ids) == 0.0  # these gain where they overturn
+    assert choose_threshold(overlaps, harmful[1], harmful[1], ids) == 0.0  # nothing to choose
     rng = np.random.default_rng(0)
+    by_rewrite = 0
     for _ in range(20):
         overlaps, values, raw = rng.integers(0, 11, 30) / 10, rng.random(30), rng.random(30)
-        means = {one: np.where(overlaps >= one, values, raw).mean() for one in THRESHOLDS}
-        assert means[choose_threshold(overlaps, values, raw)] == pytest.approx(max(means.values()))
+        ids = rng.choice(list("abcdef"), 30, p=[0.5, 0.1, 0.1, 0.1, 0.1, 0.1]).tolist()
+        means = {}
+        for share in THRESHOLDS:
+            of_query = {}
+            for key, overlap, value, plain in zip(ids, overlaps, values, raw, strict=True):
+                of_query.setdefault(key, []).append(value if overlap >= share else plain)
+            means[share] = np.mean([np.mean(kept) for kept in of_query.values()])
+        chosen = choose_threshold(overlaps, values, raw, ids)
+        assert means[chosen] == pytest.approx(max(means.values()))
+        rows = [np.where(overlaps >= share, values, raw).mean() for share in THRESHOLDS]
+        by_rewrite += means[THRESHOLDS[int(np.argmax(rows))]] < max(means.values()) - 1e-9
+    assert by_rewrite  # negative control: the mean over rewrites chooses another
+
+
+def test_a_query_with_many_rewrites_counts_once():
+    ids = ["a"] * 9 + ["b"]
+    values, raw = np.array([0.6] * 9 + [0.2]), np.array([0.5] * 9 + [0.9])
+    assert choose_threshold(np.full(10, 0.1), values, raw, ids) == 0.2  # +.1 of one query, -.7 of the other
+    assert choose_threshold(np.full(10, 0.1), values, raw, list("abcdefghij")) == 0.0
 
 
 def test_a_failing_engine_is_an_error():
