@@ -60,6 +60,8 @@ def parse(argv: Sequence[str] | None) -> Namespace:
     for name in _SECONDS:
         if not 0 < getattr(arguments, name) < math.inf:
             raise AgentError(f"--{name.replace('_', '-')}: expected seconds above 0, got {getattr(arguments, name)}")
+    if not arguments.host:
+        raise AgentError("--host: expected an address, such as 127.0.0.1, got none; 0.0.0.0 is every network's")
     if arguments.guard is not None and not 0 <= arguments.guard <= 1:
         raise AgentError(f"--guard: expected a share in 0 to 1, got {arguments.guard}")
     return arguments
@@ -146,7 +148,8 @@ def _add_service_options(parser: Parser) -> None:
         "--calls",
         type=int,
         default=32,
-        help="texts that are ranked for the credit of a rewrite's phrases, at most; other worths are estimated",
+        help="texts that are ranked for the credit of a rewrite's phrases, at most, beside the rewrite itself (or one "
+        "more than it has phrases, if that is more); other worths are estimated",
     )
     parser.add_argument(
         "--guard",

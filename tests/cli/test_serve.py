@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from ospo_agents import AgentError
 from ospo_cli import serve
+from ospo_cli._serve import opening
 from ospo_cli._serve.answers import Answers
 from ospo_cli._serve.app import make_app
 from ospo_cli._serve.metrics import Metrics
@@ -237,6 +238,17 @@ class TestEngine:
         ]
         assert len(lines) == 1
         assert " 2 rewrites: retriever 'wrapped-bm25' failed" in lines[0]
+
+    def test_the_first_call_of_the_engine_is_made_before_a_request_comes(self):
+        engine, policy = Wrapped(task().retriever), Policy()
+        rank, asked_for = engine.rank_corpus, []
+        engine.rank_corpus = lambda text, k: asked_for.append(text) or rank(text, k)
+        Answers(policy, task(engine)).warm_up("red coat")
+        assert policy.batches == [["red coat"]]
+        assert "red coat" in asked_for
+        engine.rank_corpus = lambda text, k: 1 / 0
+        with pytest.raises(RetrieverError, match="ZeroDivisionError"):
+            Answers(policy, task(engine)).warm_up("red coat")
 
     def test_an_engine_that_fails_slowly_is_not_asked_again_for_each_text(self):
         engine, calls = Wrapped(task().retriever), []
@@ -547,7 +559,6 @@ class TestRun:
         manifest = json.loads((out / "run.json").read_text())
         for name, named, message in (
             ("retriever", "http:http://evil.example/{query}?ids=i&scores=s", "which a file may not choose"),
-            ("reward_retrievers", ["stranger:Retriever"], "which a file may not choose"),
             ("env", "stranger:OSPO-Other-v0", "names the environment 'stranger:OSPO-Other-v0'"),
             ("retriever", 7, "expected retriever as str, got '7'"),
         ):
@@ -556,6 +567,16 @@ class TestRun:
             done = ospo("serve", "--policy", stranger, "--data", data, "--port", 0)
             assert (done.returncode, done.stderr.count("\n")) == (2, 1)
             assert message in done.stderr
+
+    def test_the_engine_is_that_of_the_run_itself_among_several_that_rewarded(self, tmp_path):
+        (tmp_path / "policy").mkdir()
+        settings = {"algo": "ospo", "env": "OSPO-ESCI-v0", "data": None, "retriever": "chargram"}
+        arguments = serve.parse(["--policy", str(tmp_path)])
+        for more in ({}, {"reward_retrievers": ["bm25", "chargram"]}):
+            (tmp_path / "run.json").write_text(json.dumps({"arguments": {**settings, **more}}))
+            assert opening._open_task(arguments, tmp_path / "policy").retriever.name == "chargram"
+        named = serve.parse(["--policy", str(tmp_path), "--retriever", "bm25"])
+        assert opening._open_task(named, tmp_path / "policy").retriever.name == "bm25"
 
     def test_a_policy_of_no_run_needs_an_environment(self, trained, tmp_path):
         out, _ = trained
@@ -580,6 +601,7 @@ class TestRun:
         (["--timeout", "0"], "--timeout: expected seconds above 0, got 0"),
         (["--timeout", "nan"], "--timeout: expected seconds above 0, got nan"),
         (["--guard", "30"], "--guard: expected a share in 0 to 1, got 30"),
+        (["--host", ""], "--host: expected an address, such as 127.0.0.1, got none"),
         (["--batch", "0"], "--batch: expected 1 to 1024, got 0"),
         (["--cache", "-1"], "--cache: expected 0 to 10000000, got -1"),
     ],

@@ -65,6 +65,15 @@ class Answers:
             for request, text, sent in zip(requests, texts, task.sent(ids, texts), strict=True)
         ]
 
+    def warm_up(self, query: str) -> None:
+        """Make the first call of the policy and of the engine, which take longest.
+
+        Raises:
+            RetrieverError: The engine failed.
+        """
+        self.write([Request(query)])
+        self._phrases([(Request(query), Answer(query, query))])
+
     def raw(self, request: Request, reason: str) -> Answer:
         """The answer that leaves the query as it is; nothing slow is called."""
         rewrite = "" if self._composition.appends else request.query
@@ -108,7 +117,8 @@ class Answers:
         assert self.guard is not None
         task = free_prompts(self._task, [request.query for request, _ in written])
         overlaps = top_overlaps(task, task.prompts("test")[0], [answer.rewrite for _, answer in written])
-        return self.guard.keeps(overlaps).tolist()
+        kept: list[bool] = self.guard.keeps(overlaps).tolist()
+        return kept
 
     def _phrases(self, written: Sequence[Written]) -> list[tuple[Phrase, ...]]:
         """Phrases of each rewrite; none of one that matches no document.

@@ -34,6 +34,7 @@ def open_app(arguments: Namespace) -> FastAPI:
     Raises:
         AgentError: The policy cannot be opened, or its run names what a file may not choose.
         TaskError: The task cannot be opened.
+        RetrieverError: The engine does not answer.
     """
     from ospo_agents.policies.language_model import find_policy
 
@@ -46,7 +47,7 @@ def open_app(arguments: Namespace) -> FastAPI:
         calls=arguments.calls,
     )
     ids, _ = task.prompts(next(split for split in ("test", "validation", "train") if task.prompts(split)[0]))
-    answers.write([Request(task.query(ids[0]).query)])  # the first call takes longest
+    answers.warm_up(task.query(ids[0]).query)
     cache: MutableMapping[Request, Answer] | None = None
     if arguments.cache:
         cache = TTLCache(arguments.cache, arguments.cache_seconds)
@@ -74,8 +75,7 @@ def _open_task(arguments: Namespace, where: Path | str) -> RetrievalTask:
     data = arguments.data or recorded_data(recorded.get("data"), source=source)
     retriever = arguments.retriever
     if retriever is None:
-        several = recorded.get("reward_retrievers") or [recorded.get("retriever", "bm25")]
-        retriever = recorded_retriever(several[0], source=source)
+        retriever = recorded_retriever(recorded.get("retriever", "bm25"), source=source)
     wanted = Namespace(**{**vars(arguments), "candidates": None, "metric": None})
     settings = settings_of(wanted, {arguments.policy: task_settings(where)})
     return open_task(env, data, split=None, retriever=retriever, **settings)
