@@ -482,11 +482,12 @@ def test_wrong_input(trained, tmp_path):
 def test_an_evaluation_of_one_query_has_no_intervals(trained, tmp_path):
     evaluation = json.loads((trained / "metrics.json").read_text())
     for row in evaluation["policies"].values():
-        row["intervals"] |= {"lsa": {name: [0.5, None, None] for name in row["metrics"]["lsa"]}}
+        row["intervals"] |= {"lsa": {name: [mean, None, None] for name, mean in row["metrics"]["lsa"].items()}}
     (tmp_path / "one.json").write_text(json.dumps(evaluation))
     command = ["--run", str(trained), "--evaluation", str(tmp_path / "one.json"), "--examples", "1"]
     report.main([*repeated(trained), *command, "--out", str(tmp_path / "page.html")])
-    assert "0.500 [unknown]" in "".join(Reader((tmp_path / "page.html").read_text()).words)
+    mean = evaluation["policies"][str(trained)]["metrics"]["lsa"]["nDCG@10"]
+    assert f"{mean:.3f} [unknown]" in "".join(Reader((tmp_path / "page.html").read_text()).words)
 
 
 def test_the_policy_is_opened_where_evaluate_opens_it(trained, tmp_path, monkeypatch):

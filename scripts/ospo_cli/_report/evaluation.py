@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ospo_agents import AgentError
+from ospo_cli._report.evaluation_numbers import check_numbers
 from ospo_cli._report.runs import Run
 from ospo_cli._run_file import OPTIONAL, check_fields
 
@@ -31,6 +32,7 @@ def read_evaluation(path: Path, run: Run) -> dict[str, Any]:
         raise AgentError(f"{_EXPECTED}, {path} is none; evaluate again")
     evaluation: dict[str, Any] = content
     check_fields(evaluation, {}, path, OPTIONAL)
+    check_numbers(evaluation, path)
     if evaluation["data_fingerprint"] != run.manifest["data_fingerprint"]:
         raise AgentError(
             f"--evaluation: {path} is of the data {evaluation['data_fingerprint'][:16]}, "
@@ -112,5 +114,5 @@ def _is_count(value: object) -> bool:
 def _is_number(value: object) -> bool:
     """Whether a value of a JSON file is a number that a page can show: a whole one may be too large for a float."""
     if isinstance(value, float):
-        return not math.isinf(value)
+        return math.isfinite(value)
     return isinstance(value, int) and abs(value) <= sys.float_info.max

@@ -83,7 +83,7 @@ def measure_held_out(
     appended = task.compose == "append"
     written = words_written(texts, raw_queries, task.count_words(texts), appended=appended)
     raw, values = evaluation["raw_values"], row["values"]
-    gains = {on: np.array(values[on], dtype=np.float64) - np.array(raw[on], dtype=np.float64) for on in values}
+    gains = {on: np.array(values[on], dtype=np.float64) - np.array(raw[on], dtype=np.float64) for on in row["metrics"]}
     if retriever not in gains:
         return HeldOut(name, rows, written, row, gains, None)
     listed = [
