@@ -5,6 +5,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import shlex
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
@@ -210,6 +211,71 @@ def test_phrases_are_credited_over_all_queries(trained, tmp_path):
         helps, hurts = (credit > 0).mean(), (credit < 0).mean()
         assert f"{phrase}{credit.mean():+.3f}" in shown.replace(" ", "").replace("keep", "").replace("stop", "")
         assert f"6 queries: helps {helps:.0%}, hurts {hurts:.0%}".replace("%", " %") in shown
+    assert "The credit of a rewrite's phrases sums to its worth" in shown
+    assert "is an estimate" not in shown
+    assert "2 of 2 phrases stand in enough queries to be tested, here by their summed effect" in shown
+    report.main([*repeated(trained), *command, "--solution", "leave_one_out", "--examples", "1"])
+    assert (np.abs((both - wool) + (both - red) - both) > 0.01).any(), "what each adds last is not the whole"
+    shown = text_of(tmp_path / "page.html")
+    assert "Credit by leave_one_out need not sum to a rewrite's whole, its worth." in shown
+    assert "phrases sums to" not in shown
+
+
+def test_estimated_credit_is_counted(trained, tmp_path):
+    """A rewrite of more phrases than can be valued in all subsets, and two of one phrase."""
+    long = ", ".join("red wool coat shoe dress bag blue black linen cotton leather size jacket rain".split())
+    file = evaluated(trained, tmp_path / "e.json", long, "red", "red", split="validation")
+    command = ["--run", str(trained), "--evaluation", str(file), "--out", str(tmp_path / "page.html")]
+    report.main([*repeated(trained), *command, "--examples", "1"])
+    assert "; that of 1 of 3 rewrites is an estimate." in text_of(tmp_path / "page.html")
+
+
+def test_policies_of_other_training_are_told_apart(trained, tmp_path):
+    """The page is of one policy: what others were trained on stands beside their names."""
+    content = json.loads((trained / "metrics.json").read_text())
+    own = content["policies"][str(trained)]
+    content["policies"]["other"] = own | {"trained_on": "lsa", "rewrites": [["red", "blue"]] * content["queries"]}
+    (tmp_path / "e.json").write_text(json.dumps(content))
+    command = ["--run", str(trained), "--evaluation", str(tmp_path / "e.json"), "--out", str(tmp_path / "page.html")]
+    report.main([*repeated(trained), *command, "--examples", "1"])
+    shown = text_of(tmp_path / "page.html")
+    assert "lsa out of distribution" in shown
+    assert "bm25 (trained on)" in shown
+    assert "lsa (not trained on)" in shown
+    assert "other (after RL), trained on lsa" in shown
+    assert f"{trained} (after RL), trained on" not in shown
+    own["rewrites"] = [["red", "blue"]] * content["queries"]
+    (tmp_path / "e.json").write_text(json.dumps(content))
+    with pytest.raises(AgentError, match=r"expected one rewrite a query of .*, got 2 of q\d+; evaluate the run itself"):
+        report.main([*repeated(trained), *command])
+
+
+def test_a_run_of_several_reward_retrievers_and_a_name_for_a_shell(trained, tmp_path):
+    """All retrievers of the reward are named; commands to paste are quoted, and name each retriever once."""
+    out = another(trained, tmp_path / "$(id) b", retriever="lsa", reward_retrievers=["bm25", "lsa"])
+    report.main([*repeated(out), "--run", str(out), "--examples", "1"])
+    shown = text_of(out / "report.html")
+    assert "trained on bm25, lsa, 12 steps" in shown
+    arguments = manifest(out)["arguments"]
+    command = [
+        "ospo",
+        "evaluate",
+        "--env",
+        arguments["env"],
+        "--data",
+        arguments["data"],
+        "--policy",
+        "query",
+        str(out),
+    ]
+    command += ["--retrievers", "lsa", "--json", str(out / "eval.json")]
+    begin, end = shown.index("Run ospo evaluate") + len("Run "), shown.index(" and make this report")
+    assert shlex.split(shown[begin:end]) == command
+    option = shown[end:].removeprefix(" and make this report with ").partition(". ")[0]
+    assert shlex.split(option) == ["--evaluation", str(out / "eval.json")]
+    spoilt = another(trained, tmp_path / "spoilt", reward_retrievers=["bm25", 3])
+    with pytest.raises(AgentError, match="expected reward_retrievers as names"):
+        report.main([*repeated(spoilt), "--run", str(spoilt)])
 
 
 def test_an_evaluation_of_an_earlier_version(trained, tmp_path):
@@ -363,7 +429,7 @@ def test_a_histogram_counts_every_gain_once():
     assert gain_bins(np.zeros(5)) == ()
 
 
-@pytest.mark.parametrize(("queries", "count"), [(1, 9), (2, 9), (5, 4), (30, 9), (30, 1)])
+@pytest.mark.parametrize(("queries", "count"), [(1, 9), (2, 9), (4, 9), (7, 9), (5, 4), (30, 9), (30, 1)])
 def test_the_ends_and_the_middle_are_chosen(queries, count):
     gains = np.random.default_rng(1).permutation(queries) / queries
     kinds = choose_queries(gains, count)
@@ -500,6 +566,7 @@ def test_the_policy_is_opened_where_evaluate_opens_it(trained, tmp_path, monkeyp
 # In a browser
 
 
+FACTS_END = "document.querySelector('.facts').getBoundingClientRect().bottom"
 CUT = """[...document.querySelectorAll('body *')].filter(one => !one.closest('.sr') &&
     (one.getBoundingClientRect().right > innerWidth + 1 ||
      one instanceof HTMLElement && one.clientWidth && one.scrollWidth > one.clientWidth + 1))
@@ -543,6 +610,7 @@ def test_a_browser_shows_it_whole(page, tmp_path):
         ):
             opened.open(page, width=width, dark=dark)
             assert opened.value("document.querySelectorAll('details[open]').length") == 0
+            assert width < 1280 or opened.value(FACTS_END) < 900, "one screen answers"
             opened.screenshot(ARTEFACTS / f"report-{name}.png")
             assert (ARTEFACTS / f"report-{name}.png").stat().st_size > 20_000
             opened.value("document.querySelectorAll('details').forEach(one => one.open = true)")
@@ -567,11 +635,15 @@ def test_a_browser_shows_it_whole(page, tmp_path):
 def test_a_browser_finds_what_is_cut_off_small_or_pale(page, tmp_path):
     """The negative control of the test above."""
     html = page.read_text()
+    tall = html.replace("<header>", "<header><p style='height:900px'>tall</p>")
+    (tmp_path / "tall.html").write_text(tall)
     wide = "<p style='width:500px'>wide</p>"
     cut = "<div style='overflow-x:auto'><p style='width:500px'>cut</p></div>"
     small, pale = "<p style='font-size:9px'>small</p>", "<p style='color:#777;background:#888'>pale</p>"
     (tmp_path / "page.html").write_text(html.replace("</main>", f"{wide}{cut}{small}{pale}</main>"))
     with browser(tmp_path / "profile") as opened:
+        opened.open(tmp_path / "tall.html", width=1280)
+        assert opened.value(FACTS_END) > 900
         opened.open(tmp_path / "page.html", width=390)
         assert {"P: wide", "DIV: cut"} <= set(opened.value(CUT))
         assert opened.scrolls_sideways()

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ospo_agents import AgentError
 from ospo_agents.calls import training_calls
 from ospo_cli._credited_rewrites import credit_rewrites
 from ospo_cli._phrases import PhraseStudy, study_phrases
@@ -41,6 +42,7 @@ class HeldOut(NamedTuple):
 
     Attributes:
         name: Name of the policy in the evaluation.
+        trained_on: Names of the retrievers that it was trained on.
         rows: The policy against the raw query, under each retriever.
         written: Words of its rewrites; None where the evaluation stores no rewrites.
         row: Everything that the evaluation says about it, with counts of completions among it.
@@ -49,6 +51,7 @@ class HeldOut(NamedTuple):
     """
 
     name: str
+    trained_on: list[str]
     rows: list[UnderRetriever]
     written: Written | None
     row: Mapping[str, Any]
@@ -69,23 +72,30 @@ def measure_held_out(
         solution: Solution of the game for the credit of phrases; None for the usual one.
 
     Raises:
+        AgentError: The evaluation has several rewrites of a query.
         TaskError: A query of the evaluation is unknown.
         RetrieverError: The retriever failed.
     """
     row = evaluation["policies"][name]
     retriever = run.arguments["retriever"]
-    trained_on = (row["trained_on"] or retriever).split(",")
+    trained_on = row["trained_on"].split(",") if row["trained_on"] else run.trained_on
     rows = under_retrievers(evaluation, name, trained_on)
     if row.get("rewrites") is None or "query_ids" not in evaluation:
-        return HeldOut(name, rows, None, row, {}, None)
+        return HeldOut(name, trained_on, rows, None, row, {}, None)
     ids, texts = evaluation["query_ids"], [texts[0] for texts in row["rewrites"]]
+    for query_id, several in zip(ids, row["rewrites"], strict=True):
+        if len(several) > 1:
+            raise AgentError(
+                f"--evaluation: expected one rewrite a query of {name}, which is a run's policy, got {len(several)} of "
+                f"{query_id}; evaluate the run itself"
+            )
     raw_queries = [task.query(query_id).query for query_id in ids]
     appended = task.compose == "append"
     written = words_written(texts, raw_queries, task.count_words(texts), appended=appended)
     raw, values = evaluation["raw_values"], row["values"]
     gains = {on: np.array(values[on], dtype=np.float64) - np.array(raw[on], dtype=np.float64) for on in row["metrics"]}
     if retriever not in gains:
-        return HeldOut(name, rows, written, row, gains, None)
+        return HeldOut(name, trained_on, rows, written, row, gains, None)
     listed = [
         ListedQuery(
             ids[place],
@@ -105,7 +115,7 @@ def measure_held_out(
         calls=training_calls(task, None) or None,
     )
     study = study_phrases(task, credited, fewest=FEWEST_QUERIES)
-    return HeldOut(name, rows, written, row, gains, Queries(ids, texts, gains[retriever], listed, study))
+    return HeldOut(name, trained_on, rows, written, row, gains, Queries(ids, texts, gains[retriever], listed, study))
 
 
 def segmenter_of(run: Run) -> str:

@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from ospo_cli._modes import modes_in_words, modes_of
 from ospo_cli._phrases import PhraseStudy
 from ospo_cli._report.axes import Axis, Bin, gain_bins
 from ospo_cli._report.charts import logged_charts, reward_chart
+from ospo_cli._report.commands import suggested_commands
 from ospo_cli._report.curves import Curve
 from ospo_cli._report.headline import find_repeats, in_words
 from ospo_cli._report.held_out import HeldOut
@@ -26,6 +27,7 @@ from ospo_cli._report.queries import mark_repeats
 from ospo_cli._report.runs import Run
 from ospo_env.evaluation.intervals import Interval
 from ospo_env.evaluation.phrase_table import PhraseRow
+from ospo_env.evaluation.verdict import EQUAL
 from ospo_env.text import clean_text
 
 __all__ = ["Card", "make_card", "render_page"]
@@ -88,7 +90,7 @@ def render_page(
         evaluation: The content of the file that ``ospo evaluate --json`` wrote; None leaves its parts out.
         held_out: Its numbers of the first run's policy; None where it has none.
         cards: Explained rewrites of the first run's policy.
-        sources: ``chosen`` (how the queries were chosen, in words), ``metric``, ``compose``, ``linear`` and
+        sources: ``chosen`` (how the queries were chosen, in words), ``metric``, ``compose`` and
             ``retriever_fingerprint`` of the task, ``evaluation_file``, ``matched_by_name`` (whether no digest shows
             that it is of the run's policy) and ``command`` (of the report).
     """
@@ -101,6 +103,7 @@ def render_page(
     )
     environment.filters |= {"signed": "{:+.3f}".format, "plain": "{:.3f}".format, "shown": _shown, "share": _share}
     run = runs[0]
+    trained_on = run.trained_on if held_out is None else held_out.trained_on
     script = environment.get_template("report.js").render()
     page = environment.get_template("report.html.j2").render(
         run=run,
@@ -111,12 +114,14 @@ def render_page(
         held_out=held_out,
         in_words=in_words,
         evaluation=evaluation,
-        matrix=None if evaluation is None else _matrix(evaluation, run.arguments["retriever"]),
+        matrix=None if evaluation is None else _matrix(evaluation, trained_on),
         headline_policy=None if held_out is None else held_out.name,
         evaluation_modes="" if evaluation is None else modes_in_words(modes_of(evaluation)),
         run_modes=modes_in_words(run.settings),
         histograms=[] if held_out is None else _histograms(held_out),
-        phrases=None if held_out is None or held_out.queries is None else _phrases(held_out.queries.study),
+        phrases=None
+        if held_out is None or held_out.queries is None
+        else _phrases(held_out.queries.study, sources["compose"]),
         cards=cards,
         largest=max((card.explanation.largest for card in cards), default=0.0),
         strength=_strength,
@@ -124,18 +129,21 @@ def render_page(
         reward_chart=reward_chart(curves, run.arguments["metric"]) if curves else None,
         logged_charts=logged_charts(read_log(run.path)),
         sources=sources,
+        commands=suggested_commands(run),
         hashes=_hashes(run, sources["evaluation_file"]),
         manifests=[(str(run.path), json.dumps(run.manifest, indent=2)) for run in runs],
     )
     return clean_text(page)
 
 
-def _matrix(evaluation: Mapping[str, Any], trained_on: str) -> dict[str, Any]:
+def _matrix(evaluation: Mapping[str, Any], trained_on: Collection[str]) -> dict[str, Any]:
     """Policies under each retriever: rows of a dot-and-interval plot in the metric, and tables of the other metrics."""
     policies, metric = evaluation["policies"], evaluation["metric"]
     labels = policy_labels(policies)
+    for policy, row in policies.items():
+        if row["trained_on"] and set(row["trained_on"].split(",")) != set(trained_on):
+            labels[policy] += f", trained on {row['trained_on']}"
     metrics = next(iter(policies.values()))["metrics"]
-    seen = {name for row in policies.values() for name in (row["trained_on"] or "").split(",") if name} or {trained_on}
 
     def cells(name: str, on: str) -> list[tuple[str, str, Interval, Interval]]:
         rows = []
@@ -144,8 +152,8 @@ def _matrix(evaluation: Mapping[str, Any], trained_on: str) -> dict[str, Any]:
             rows.append((policy, labels[policy], mean, gain))
         return rows
 
-    retrievers = sorted(metrics, key=lambda on: on not in seen)
-    plots = [(on, on in seen, cells(metric, on)) for on in retrievers]
+    retrievers = sorted(metrics, key=lambda on: on not in trained_on)
+    plots = [(on, on in trained_on, cells(metric, on)) for on in retrievers]
     others = [name for name in metrics[retrievers[0]] if name != metric]
     return {
         "plots": plots,
@@ -167,15 +175,22 @@ def _histograms(held_out: HeldOut) -> list[_Histogram]:
     ]
 
 
-def _phrases(study: PhraseStudy) -> dict[str, Any]:
-    """Both ends of the phrase table, with their axis, and the lists to paste."""
+def _phrases(study: PhraseStudy, compose: str) -> dict[str, Any]:
+    """Both ends of the phrase table, with their axis, the lists to paste, and what credit sums to."""
     table = study.table
+    undivided = [
+        row.credited.solution
+        for row in study.rewrites
+        if abs(float(row.credited.credit.sum()) - (row.gain if compose == "append" else row.credited.worth)) > EQUAL
+    ]
     ends = list(table) if len(table) <= 2 * _PHRASES else [*table[:_PHRASES], *table[-_PHRASES:]]
     return {
         "study": study,
         "rows": ends,
         "gap": _PHRASES if len(table) > len(ends) else None,
         "axis": Axis.over([0.0, *_bounds(ends)]),
+        "undivided": list(dict.fromkeys(undivided)),
+        "estimates": sum(row.estimated for row in study.rewrites),
         "keep": json.dumps(study.listed("keep"), ensure_ascii=False),
         "stop": json.dumps(study.listed("stop"), ensure_ascii=False),
     }

@@ -51,7 +51,7 @@ def choose_queries(gains: NDArray[np.float64], count: int) -> dict[int, str]:
     order = np.argsort(-gains, kind="stable").tolist()
     count = min(count, len(order))
     best, worst, middle = (count + 2) // 3, (count + 1) // 3, count // 3
-    start = (len(order) - middle) // 2
+    start = max(best, min((len(order) - middle) // 2, len(order) - worst - middle))  # beside the ends
     named = dict.fromkeys(order[:best], "best") | dict.fromkeys(order[start : start + middle], "median")
     return named | dict.fromkeys(order[::-1][:worst], "worst")
 

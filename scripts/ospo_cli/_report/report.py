@@ -72,7 +72,6 @@ def write_report(arguments: Namespace, command: str) -> None:
             "chosen": chosen.words,
             "metric": task.metric,
             "compose": task.compose,
-            "linear": task.linear,
             "retriever_fingerprint": task.retriever.fingerprint,
             "matched_by_name": match is not None and not match.is_checked,
             "evaluation_file": arguments.evaluation,

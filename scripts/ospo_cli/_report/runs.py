@@ -53,6 +53,11 @@ class Run:
         return arguments
 
     @property
+    def trained_on(self) -> list[str]:
+        """Names of the retrievers that gave its rewards."""
+        return self.arguments.get("reward_retrievers") or [self.arguments["retriever"]]
+
+    @property
     def settings(self) -> dict[str, Any]:
         """The arguments without the seed and the names of files, and with the data's fingerprint.
 
@@ -90,7 +95,14 @@ def read_runs(paths: Sequence[Path]) -> list[Run]:
 def _checked(run: Run) -> Run:
     """The run, if its files hold what a page shows."""
     check_fields(run.manifest, _MANIFEST, run.path / "run.json")
-    check_fields(run.arguments, _ARGUMENTS, run.path / "run.json", {**OPTIONAL, "contrast": int})
+    check_fields(
+        run.arguments,
+        _ARGUMENTS,
+        run.path / "run.json",
+        {**OPTIONAL, "contrast": int, "reward_retrievers": list | None},
+    )
+    if not all(isinstance(name, str) for name in run.trained_on):
+        raise AgentError(f"{run.path / 'run.json'}: expected reward_retrievers as names, got {run.trained_on!r:.80}")
     for row in run.rows:
         check_fields(row, {}, run.path / "log.jsonl", dict.fromkeys(("reward", "reward_std", METRIC), float))
     return run
