@@ -109,8 +109,6 @@ class _Demonstrations:
     def demonstrations(self) -> list[tuple[str, str]]:
         """Pairs of a prompt id and what the policy is to write, with replies."""
         pairs = self._task.retrieval.demonstrations()
-        if self._task.max_turns == 1:
-            return pairs
         of_query: dict[str, list[str]] = {}
         for query_id, text in pairs:
             of_query.setdefault(query_id, []).append(text)
@@ -120,6 +118,8 @@ class _Demonstrations:
             for number in range(len(texts))
             if len(texts) > 1
         ]
+        if self._task.max_turns == 1:  # as many rows, so that all arms start from as many steps
+            return [*pairs, *((query_id, text) for query_id, text, _ in twice)]
         replies = self._task.replies([one[0] for one in twice], [one[1] for one in twice])
         both = [(one[0], f"{one[1]}\n{reply}{one[2]}") for one, reply in zip(twice, replies, strict=True)]
         return [*pairs, *both]
