@@ -170,8 +170,8 @@ FLOORS = {
     "ospo_cli._official_size": ["words", "esci hm", "write", "__init__"],
     "ospo_cli._policies": ["resolved settings", "files writers", "table", "__init__"],
     "ospo_cli._report": [
-        "runs",
-        "axes curves evaluation headline queries",
+        "evaluation_numbers runs",
+        "axes commands curves evaluation headline queries",
         "charts held_out",
         "page",
         "report",
