@@ -25,7 +25,9 @@ from paths import ROOT
 LINK = re.compile(r"\]\((?P<target>[^)#\s]+)(#[^)\s]*)?\)")
 SMALL = {"--steps": "2", "--batch-size": "8", "--group-size": "2", "--max-completion-length": "8"}
 SMALL |= {"--warm-start-epochs": "0.1"}
-PARSED = ("study", "benchmark", "serve-env")
+LANGUAGES = ("python", "sh", "text", "yaml")
+"""Of blocks; those of YAML are read by tests/agents/test_accelerate_files.py."""
+PARSED = ("study", "benchmark", "serve-env", "gpu-check")
 PRINTED = ("own-data.md", "search-teams.md")
 """Pages whose text blocks are part of what the commands above them print, and whose trainings run as written."""
 FILES = {"esci": write_esci, "hm": write_hm, "beir": write_beir, "table": partial(write_own, ending="parquet")}
@@ -51,7 +53,9 @@ def test_blocks_run(page, empty, capsys, servers):
     namespace = {"__name__": "__main__"}
     printed = ""
     for language, content in blocks(page.read_text()):
-        assert language in ("python", "sh", "text"), f"a block of {page.name} does not say what it is: {content[:60]!r}"
+        assert language in ("python", "sh", "text", "yaml"), (
+            f"a block of {page.name} does not say what it is: {content[:60]!r}"
+        )
         if language == "python":
             exec(compile(content, page.name, "exec"), namespace)
         elif language == "sh":

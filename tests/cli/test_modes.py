@@ -231,7 +231,7 @@ def test_wrong_modes_end_before_training(tmp_path, flags, message):
 def test_a_report_shows_the_mode(appended, replaced, tmp_path):
     report.main([*repeated(appended), "--run", str(appended), "--out", str(tmp_path / "r.html"), "--examples", "2"])
     page = (tmp_path / "r.html").read_text()
-    assert "sent: the query 3 times, then the rewrite; each word once" in page
+    assert "Sent to the retriever in training: the query 3 times, then the rewrite; each word once." in page
     assert "sent to the retriever: " in page
     assert "the gain over the raw query" in page
     report.main([*repeated(replaced), "--run", str(replaced), "--out", str(tmp_path / "r.html"), "--examples", "2"])

@@ -9,7 +9,7 @@ from ospo_agents import AgentError
 from ospo_agents.training.curves import panels
 from ospo_cli import evaluate, train
 from ospo_cli._arguments import parse
-from ospo_cli._report.curves import _rewards as rewards_of
+from ospo_cli._report.curves import rewards as rewards_of
 from ospo_cli._report.runs import read_runs
 from ospo_cli._reward_settings import RewardSettings
 from ospo_cli._tasks import open_task
