@@ -84,8 +84,8 @@ def _feedback_action(conversation: str) -> str:
     if titles is None:
         return search_action(query)
     counts = Counter(word for title in titles for word in dict.fromkeys(tokens(title)))
-    known = set(tokens(query))
-    repeated = [word for word, count in counts.most_common() if count > 1 and word not in known][:_WORDS]
+    query_words = set(tokens(query))
+    repeated = [word for word, count in counts.most_common() if count > 1 and word not in query_words][:_WORDS]
     second = conversation.count("\n" + search_action("")) > 1
     return ANSWER if second or not repeated else search_action(" ".join([query, *repeated]))
 

@@ -1,17 +1,14 @@
 """An explanation of an episode in turns as text for a terminal, and as JSON."""
 
 import dataclasses
-import json
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
 from ospo_agents import AgentError
 from ospo_cli._episode import EpisodeExplanation, explain_episode
-from ospo_cli._explanation_page import check_query, coloured, painted
-from ospo_cli._outputs import write_file
+from ospo_cli._explanation_page import check_query, coloured, painted, print_explanation
 from ospo_cli._tasks import open_search_task
-from ospo_cli._terminal import say
 from ospo_env import SearchTask
 from ospo_env.rendering import terminal_line
 from ospo_env.turns.actions import episode_searches, episode_text, read_action
@@ -54,15 +51,11 @@ def show_episode(arguments: Namespace) -> None:
         solution=arguments.solution,
         top=arguments.top,
     )
-    content = json.dumps(_as_json(explanation, arguments, task), indent=2)
-    if arguments.json == Path("-"):
-        say(content)
-        return
-    lines = _lines(explanation, arguments, task, coloured(arguments.color))
-    if arguments.json is not None:
-        write_file(arguments.json, content.encode() + b"\n")
-        lines.append(terminal_line(f"Wrote {arguments.json}"))
-    say("\n".join(lines), cleaned=True)
+    print_explanation(
+        _as_json(explanation, arguments, task),
+        _lines(explanation, arguments, task, coloured(arguments.color)),
+        arguments.json,
+    )
 
 
 def _played(task: SearchTask, query_id: str, agent: str) -> str:

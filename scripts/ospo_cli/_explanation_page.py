@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from argparse import Namespace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from ospo_env import RetrievalTask
 from ospo_env.evaluation.free_queries import CAUSE, free_prompts, open_free_task
 from ospo_env.rendering import terminal_line
 
-__all__ = ["check_query", "coloured", "painted", "show_explanation"]
+__all__ = ["check_query", "coloured", "painted", "print_explanation", "show_explanation"]
 
 _MAX_TITLE = 60
 
@@ -66,14 +67,28 @@ def show_explanation(arguments: Namespace) -> None:
         calls=arguments.calls,
         top=arguments.top,
     )
-    content = json.dumps(_as_json(explanation, arguments, task), indent=2)
-    if arguments.json == Path("-"):
-        say(content)
+    print_explanation(
+        _as_json(explanation, arguments, task),
+        _lines(explanation, arguments, task, coloured(arguments.color)),
+        arguments.json,
+    )
+
+
+def print_explanation(content: Mapping[str, Any], lines: Sequence[str], path: Path | None) -> None:
+    """Print an explanation, and write it as JSON where that is asked for.
+
+    Args:
+        content: The JSON.
+        lines: The text for a terminal, cleaned.
+        path: File of the JSON; ``-`` prints it in place of the text.
+    """
+    text = json.dumps(content, indent=2)
+    if path == Path("-"):
+        say(text)
         return
-    lines = _lines(explanation, arguments, task, coloured(arguments.color))
-    if arguments.json is not None:
-        write_file(arguments.json, content.encode() + b"\n")
-        lines.append(terminal_line(f"Wrote {arguments.json}"))
+    if path is not None:
+        write_file(path, text.encode() + b"\n")
+        lines = [*lines, terminal_line(f"Wrote {path}")]
     say("\n".join(lines), cleaned=True)
 
 

@@ -9,6 +9,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx2 as httpx
+import numpy as np
 import pytest
 from cachetools import TTLCache
 from fastapi.testclient import TestClient
@@ -25,6 +26,7 @@ from ospo_cli._serve.service import Service
 from ospo_cli._tasks import open_task
 from ospo_env import RetrieverError
 from ospo_env.evaluation.guard import Guard, top_overlaps
+from ospo_env.scoring.calls import rankings
 from programs import ospo
 from rewrite_server import RewriteServer
 from shop import EachWordOnce, Wrapped, task
@@ -354,8 +356,12 @@ class TestPhrases:
         assert "".join(phrase.text for phrase in answer.phrases) == answer.rewrite
         assert [answer.rewrite[phrase.start : phrase.end] for phrase in answer.phrases] == ["red wool,", " zzz"]
         red, unknown = (phrase.credit for phrase in answer.phrases)
-        assert red > 0
         assert unknown == pytest.approx(0)
+        one = task(**APPEND)
+        (whole, _), (raw, _) = rankings(one.retriever, [answer.sent, "coat"], 10, one.data.documents.height)
+        dcg = [sum(1 / np.log2(rank + 2) for rank, row in enumerate(rows) if row in whole) for rows in (whole, raw)]
+        assert red + unknown == pytest.approx(1 - dcg[1] / dcg[0])  # the whole is worth 1 by definition
+        assert 0.1 < red + unknown < 0.9
 
     @pytest.mark.parametrize(
         ("retriever", "calls"),

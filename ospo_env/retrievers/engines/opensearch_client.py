@@ -32,8 +32,8 @@ class OpenSearchClient(BaseClient):
 
     def fields(self, index: str, names: Sequence[str], seconds: float) -> Mapping[str, Any]:
         """As :meth:`Client.fields`."""
-        asked = {"fields": ",".join(names)}
-        return self._call(seconds, lambda client, more: client.field_caps(index=index, params={**more, **asked}))
+        parameters = {"fields": ",".join(names)}
+        return self._call(seconds, lambda client, more: client.field_caps(index=index, params={**more, **parameters}))
 
     def _open(self) -> Any:
         import opensearchpy

@@ -125,7 +125,7 @@ def served(*options: str) -> Iterator[int]:
 
 def _cpu_seconds(port: int) -> float:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
-        found = _CPU.search(answer.read().decode())
-    if found is None:
+        match = _CPU.search(answer.read().decode())
+    if match is None:
         raise AgentError("--only serve: the server tells no CPU time here; this needs Linux")
-    return float(found[1])
+    return float(match[1])
