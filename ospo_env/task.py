@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs_data import PreparedData
+from envs_data.assembly.demonstrations import ADDED_KINDS
 from envs_data.errors import unknown_name
 from ospo_env.composition import Composition
 from ospo_env.errors import TaskError
@@ -109,11 +110,11 @@ class RetrievalTask(Prompts):
     def demonstrations(self) -> list[tuple[str, str]]:
         """Pairs of a training prompt's id and an example rewrite.
 
-        Expansions, a kind of demonstrations that preparation makes, are words to add to the query: where the task
-        sends no query itself (``compose="replace"``), it is put in front of them.
+        Expansions and associations, kinds of demonstrations that preparation makes, are words to add to the query:
+        where the task sends no query itself (``compose="replace"``), it is put in front of them.
         """
         pairs = super().demonstrations()
-        if self._composition.appends or self.data.demonstration_kind != "expansions":
+        if self._composition.appends or self.data.demonstration_kind not in ADDED_KINDS:
             return pairs
         queries = [self._queries[row] for row in self._rows([prompt_id for prompt_id, _ in pairs])]
         texts = [f"{query} {text}".rstrip() for query, (_, text) in zip(queries, pairs, strict=True)]

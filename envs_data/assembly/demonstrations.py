@@ -14,6 +14,7 @@ from envs_data.assembly.words import MAX_WORDS, count_words
 from envs_data.errors import DataError, unknown_name
 
 __all__ = [
+    "ADDED_KINDS",
     "KINDS",
     "check_kind",
     "draw_targets",
@@ -24,8 +25,12 @@ __all__ = [
     "word_runs",
 ]
 
-KINDS = ("phrases", "expansions")
-"""Kinds of demonstrations: phrases of the query and its full-gain documents, or words to add to the query."""
+KINDS = ("phrases", "expansions", "associations")
+"""Kinds of demonstrations: phrases of the query and its full-gain documents, or words to add to the query. Of these,
+expansions are chosen by what was right for the query, and associations are all that counting proposes."""
+
+ADDED_KINDS = KINDS[1:]
+"""Kinds that are words to add to the query, not rewrites by themselves."""
 
 Ints = NDArray[np.int64]
 

@@ -1,13 +1,18 @@
 """Example rewrites that can be predicted from the query: words to add to it, by counting; often none.
 
-An expansion holds corrections of the query's words (:mod:`envs_data.assembly.spelling`), then up to 8 words that the
-*other* training queries associate with it (:mod:`envs_data.assembly.associations`) and that are right for it: their
-share of the query's gains is above their share of the corpus's documents, and not below their share of the query's own
-judged documents. So nothing in it was read off the query's own documents, which the query does not tell.
+Both kinds hold corrections of the query's words (:mod:`envs_data.assembly.spelling`), then words that the *other*
+training queries associate with it (:mod:`envs_data.assembly.associations`), up to 8 in all. So nothing in them was read
+off the query's own documents, which the query does not tell.
 
-Where there is no such word the expansion is empty, which is the right answer too. Between a quarter and a third of the
-expansions are empty: where fewer are, those whose best word has the smallest share of the query's gains become empty,
-and where more are, some are left out at random.
+Associations are the first words. They are a function of the query, which a policy can learn whole; which of them are
+right is left to its rewards.
+
+Expansions are those of them that are right for the query: their share of the query's gains is above their share of the
+corpus's documents, and not below their share of the query's own judged documents.
+
+Where there is no such word the text is empty, which is the right answer too. At most a third are empty: where more are,
+some are left out at random. Of expansions at least a quarter are: where fewer are, those whose best word has the
+smallest share of the query's gains become empty.
 """
 
 from collections.abc import Sequence
@@ -32,28 +37,29 @@ _ROUNDING = 1e-9
 
 
 def expansions(
-    documents: pl.DataFrame, queries: pl.DataFrame, judgements: pl.DataFrame, rng: np.random.Generator
+    documents: pl.DataFrame, queries: pl.DataFrame, judgements: pl.DataFrame, kind: str, rng: np.random.Generator
 ) -> tuple[pl.DataFrame, dict[str, int]]:
-    """Write an expansion of each training query, and leave out surplus empty ones.
+    """Write the words to add to each training query, and leave out surplus empty texts.
 
     Args:
         documents: Documents by row: ``text``.
         queries: ``number`` (ascending), ``query_id``, ``query``, ``split``.
         judgements: Documents that may be ranked for a query: ``number``, ``doc_row``, ``gain``.
+        kind: ``"expansions"`` or ``"associations"``.
         rng: Source of the choice of those that are left out.
 
     Returns:
         Columns ``query_id`` and ``text``, in the order of the queries; numbers of empty, corrected and left-out ones.
 
     Raises:
-        DataError: All expansions would be empty.
+        DataError: All texts would be empty.
     """
     training = queries.filter(pl.col("split") == "train").with_row_index("place")
     judged = judgements.join(training.select("number", "place"), on="number")
     query_words: list[list[str]] = training.select(words(pl.col("query"))).to_series().to_list()
     frequency = _frequency(documents["text"])
     corrections = _corrections(query_words, dict(frequency.iter_rows()))
-    associated = _associated(documents["text"], judged, query_words, frequency)
+    associated = _associated(documents["text"], judged, query_words, frequency, right_only=kind == "expansions")
     texts, strengths = [], []
     for corrected, shares in zip(corrections, associated, strict=True):
         by_stem: dict[str, str] = {}
@@ -61,11 +67,12 @@ def expansions(
             by_stem.setdefault(plain_stem(word), word)
         texts.append(" ".join(list(by_stem.values())[:_MOST_WORDS]))
         strengths.append(np.inf if corrected else max(shares.values(), default=0.0))
-    texts = _emptied(texts, np.array(strengths))
+    if kind == "expansions":
+        texts = _emptied(texts, np.array(strengths))
     kept = _kept(texts, rng)
     if texts and not kept:
         raise DataError(
-            "expected training queries whose words other training queries share, so that expansions can be predicted; "
+            f"expected training queries whose words other training queries share, so that {kind} can be predicted; "
             "there are none: choose the demonstrations phrases (--demonstrations phrases)"
         )
     chosen = pl.DataFrame({"query_id": training["query_id"], "text": pl.Series(texts, dtype=pl.String)})[kept]
@@ -102,9 +109,22 @@ def _corrections(queries: Sequence[Sequence[str]], frequency: dict[str, int]) ->
 
 
 def _associated(
-    texts: pl.Series, judged: pl.DataFrame, queries: Sequence[Sequence[str]], frequency: pl.DataFrame
+    texts: pl.Series,
+    judged: pl.DataFrame,
+    queries: Sequence[Sequence[str]],
+    frequency: pl.DataFrame,
+    *,
+    right_only: bool,
 ) -> list[dict[str, float]]:
-    """Words that other queries associate with each query and that are right for it, best first, with P(w|q)."""
+    """Words that other queries associate with each query, best first, with P(w|q), 0 for one that is not right for it.
+
+    Args:
+        texts: Texts of the documents.
+        judged: Documents that may be ranked for each query: ``place``, ``doc_row``, ``gain``.
+        queries: Words of each query, length Q.
+        frequency: Documents that hold each word.
+        right_only: Whether words that are not right are left out.
+    """
     rows = judged["doc_row"].unique().sort()
     vocabulary = frequency["word"].to_list()
     numbered = frequency.select("word", term=pl.int_range(pl.len(), dtype=pl.Int64))
@@ -124,7 +144,7 @@ def _associated(
         above = shares > corpus[terms]
         own = dict(zip((vocabulary[term] for term in terms[above]), shares[above].tolist(), strict=True))
         others = list(associations.words_of_others(place))[:_CANDIDATES]
-        associated.append({word: own[word] for word in others if word in own})
+        associated.append({word: own.get(word, 0.0) for word in others if word in own or not right_only})
     return associated
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import polars as pl
 
-from envs_data.assembly.demonstrations import draw_targets, join_phrases, keep_some, word_runs
+from envs_data.assembly.demonstrations import ADDED_KINDS, draw_targets, join_phrases, keep_some, word_runs
 from envs_data.assembly.expansions import expansions
 from envs_data.assembly.words import words
 from envs_data.custom.tables import OwnTables
@@ -33,8 +33,8 @@ def own_demonstrations(
     """
     if tables.demonstrations is None:
         rng = random_stream(seed, "demonstrations")
-        if kind == "expansions":
-            return expansions(documents, queries, judgements, rng)
+        if kind in ADDED_KINDS:
+            return expansions(documents, queries, judgements, kind, rng)
         made = _demonstrate(queries, judgements.filter(pl.col("gain") >= 1.0), documents, rng)
         return made, {"demonstrations_not_of_training": 0}
     training = queries.filter(pl.col("split") == "train").select("query_id", "number")

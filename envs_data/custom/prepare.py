@@ -11,8 +11,8 @@
   in its title. The first 200 characters of the text take the place of a missing title.
 - **Demonstrations** are those of the file, as far as they belong to training queries; without a file, each of the kind
   ``phrases`` is a run of the query's words, then phrases from the title and the text of a full-gain document, some
-  dropped, and at times one of another document's title. The kind ``expansions`` is words to add to the query that can
-  be predicted from it, often none (:mod:`envs_data.assembly.expansions`).
+  dropped, and at times one of another document's title. The kinds ``expansions`` and ``associations`` are words to
+  add to the query that can be predicted from it (:mod:`envs_data.assembly.expansions`).
 """
 
 from collections.abc import Mapping
@@ -58,7 +58,7 @@ def prepare_tables(
         queries: File of the queries. Without a column ``split``, splits are drawn.
         qrels: File of the judgements.
         out: Directory to write; an earlier prepared directory there is replaced.
-        demonstrations: File of example rewrites, or the kind of those that are made: ``"phrases"`` or ``"expansions"``.
+        demonstrations: File of example rewrites, or the kind of those that are made: ``"phrases"``, ``"expansions"`` or ``"associations"``.
         history_separator: Text between the entries of a history that is written as one text.
         multiline: Whether quoted fields of CSV files may hold line breaks; otherwise such a field is a fault, since two
             stray quotes make one of all rows between them.
@@ -125,7 +125,7 @@ def prepare_beir(
         source: Directory of the files.
         out: Directory to write; an earlier prepared directory there is replaced.
         keep_splits: Whether no split is drawn, even if there are no training or validation queries then.
-        demonstrations: Kind of the demonstrations: ``"phrases"`` or ``"expansions"``.
+        demonstrations: Kind of the demonstrations: ``"phrases"``, ``"expansions"`` or ``"associations"``.
         full_gain: Level of a judgement from which its gain is 1, above 0. By default every positive judgement has
             gain 1, since few of these data sets have a document of their highest level for each query.
         graded: As in :func:`prepare_tables`. With the default level, gains are the judgements themselves: nDCG is that

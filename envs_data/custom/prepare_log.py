@@ -59,7 +59,7 @@ def prepare_log(
         columns: Names of columns in the files, as for :func:`~envs_data.custom.prepare.prepare_tables`; the tables are
             ``log`` and ``documents``.
         multiline: Whether quoted fields of CSV files may hold line breaks.
-        demonstrations: Kind of the demonstrations: ``"phrases"`` or ``"expansions"``.
+        demonstrations: Kind of the demonstrations: ``"phrases"``, ``"expansions"`` or ``"associations"``.
         full_gain: Level from which the gain is 1; higher levels have gains above 1.
         validation_share: Share of validation queries, in [0, 1).
         test_share: Share of test queries, likewise.

@@ -11,8 +11,8 @@ arXiv 2206.06588, files ``shopping_queries_dataset_examples.parquet`` and ``..._
 - **Negatives**: *hard* shares a rare title word with an Exact product (a word is rare in 2 to max(50, D / 1000) of the
   D titles; the rarest words first), *related* shares its brand.
 - **Demonstrations**: a run of the query's words, then phrases from the title, the text, the brand and the colour of an
-  Exact product, some dropped, and at times one of another product's title. The kind ``expansions`` is words to add to
-  the query that can be predicted from it, often none (:mod:`envs_data.assembly.expansions`).
+  Exact product, some dropped, and at times one of another product's title. The kinds ``expansions`` and
+  ``associations`` are words to add to the query that can be predicted from it (:mod:`envs_data.assembly.expansions`).
 """
 
 from pathlib import Path
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from envs_data.assembly.buckets import SharedValues, shared_values
 from envs_data.assembly.demonstrations import (
+    ADDED_KINDS,
     check_kind,
     draw_targets,
     join_phrases,
@@ -71,7 +72,7 @@ def prepare_esci(
         version: ``"small"`` (the harder queries, the official ranking task) or ``"large"`` (all).
         pool_size: Number of documents in a query's pool, from 2 to 10,000; more judged documents are all kept.
         seed: Seed of document order, splits, negatives and demonstrations, from 0 to 2**63 - 1.
-        demonstrations: Kind of the demonstrations: ``"phrases"`` or ``"expansions"``.
+        demonstrations: Kind of the demonstrations: ``"phrases"``, ``"expansions"`` or ``"associations"``.
 
     Returns:
         The data set as written.
@@ -105,8 +106,8 @@ def prepare_esci(
         rng=random_stream(seed, "pools"),
     )
     rng = random_stream(seed, "demonstrations")
-    if demonstrations == "expansions":
-        examples, example_counts = expansions(documents, queries, judgements, rng)
+    if demonstrations in ADDED_KINDS:
+        examples, example_counts = expansions(documents, queries, judgements, demonstrations, rng)
     else:
         examples, example_counts = _demonstrate(queries, full, documents, rng), {}
     none = pl.lit([], dtype=pl.List(pl.String))

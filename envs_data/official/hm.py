@@ -13,8 +13,8 @@ Source: the Kaggle competition of that name (2022), files ``articles.csv``, ``tr
 - **Splits** by customer, 8 : 1 : 1, drawn by seed.
 - **Negatives**: *hard* has the same product type as a judged document, *related* the same garment group.
 - An attribute with the value "Unknown" counts as missing: no target, no bucket of negatives and no text uses it.
-- **Demonstrations**: attributes of the target, some dropped, some replaced by those of another article. The kind
-  ``expansions`` is words to add to the query that can be predicted from it, often none
+- **Demonstrations**: attributes of the target, some dropped, some replaced by those of another article. The kinds
+  ``expansions`` and ``associations`` are words to add to the query that can be predicted from it
   (:mod:`envs_data.assembly.expansions`).
 """
 
@@ -25,7 +25,15 @@ import polars as pl
 from numpy.typing import NDArray
 
 from envs_data.assembly.buckets import SharedValues, shared_values
-from envs_data.assembly.demonstrations import check_kind, join_phrases, keep_some, recorded_kind, swap_some, word_runs
+from envs_data.assembly.demonstrations import (
+    ADDED_KINDS,
+    check_kind,
+    join_phrases,
+    keep_some,
+    recorded_kind,
+    swap_some,
+    word_runs,
+)
 from envs_data.assembly.expansions import expansions
 from envs_data.assembly.pools import build_pools, check_pool_size
 from envs_data.assembly.words import count_long, words
@@ -67,7 +75,7 @@ def prepare_hm(
         seed: Seed of document order, targets, splits, negatives and demonstrations, from 0 to 2**63 - 1.
         max_queries: Largest number of customers, drawn at random (the official files have about 1.2 million with
             purchases on two dates); ``None`` for all.
-        demonstrations: Kind of the demonstrations: ``"phrases"`` or ``"expansions"``.
+        demonstrations: Kind of the demonstrations: ``"phrases"``, ``"expansions"`` or ``"associations"``.
 
     Returns:
         The data set as written.
@@ -106,8 +114,9 @@ def prepare_hm(
         rng=random_stream(seed, "pools"),
     )
     rng = random_stream(seed, "demonstrations")
-    if demonstrations == "expansions":
-        examples, example_counts = expansions(documents, queries, judgements.with_columns(gain=pl.lit(1.0)), rng)
+    if demonstrations in ADDED_KINDS:
+        gained = judgements.with_columns(gain=pl.lit(1.0))
+        examples, example_counts = expansions(documents, queries, gained, demonstrations, rng)
     else:
         examples, example_counts = _demonstrate(queries, judgements, documents, rng), {}
     return write_prepared(

@@ -77,7 +77,7 @@ def prepare(dataset: str, out: Path, **settings: Any) -> PreparedData:
 
 
 def _of_kind(counts: Mapping[str, int]) -> str:
-    """Words on demonstrations that are expansions."""
+    """Words on demonstrations that are words to add to the query."""
     if "demonstrations_empty" not in counts:
         return ""
     return (

@@ -10,7 +10,10 @@ from ospo_cli._prepare_words import DESCRIPTIONS, EXAMPLES
 __all__ = ["make_parser"]
 
 _NEEDED: dict[str, Any] = {"type": Path, "required": True, "default": argparse.SUPPRESS}
-_KINDS = "phrases, of the query and its documents, or expansions, words to add that the query predicts, often none"
+_KINDS = (
+    "phrases, of the query and its documents, or words to add that the query predicts: associations, as counting them "
+    "gives them, or expansions, those of them that were right, often none"
+)
 _LEVEL = "level from which a judgement has gain 1; a lower one has the share of the level that it reaches"
 _MULTILINE = "accept line breaks in quoted fields of CSV files"
 
