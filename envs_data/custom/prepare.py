@@ -58,7 +58,8 @@ def prepare_tables(
         queries: File of the queries. Without a column ``split``, splits are drawn.
         qrels: File of the judgements.
         out: Directory to write; an earlier prepared directory there is replaced.
-        demonstrations: File of example rewrites, or the kind of those that are made: ``"phrases"``, ``"expansions"`` or ``"associations"``.
+        demonstrations: File of example rewrites, or the kind of those that are made: ``"phrases"``, ``"expansions"`` or
+            ``"associations"``.
         history_separator: Text between the entries of a history that is written as one text.
         multiline: Whether quoted fields of CSV files may hold line breaks; otherwise such a field is a fault, since two
             stray quotes make one of all rows between them.

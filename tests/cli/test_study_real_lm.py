@@ -22,7 +22,7 @@ from small_run import write_data
 def finished(tmp_path_factory):
     """A finished study: its arguments, and what it printed."""
     directory = tmp_path_factory.mktemp("real-lm")
-    policy, data = chat_directory(directory / "model"), write_data(directory)
+    policy, data = chat_directory(directory / "model"), write_data(directory, demonstrations="expansions")
     argv = ["real-lm", "--quick", "--policy", str(policy), "--data", f"esci-graded={data}", "--steps", "2"]
     argv += ["--methods", "grpo", "ospo", "--out", str(directory / "out")]
     return directory, argv
@@ -109,6 +109,14 @@ def test_texts_of_another_warm_start_are_not_taken(finished, monkeypatch):
     other = {**DATA_SETS, "esci-graded": dataclasses.replace(about, warm_start_learning_rate=1e-3)}
     monkeypatch.setattr(plan, "DATA_SETS", other)
     with pytest.raises(AgentError, match=r"warm-start.*expected start .*0\.001.*got .*0\.0002.*remove it or change"):
+        run_here(monkeypatch, argv)
+
+
+def test_demonstrations_of_another_kind_are_refused(finished, monkeypatch, tmp_path):
+    directory, argv = finished
+    data = write_data(tmp_path)
+    argv = [word.replace(str(directory / "data"), str(data)) for word in argv[:-1]] + [str(tmp_path / "out")]
+    with pytest.raises(AgentError, match=r"esci-graded=.*of the kind expansions, got phrases; prepare .*--demonst"):
         run_here(monkeypatch, argv)
 
 

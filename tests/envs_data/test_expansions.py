@@ -44,7 +44,7 @@ def split_words(text):
     return re.findall(r"\w+", text.lower())
 
 
-def by_definition(documents, queries, judgements):
+def by_definition(documents, queries, judgements, kind="expansions"):
     """The text of each training query before some become empty, and its strength, with loops alone."""
     texts = [set(split_words(text)) for text in documents["text"]]
     frequency = Counter(word for text in texts for word in text)
@@ -83,14 +83,15 @@ def by_definition(documents, queries, judgements):
         corrected = ["velvet"] if "vlvet" in said[number] else []
         strength = math.inf if corrected else max((own[word] for word in right), default=0.0)
         stems = dict.fromkeys(map(plain_stem, corrected))
-        words = corrected + [word for word in right if plain_stem(word) not in stems]
+        taken = right if kind == "expansions" else best
+        words = corrected + [word for word in taken if plain_stem(word) not in stems]
         results.append((row["query_id"], " ".join(words[:8]), strength))
     return results
 
 
 def test_expansions_are_those_of_the_definition():
     documents, queries, judgements = shop()
-    made, counts = expansions(documents, queries, judgements, np.random.default_rng(0))
+    made, counts = expansions(documents, queries, judgements, "expansions", np.random.default_rng(0))
     right = by_definition(documents, queries, judgements)
     texts, full = dict(made.iter_rows()), {query: text for query, text, _ in right}
     assert list(texts) == [query for query, _, _ in right], "nothing is left out here"
@@ -102,6 +103,22 @@ def test_expansions_are_those_of_the_definition():
     assert counts["demonstrations_empty"] == math.ceil(len(texts) / 4) == list(texts.values()).count("")
     assert counts["demonstrations_corrected"] == sum("velvet" in text.split()[:1] for text in texts.values()) > 2
     assert any("velvet" in text and "wool" not in text for text in texts.values())
+
+
+def test_associations_are_the_first_words_right_or_not():
+    documents, queries, judgements = shop()
+    made, counts = expansions(documents, queries, judgements, "associations", np.random.default_rng(0))
+    all_words = by_definition(documents, queries, judgements, "associations")
+    assert list(made.iter_rows()) == [(query, text) for query, text, _ in all_words], "none becomes empty"
+    right = {query: set(text.split()) for query, text, _ in by_definition(documents, queries, judgements)}
+    wrong = [set(text.split()) - right[query] for query, text in made.iter_rows()]
+    assert sum(map(bool, wrong)) > 2, "some are not right for their query"
+    assert counts["demonstrations_empty"] == made["text"].to_list().count("")
+    strange = queries.with_columns(
+        query=pl.when(pl.col("number") < 30).then(pl.format("x{}", "number")).otherwise("query")
+    )
+    made, counts = expansions(documents, strange, judgements, "associations", np.random.default_rng(0))
+    assert 0 < made["text"].to_list().count("") <= made.height / 3 < counts["demonstrations_empty_left_out"]
 
 
 def test_only_other_queries_are_listened_to():
@@ -129,7 +146,7 @@ def test_a_quarter_to_a_third_are_empty(unknown):
     queries = queries.with_columns(
         query=pl.when(strange).then(pl.format("unheard{}", pl.col("number") * 1000)).otherwise("query")
     )
-    made, counts = expansions(documents, queries, judgements, np.random.default_rng(0))
+    made, counts = expansions(documents, queries, judgements, "expansions", np.random.default_rng(0))
     empty = made["text"].to_list().count("")
     assert made.height / 4 <= empty <= made.height / 3
     assert made.height + counts["demonstrations_empty_left_out"] == 40
@@ -140,7 +157,7 @@ def test_data_that_predict_nothing_are_an_error():
     documents, queries, judgements = shop()
     queries = queries.with_columns(query=pl.format("unheard{}", pl.col("number") * 1000))
     with pytest.raises(DataError, match="choose the demonstrations phrases"):
-        expansions(documents, queries, judgements, np.random.default_rng(0))
+        expansions(documents, queries, judgements, "expansions", np.random.default_rng(0))
 
 
 @pytest.fixture(scope="module")
@@ -159,6 +176,9 @@ def test_the_kind_is_recorded_and_changes_nothing_else(prepared):
     changed = {name for name, digest in data.manifest["files"].items() if phrases.manifest["files"][name] != digest}
     assert changed == {"demonstrations.parquet"}
     assert load_prepared(directory / "out").demonstrations.equals(data.demonstrations)
+    associations = prepare_tables(**files, out=directory / "associations", pool_size=20, demonstrations="associations")
+    assert associations.demonstration_kind == "associations"
+    assert not associations.demonstrations.equals(data.demonstrations)
     with pytest.raises(DataError, match="unknown kind of demonstrations 'expansion'; did you mean 'expansions'"):
         prepare_beir(directory / "none", directory / "other", demonstrations="expansion")
 
@@ -201,8 +221,11 @@ def test_a_document_that_is_the_query_itself_demonstrates_nothing(twin, tmp_path
     assert "zebra" in texts["q04"]
 
 
-def test_where_no_query_is_sent_expansions_stand_behind_it(prepared):
-    data, _, _ = prepared
+@pytest.mark.parametrize("kind", ["expansions", "associations"])
+def test_where_no_query_is_sent_words_to_add_stand_behind_it(kind, prepared, tmp_path):
+    data, files, _ = prepared
+    if kind != data.demonstration_kind:
+        data = prepare_tables(**files, out=tmp_path / "out", pool_size=20, demonstrations=kind)
     stored = list(data.demonstrations.iter_rows())
     assert RetrievalTask(data, compose="append").demonstrations() == stored
     replacing = RetrievalTask(data)

@@ -19,9 +19,9 @@ SETTINGS = {
 OF_TINY = {"learning_rate": 3e-4, "warmup_steps": 0, "gradient_accumulation": 1}
 
 
-def write_data(directory):
+def write_data(directory, **arguments):
     """A prepared directory in the manner of ESCI."""
-    prepare_esci(write_esci(directory / "files", esci_examples(20)), directory / "data", pool_size=12)
+    prepare_esci(write_esci(directory / "files", esci_examples(20)), directory / "data", pool_size=12, **arguments)
     return directory / "data"
 
 

@@ -56,7 +56,9 @@ def make_warm_start(cell: LMCell, out: Path) -> None:
         made = Path(scratch) / "policy"
         # Demonstrations are few and short: one part, whose weights are cast once.
         settings = _settings(cell, {"algo": "grpo", "gradient_accumulation": 1})
-        warm_policy(settings, make_policy(settings, _open(cell)), made)
+        task = _open(cell)
+        _check_demonstrations(cell, task)
+        warm_policy(settings, make_policy(settings, task), made)
         shutil.rmtree(path, ignore_errors=True)
         made.rename(path)
 
@@ -170,6 +172,16 @@ def read_texts(cell: LMCell, out: Path) -> dict[str, Any]:
     if cell.warmed and report.get("start") != cell.start:
         raise AgentError(f"{path}: expected start {cell.start}, got {report.get('start')}; remove it or change --out")
     return report
+
+
+def _check_demonstrations(cell: LMCell, task: RetrievalTask) -> None:
+    """Raise :class:`AgentError` unless the data hold demonstrations of the kind of this part."""
+    kind, expected = task.data.demonstration_kind, DATA_SETS[cell.task].demonstrations
+    if kind != expected:
+        raise AgentError(
+            f"--data {cell.task}={cell.data}: expected demonstrations of the kind {expected}, got {kind}; prepare the "
+            f"data with --demonstrations {expected}"
+        )
 
 
 def _queries(cell: LMCell, task: RetrievalTask) -> tuple[list[str], list[str]]:

@@ -37,6 +37,7 @@ class DataSet:
         compose: Text that the retriever is sent, as everywhere.
         query_weight: Times that the query counts with ``append``.
         repeats: Whether repeated words count.
+        demonstrations: Kind of the demonstrations that the data have to hold.
         warm_start_epochs: Passes over the demonstrations.
         warm_start_learning_rate: Learning rate of them.
         segmenter: Players of the game.
@@ -47,6 +48,7 @@ class DataSet:
     compose: str
     query_weight: int
     repeats: str
+    demonstrations: str
     warm_start_epochs: float
     warm_start_learning_rate: float
     segmenter: str
@@ -58,18 +60,20 @@ class DataSet:
         return modes_of(vars(self))
 
 
-_EXPANDED = DataSet("OSPO-Rewrite-v0", "append", 3, "once", 3.0, 2e-4, "words")
+_EXPANDED = DataSet("OSPO-Rewrite-v0", "append", 3, "once", "expansions", 3.0, 2e-4, "words")
 
 DATA_SETS: Mapping[str, DataSet] = MappingProxyType(
     {
-        "nfcorpus": _EXPANDED,
-        "hm": DataSet("OSPO-HM-v0", "replace", 1, "count", 0.25, 1e-4, "phrases"),
+        "nfcorpus": dataclasses.replace(_EXPANDED, demonstrations="associations"),
+        "hm": DataSet("OSPO-HM-v0", "replace", 1, "count", "associations", 1.0, 2e-4, "words"),
         "home-depot": _EXPANDED,
         "crowdflower": _EXPANDED,
         "esci-graded": dataclasses.replace(_EXPANDED, env="OSPO-ESCI-v0"),
     }
 )
-"""Data sets by name. In ``append`` the query counts thrice, so that what helps on pools costs little on the corpus."""
+"""Data sets by name. In ``append`` the query counts thrice, so that what helps on pools costs little on the corpus.
+
+Demonstrations are associations where these help validation queries, as they do on NFCorpus and H&M."""
 
 SHARED: Mapping[str, Any] = MappingProxyType(
     {
@@ -134,10 +138,11 @@ class LMCell:
     warm_start_epochs: float | None = None
 
     @property
-    def start(self) -> dict[str, float]:
+    def start(self) -> dict[str, float | str]:
         """Settings of the warm start and of the reward, which are the data set's and no fields of the cell."""
         about = DATA_SETS[self.task]
         return {
+            "demonstrations": about.demonstrations,
             "warm_start_epochs": self.epochs,
             "warm_start_learning_rate": about.warm_start_learning_rate,
             "contrast": about.contrast,
@@ -170,8 +175,9 @@ class LMCell:
 
     def warm_path(self, out: Path) -> Path:
         """The directory of the policy after its warm start, the same for all methods and seeds."""
-        rate = DATA_SETS[self.task].warm_start_learning_rate
-        return out / "warm" / f"real-lm-{self.task}-epochs{self.epochs:g}-lr{rate:g}"
+        about = DATA_SETS[self.task]
+        name = f"real-lm-{self.task}-{about.demonstrations}-epochs{self.epochs:g}-lr{about.warm_start_learning_rate:g}"
+        return out / "warm" / name
 
 
 class Measure(NamedTuple):
