@@ -273,7 +273,16 @@ def _first(structure: list[list[int]], count: int) -> list[list[int]]:
 
 def _widened(plan: Coalitions, count: int) -> Coalitions:
     """Coalitions of the first segments as those of all, without the others."""
-    return plan if plan.shape[1] == count else np.pad(plan, ((0, 0), (0, count - plan.shape[1])))
+    if plan.shape[1] == count:
+        return plan
+    wide = np.zeros((len(plan), count), bool)
+    wide[:, : plan.shape[1]] = plan
+    return wide
+
+
+def _extended(values: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    """Values of the first segments as those of all, 0 for the others."""
+    return np.concatenate([values, np.zeros(count - len(values))])
 
 
 def _check_values(values: Sequence[NDArray[np.float64]], coalitions: Sequence[Coalitions]) -> None:
@@ -297,13 +306,12 @@ def _credited_text(
     if not np.isfinite(worth):
         raise AgentError(f"expected finite worths, but the task gave {worth} for the whole text")
     blocks = _first(structure, plan.shape[1])
-    rest = (0, len(spans) - plan.shape[1])  # segments that do not count have no credit
     standard_error = None
     if solution.solve_with_error is None:
         credit = solution.solve(plan, worths, blocks)
     else:
         credit, error = solution.solve_with_error(plan, worths, blocks)
-        standard_error = np.pad(error, rest)
+        standard_error = _extended(error, len(spans))
     if calls is not None:
         standard_error = np.full(len(spans), np.nan)
     return CreditedText(
@@ -311,7 +319,7 @@ def _credited_text(
         spans=spans,
         unions=structure,
         worth=0.0 if text is None else worth,
-        credit=np.pad(credit, rest),
+        credit=_extended(credit, len(spans)),  # segments that do not count have none
         standard_error=standard_error,
         solution=solution.name,
         coalitions=_widened(plan, len(spans)),

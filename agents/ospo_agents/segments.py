@@ -47,11 +47,13 @@ _CJK = (
 )
 _VOICING = "\uff9e\uff9f"  # half-width marks that belong to the kana before them
 _ATOM = re.compile(rf"(?!\W)[{_CJK}][{_VOICING}]*|[^\W{_CJK}]+")
+_CJK_CHARACTER = re.compile(f"[{_CJK}]")
 _CJK_STOPS = "\u3002\uff01\uff1f\uff61"
 _CLOSING = "'\"\u2019\u201d\u00bb)\\]"
 _LINE_BREAKS = "\n\r\u2028\u2029"
 _SENTENCE_END = re.compile(rf"[{_CJK_STOPS}]|[.!?\u2026][{_CLOSING}]*\s|[{_LINE_BREAKS}]")
 _JOINERS = frozenset("'\u2019-\u2010\u2011&")  # apostrophes, hyphens: between two letters they make one word of both
+_MARKS = frozenset(("Mn", "Mc", "Me", "Cf"))  # categories of characters inside words, such as vowel signs
 _SOFT = frozenset("%&#@*'\u2019")  # punctuation that separates no phrases
 _ABBREVIATIONS = frozenset(("approx", "dr", "incl", "mr", "mrs", "ms", "st", "vs"))
 
@@ -279,21 +281,20 @@ def _words(text: str, max_runs: int) -> list[_Word]:
         if text_words and start > text_words[-1].end:
             last = text_words[-1]
             gap = text[last.end : start]
-            voiced = text[start] in _VOICING
-            if voiced or (not _is_cjk(text[last.end - 1]) and not _is_cjk(text[start])):
-                if all(unicodedata.category(character) in ("Mn", "Mc", "Me", "Cf") for character in gap):
-                    text_words[-1] = _Word(last.start, end, last.runs)
-                    continue
-                numeric = gap in (".", ",") and text[last.end - 1].isdigit() and text[start].isdigit()
-                if (gap in _JOINERS or numeric) and last.runs < max_runs:
-                    text_words[-1] = _Word(last.start, end, last.runs + 1)
-                    continue
+            marks = gap != " " and all(unicodedata.category(character) in _MARKS for character in gap)
+            numeric = gap in (".", ",") and text[last.end - 1].isdigit() and text[start].isdigit()
+            joined = (gap in _JOINERS or numeric) and last.runs < max_runs
+            if (marks or joined) and (
+                text[start] in _VOICING or not (_is_cjk(text[last.end - 1]) or _is_cjk(text[start]))
+            ):
+                text_words[-1] = _Word(last.start, end, last.runs + (0 if marks else 1))
+                continue
         text_words.append(_Word(start, end, 1))
     return text_words
 
 
 def _is_cjk(character: str) -> bool:
-    return re.match(f"[{_CJK}]", character) is not None
+    return _CJK_CHARACTER.match(character) is not None
 
 
 def _separates(gap: str) -> bool:

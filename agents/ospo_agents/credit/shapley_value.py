@@ -3,6 +3,7 @@
 phi_i = sum over S without i of |S|! (N - |S| - 1)! / N! * (v(S + i) - v(S))
 """
 
+from functools import lru_cache
 from math import comb
 
 import numpy as np
@@ -64,13 +65,21 @@ def solve_shapley(coalitions: Coalitions, worths: Worths) -> Credit:
 def shapley_of_table(worths: NDArray[np.float64]) -> Credit:
     """Shapley values, float64 (n,), from worths in the order of ``all_coalitions``, float64 (2^n,)."""
     n = len(worths).bit_length() - 1
-    weight_of_size = np.array([1 / (n * comb(n - 1, size)) for size in range(n)])
-    sizes = np.zeros(1, dtype=np.int64)  # of the coalitions without one player, in order
-    for _ in range(n - 1):
-        sizes = np.concatenate([sizes, sizes + 1])
-    weights = weight_of_size[sizes]
+    weights = _weights(n)
     credit = np.empty(n)
     for player in range(n):
         pairs = worths.reshape(-1, 2, 2**player)
         credit[player] = ((pairs[:, 1] - pairs[:, 0]).ravel() * weights).sum()
     return credit
+
+
+@lru_cache(maxsize=16)
+def _weights(n: int) -> NDArray[np.float64]:
+    """Weight of a player's contribution to each coalition without it, in order: float64 (2^(n-1),), read-only."""
+    weight_of_size = np.array([1 / (n * comb(n - 1, size)) for size in range(n)])
+    sizes = np.zeros(1, dtype=np.int64)
+    for _ in range(n - 1):
+        sizes = np.concatenate([sizes, sizes + 1])
+    weights: NDArray[np.float64] = weight_of_size[sizes]
+    weights.flags.writeable = False
+    return weights
