@@ -1,14 +1,14 @@
 """Example rewrites that can be predicted from the query: words to add to it, by counting; often none.
 
 Both kinds hold corrections of the query's words (:mod:`envs_data.assembly.spelling`), then words that the *other*
-training queries associate with it (:mod:`envs_data.assembly.associations`), up to 8 in all. So nothing in them was read
-off the query's own documents, which the query does not tell.
+training queries associate with it (:mod:`envs_data.assembly.associations`). So nothing in them was read off the query's
+own documents, which the query does not tell.
 
-Associations are the first words. They are a function of the query, which a policy can learn whole; which of them are
-right is left to its rewards.
+Associations are the first ones, up to 12 words in all. They are a function of the query, which a policy can learn
+whole; which of them are right is left to its rewards.
 
-Expansions are those of them that are right for the query: their share of the query's gains is above their share of the
-corpus's documents, and not below their share of the query's own judged documents.
+Expansions are those that are right for the query, up to 8 words in all: their share of the query's gains is above their
+share of the corpus's documents, and not below their share of the query's own judged documents.
 
 Where there is no such word the text is empty, which is the right answer too. At most a third are empty: where more are,
 some are left out at random. Of expansions at least a quarter are: where fewer are, those whose best word has the
@@ -30,7 +30,7 @@ from envs_data.errors import DataError
 __all__ = ["expansions"]
 
 _CANDIDATES = 24  # associated words that are looked at
-_MOST_WORDS = 8
+_MOST_WORDS = {"expansions": 8, "associations": 12}
 _LEAST_EMPTY, _MOST_EMPTY = 1 / 4, 1 / 3
 _BLOCK = 50_000  # documents whose words are in memory at once
 _ROUNDING = 1e-9
@@ -65,7 +65,7 @@ def expansions(
         by_stem: dict[str, str] = {}
         for word in [*corrected, *shares]:
             by_stem.setdefault(plain_stem(word), word)
-        texts.append(" ".join(list(by_stem.values())[:_MOST_WORDS]))
+        texts.append(" ".join(list(by_stem.values())[: _MOST_WORDS[kind]]))
         strengths.append(np.inf if corrected else max(shares.values(), default=0.0))
     if kind == "expansions":
         texts = _emptied(texts, np.array(strengths))
@@ -105,7 +105,7 @@ def _corrections(queries: Sequence[Sequence[str]], frequency: dict[str, int]) ->
     letters = known_letters(frequency)
     of_word = {word: correction(word, frequency, letters) for word in {word for query in queries for word in query}}
     of_query = [dict.fromkeys(new for word in query if (new := of_word[word]) is not None) for query in queries]
-    return [list(corrected)[:_MOST_WORDS] for corrected in of_query]
+    return [list(corrected) for corrected in of_query]
 
 
 def _associated(

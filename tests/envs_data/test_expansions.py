@@ -85,7 +85,7 @@ def by_definition(documents, queries, judgements, kind="expansions"):
         stems = dict.fromkeys(map(plain_stem, corrected))
         taken = right if kind == "expansions" else best
         words = corrected + [word for word in taken if plain_stem(word) not in stems]
-        results.append((row["query_id"], " ".join(words[:8]), strength))
+        results.append((row["query_id"], " ".join(words[: 8 if kind == "expansions" else 12]), strength))
     return results
 
 

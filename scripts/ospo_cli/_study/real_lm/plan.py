@@ -64,8 +64,8 @@ _EXPANDED = DataSet("OSPO-Rewrite-v0", "append", 3, "once", "expansions", 3.0, 2
 
 DATA_SETS: Mapping[str, DataSet] = MappingProxyType(
     {
-        "nfcorpus": dataclasses.replace(_EXPANDED, demonstrations="associations"),
-        "hm": DataSet("OSPO-HM-v0", "replace", 1, "count", "associations", 1.0, 2e-4, "words"),
+        "nfcorpus": _EXPANDED,
+        "hm": DataSet("OSPO-HM-v0", "replace", 1, "count", "associations", 2.0, 2e-4, "words"),
         "home-depot": _EXPANDED,
         "crowdflower": _EXPANDED,
         "esci-graded": dataclasses.replace(_EXPANDED, env="OSPO-ESCI-v0"),
@@ -73,7 +73,7 @@ DATA_SETS: Mapping[str, DataSet] = MappingProxyType(
 )
 """Data sets by name. In ``append`` the query counts thrice, so that what helps on pools costs little on the corpus.
 
-Demonstrations are associations where these help validation queries, as they do on NFCorpus and H&M."""
+Demonstrations are associations where a policy can learn them whole, as it can of the few needs of H&M."""
 
 SHARED: Mapping[str, Any] = MappingProxyType(
     {
