@@ -72,7 +72,11 @@ def parse(argv: Sequence[str] | None) -> Namespace:
         help="prepared H&M directory, for the part real; for real-lm each data set with its prepared directory, such "
         f"as nfcorpus=runs/data/nfcorpus, of {', '.join(DATA_SETS)}",
     )
-    parser.add_argument("--policy", help="directory or hub id of the language model, for the part real-lm")
+    parser.add_argument(
+        "--policy",
+        help="directory or hub id of the language model, for the part real-lm, as `ospo model smollm2 --out DIR` "
+        "writes it; without it the references alone are measured",
+    )
     parser.add_argument(
         "--candidates",
         nargs="+",
@@ -221,10 +225,6 @@ def _check_tasks(arguments: Namespace) -> None:
 
 def _check_real_lm(arguments: Namespace) -> None:
     """Check what only this part needs, and make a mapping of its data sets."""
-    if arguments.policy is None:
-        raise AgentError(
-            "--policy: the part real-lm needs a language model, as `ospo model smollm2 --out DIR` writes it"
-        )
     pairs = [text.partition("=") for text in arguments.data or ()]
     for name, equals, path in pairs:
         if not equals or not path or name not in DATA_SETS:

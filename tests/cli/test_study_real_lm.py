@@ -86,6 +86,20 @@ def test_fewer_words_and_other_weights_of_the_query(finished, monkeypatch, capsy
     assert scores["greedy"] == task.rewards(texts["ids"], first).tolist()
 
 
+def test_without_a_model_the_references_alone_are_measured(finished, monkeypatch, capsys, tmp_path):
+    _directory, argv = finished
+    place = argv.index("--policy")
+    argv = [*argv[:place], *argv[place + 2 : -1], str(tmp_path)]
+    jobs = run_here(monkeypatch, argv)
+    assert jobs.count("texts") == len(REFERENCES)
+    assert "warm start" not in jobs
+    printed = capsys.readouterr().out
+    for method in REFERENCES:
+        assert printed.count(f"| {method} |") == 4, "two tables of values, verdicts, texts"
+    assert "sampled" not in printed
+    assert "Learners on" not in printed
+
+
 def test_learning_rates_are_chosen_by_validation(finished, monkeypatch, capsys):
     directory, argv = finished
     argv = [*argv, "--learning-rates", "1e-5", "2e-5", "--texts-only"]
@@ -122,8 +136,7 @@ def test_demonstrations_of_another_kind_are_refused(finished, monkeypatch, tmp_p
 
 def test_arguments(tmp_path):
     for argv, message in [
-        ([], "--policy: the part real-lm needs a language model"),
-        (["--policy", "x"], "--data: the part real-lm needs data sets"),
+        ([], "--data: the part real-lm needs data sets"),
         (["--policy", "x", "--data", "nowhere=y"], "expected NAME=DIR with a name of nfcorpus"),
         (["--policy", "x", "--data", "nfcorpus"], "expected NAME=DIR"),
         (["--policy", "x", "--data", "hm=y", "--methods", "rloo"], "expected of grpo, ospo"),

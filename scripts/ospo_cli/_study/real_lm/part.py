@@ -87,13 +87,19 @@ def work(job: Mapping[str, Any], out: Path) -> None:
 
 
 def _cells(arguments: Namespace, name: str, data: str) -> list[LMCell]:
-    """Cells of one data set: references, the model before learning, then the learners by seed."""
+    """Cells of one data set: references, the model before learning, then the learners by seed.
+
+    Without a model there are the references alone.
+    """
 
     def cell(method: str, policy: str | None, seed: int = 0, steps: int = 0, **settings: Any) -> LMCell:
         return LMCell(name, data, policy, method, settings, seed, steps, "test", **_QUICK if arguments.quick else {})
 
+    references = [cell(method, None) for method in REFERENCES]
+    if arguments.policy is None:
+        return references
     return [
-        *(cell(method, None) for method in REFERENCES),
+        *references,
         *(cell(method, arguments.policy) for method in UNTRAINED),
         *(
             cell(
@@ -178,7 +184,7 @@ def _print(arguments: Namespace, name: str, cells: Sequence[LMCell]) -> None:
         say(tables.values_table(name, results, [TRAINED_ON, *arguments.unseen], candidates))
     say(tables.verdict_table(name, results, TRAINED_ON, arguments.candidates[0]))
     say(tables.texts_table(name, results))
-    if "grpo" in arguments.methods:
+    if "grpo" in results:
         say(tables.learners_table(name, results, TRAINED_ON, arguments.candidates[0]))
     for what, sweep in _sweeps(arguments, name).items():
         if sweep:

@@ -79,11 +79,13 @@ def rates_table(name: str, rows: Sequence[tuple[str, Mapping[float, float]]]) ->
 
 def values_table(name: str, results: Mapping[str, Result], retrievers: Sequence[str], candidates: str) -> str:
     """Means of each method under each retriever, and paired differences to the raw query."""
-    head = ["method", *(f"{_short(retriever)} {kind}" for kind in _KINDS for retriever in retrievers)]
+    drawn = any(result.texts[0]["sampled"] for result in results.values())
+    kinds = _KINDS if drawn else _KINDS[:1]
+    head = ["method", *(f"{_short(retriever)} {kind}" for kind in kinds for retriever in retrievers)]
     rows = []
     for method, result in results.items():
         row = [method]
-        for kind in _KINDS:
+        for kind in kinds:
             for retriever in retrievers:
                 values = result.values[retriever, candidates][kind]
                 raw = results["query"].values[retriever, candidates]["greedy"]
