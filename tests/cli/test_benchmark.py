@@ -10,6 +10,7 @@ import pytest
 from ospo_agents import AgentError
 from ospo_cli import benchmark
 from ospo_cli._benchmark.calls import game_errors
+from ospo_cli._benchmark.credit import credit_rows
 from ospo_cli._benchmark.curves import _exponent, _with_documents, _with_pools
 from ospo_cli._benchmark.engine import Recorded, reference_seconds, time_rollouts
 from ospo_cli._benchmark.engines import engine_rows, slow_engine
@@ -53,6 +54,13 @@ def test_both_are_timed_on_the_same_coalitions():
     assert timed["ratio"] == timed["reference_seconds"] / timed["engine_seconds"]
     assert reference_seconds(task, rollouts, 10**6)[1] == rollouts.size
     assert len(set(rollouts.sample(7, seed=3))) == 7
+
+
+def test_credit_of_a_step_is_timed_without_its_rewards():
+    (row,) = credit_rows(benchmark.parse(["--only", "credit", "--quick"]))
+    (seconds,), (segments,) = row.details["seconds"], row.details["segments"]
+    assert row.measured == 1e3 * seconds > 0
+    assert 8 < segments < 14, "a comma after three words on average, and phrases of three words at most"
 
 
 def test_a_recorded_retriever_is_the_one_inside():

@@ -160,7 +160,7 @@ FLOORS = {
     ],
     "ospo_cli._benchmark": [
         "open_and_step plan reference rewrite_clients rows slow_server work",
-        "curves engine engines environments estimators language_model real_size report",
+        "credit curves engine engines environments estimators language_model real_size report",
         "calls training",
         "serve",
         "measure",

@@ -11,6 +11,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from envs_data.files import write_atomically
 from ospo_cli._benchmark.calls import call_rows
+from ospo_cli._benchmark.credit import credit_rows
 from ospo_cli._benchmark.curves import Curves, curve_rows, draw_costs
 from ospo_cli._benchmark.engine import dense_rows, game_rows, lexical_rows
 from ospo_cli._benchmark.engines import engine_rows
@@ -36,6 +37,7 @@ _MEASURES: dict[str, Callable[[Namespace], list[Row]]] = {
     "dense": dense_rows,
     "warm": warm_rows,
     "price": price_rows,
+    "credit": credit_rows,
     LANGUAGE_MODEL: lm_rows,
     ENGINES: engine_rows,
     SERVE: serve_rows,

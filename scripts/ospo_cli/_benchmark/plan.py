@@ -38,6 +38,7 @@ ROWS = (
     "dense",
     "warm",
     "price",
+    "credit",
     LANGUAGE_MODEL,
     ENGINES,
     SERVE,
