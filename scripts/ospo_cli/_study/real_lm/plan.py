@@ -65,7 +65,7 @@ _EXPANDED = DataSet("OSPO-Rewrite-v0", "append", 3, "once", "expansions", 3.0, 2
 DATA_SETS: Mapping[str, DataSet] = MappingProxyType(
     {
         "nfcorpus": _EXPANDED,
-        "hm": DataSet("OSPO-HM-v0", "replace", 1, "count", "associations", 2.0, 2e-4, "words"),
+        "hm": DataSet("OSPO-HM-v0", "replace", 1, "count", "associations", 0.5, 2e-4, "words"),
         "home-depot": _EXPANDED,
         "crowdflower": _EXPANDED,
         "esci-graded": dataclasses.replace(_EXPANDED, env="OSPO-ESCI-v0"),
