@@ -96,7 +96,9 @@ def parse(argv: Sequence[str] | None) -> Namespace:
         help=f"methods to train, of {', '.join(names)} (default: those of the part)",
     )
     parser.add_argument(
-        "--seeds", type=int, help="number of seeds to report; 0 in the part learning: choose rates only"
+        "--seeds",
+        type=int,
+        help="number of seeds to report; 0 in the part learning: choose rates only; 0 in real-lm: train no learner",
     )
     parser.add_argument("--steps", type=int, help="optimiser steps of each run, of 64 rollouts each")
     parser.add_argument("--every", type=int, default=25, help="steps between evaluations")
@@ -182,7 +184,8 @@ def main(argv: Sequence[str] | None) -> None:
 def _check(arguments: Namespace) -> None:
     check_directory("--out", arguments.out)
     fewest = 0 if arguments.part == "true-advantage" else 1  # steps before the measurement
-    seeds = 0 if arguments.part == "learning" else 1  # without seeds, rates are chosen and that is all
+    # Without seeds, rates are chosen and that is all; or what needs no training run is measured.
+    seeds = 0 if arguments.part in ("learning", "real-lm") else 1
     counts = {"seeds": seeds, "steps": fewest, "every": 1, "processes": 1, "selection_steps": 1}
     for name, least in counts.items():
         if getattr(arguments, name) < least:

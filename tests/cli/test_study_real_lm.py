@@ -100,6 +100,14 @@ def test_without_a_model_the_references_alone_are_measured(finished, monkeypatch
     assert "Learners on" not in printed
 
 
+def test_without_seeds_no_learner_is_trained(finished, monkeypatch, capsys):
+    assert run_here(monkeypatch, [*finished[1], "--seeds", "0"]) == []
+    printed = capsys.readouterr().out
+    assert printed.count("| warm-start |") == 4
+    assert "| ospo |" not in printed
+    assert "Learners on" not in printed
+
+
 def test_learning_rates_are_chosen_by_validation(finished, monkeypatch, capsys):
     directory, argv = finished
     argv = [*argv, "--learning-rates", "1e-5", "2e-5", "--texts-only"]

@@ -65,7 +65,8 @@ _EXPANDED = DataSet("OSPO-Rewrite-v0", "append", 3, "once", "expansions", 3.0, 2
 DATA_SETS: Mapping[str, DataSet] = MappingProxyType(
     {
         "nfcorpus": _EXPANDED,
-        "hm": DataSet("OSPO-HM-v0", "replace", 1, "count", "associations", 0.5, 2e-4, "words"),
+        "hm": DataSet("OSPO-HM-v0", "replace", 1, "count", "phrases", 0.25, 1e-4, "phrases"),
+        "hm-associations": DataSet("OSPO-HM-v0", "replace", 1, "count", "associations", 0.5, 2e-4, "words"),
         "home-depot": _EXPANDED,
         "crowdflower": _EXPANDED,
         "esci-graded": dataclasses.replace(_EXPANDED, env="OSPO-ESCI-v0"),
@@ -73,7 +74,7 @@ DATA_SETS: Mapping[str, DataSet] = MappingProxyType(
 )
 """Data sets by name. In ``append`` the query counts thrice, so that what helps on pools costs little on the corpus.
 
-Demonstrations are associations where a policy can learn them whole, as it can of the few needs of H&M."""
+``hm-associations`` is H&M with other demonstrations, which a policy can learn whole, since needs are few."""
 
 SHARED: Mapping[str, Any] = MappingProxyType(
     {
