@@ -50,7 +50,7 @@ _OF_LM = ("texts_only", "by_words", "by_query_weight")
 _RATES = [1.5e-4, 3e-4, 6e-4]
 _MEASURED = ("accuracy", "true-advantage", "real-lm", "turns")  # parts that train nothing for a curve
 _QUICK: dict[str, Any] = {"seeds": 2, "steps": 50, "selection_seeds": 0}
-_QUICK_LM: dict[str, Any] = {"seeds": 1, "steps": 6, "methods": ["grpo", "ospo"], "unseen": ["lsa"]}
+_QUICK_LM: dict[str, Any] = {"seeds": 1, "steps": 4, "methods": ["grpo", "ospo"], "unseen": ["lsa"]}
 
 
 def parse(argv: Sequence[str] | None) -> Namespace:

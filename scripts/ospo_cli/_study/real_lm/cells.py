@@ -98,7 +98,7 @@ def _learn(cell: LMCell, task: RetrievalTask, out: Path) -> dict[str, Any]:
     """
     settings = _settings(cell, cell.settings)
     policy = on_accelerator(*load_policy(cell.warm_path(out)))
-    validation = validation_rows(task, _VALIDATION_PROMPTS)
+    validation = validation_rows(task, min(cell.queries // 2 or _VALIDATION_PROMPTS, _VALIDATION_PROMPTS))
     curve: list[dict[str, float]] = []
     begin = time.monotonic()
 
