@@ -13,6 +13,8 @@ help:
 	@echo "make check   lint, formatting and types only"
 	@echo "make format  rewrite the sources in the house format"
 
+# One thread: its rounding, and so the numbers of docs/RESULTS.md, do not depend on the machine's number of cores.
+demo: export OMP_NUM_THREADS = 1
 demo: $(VENV)/.agents
 	$(BIN)/python scripts/train.py --preset demo --out runs/demo --overwrite
 	$(BIN)/python scripts/evaluate.py --env OSPO-ESCI-v0 --split test --retrievers bm25,lsa \
