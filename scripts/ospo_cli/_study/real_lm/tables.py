@@ -79,8 +79,7 @@ def rates_table(name: str, rows: Sequence[tuple[str, Mapping[float, float]]]) ->
 
 def values_table(name: str, results: Mapping[str, Result], retrievers: Sequence[str], candidates: str) -> str:
     """Means of each method under each retriever, and paired differences to the raw query."""
-    drawn = any(result.texts[0]["sampled"] for result in results.values())
-    kinds = _KINDS if drawn else _KINDS[:1]
+    kinds = _KINDS if any(result.texts[0]["sampled"] for result in results.values()) else _KINDS[:1]
     head = ["method", *(f"{_short(retriever)} {kind}" for kind in kinds for retriever in retrievers)]
     rows = []
     for method, result in results.items():
