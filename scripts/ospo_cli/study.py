@@ -70,7 +70,8 @@ def parse(argv: Sequence[str] | None) -> Namespace:
         "--data",
         nargs="+",
         help="prepared H&M directory, for the part real; for real-lm each data set with its prepared directory, such "
-        f"as nfcorpus=runs/data/nfcorpus, of {', '.join(DATA_SETS)}",
+        f"as nfcorpus=runs/data/nfcorpus, of {', '.join(DATA_SETS)}; NAME@OTHER=DIR measures on NAME the policies that "
+        "learned on OTHER",
     )
     parser.add_argument(
         "--policy",
@@ -230,9 +231,15 @@ def _check_real_lm(arguments: Namespace) -> None:
     """Check what only this part needs, and make a mapping of its data sets."""
     pairs = [text.partition("=") for text in arguments.data or ()]
     for name, equals, path in pairs:
-        if not equals or not path or name not in DATA_SETS:
+        task, at, source = name.partition("@")
+        if not equals or not path or task not in DATA_SETS:
             raise AgentError(
                 f"--data: expected NAME=DIR with a name of {', '.join(DATA_SETS)}, got {(name + equals + path)[:80]!r}"
+            )
+        if at and (source == task or source not in {other for other, *_ in pairs} & set(DATA_SETS)):
+            raise AgentError(
+                f"--data {name}: expected another data set of --data behind @, whose policies are measured on {task}; "
+                f"got {source[:80]!r}"
             )
     if not pairs:
         raise AgentError("--data: the part real-lm needs data sets, such as nfcorpus=DIR")

@@ -14,7 +14,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from ospo_agents import AgentError
-from ospo_agents.policies.language_model import LanguageModelPolicy, load_policy, on_accelerator
+from ospo_agents.policies.language_model import LanguageModelPolicy, load_policy, on_accelerator, save_policy
 from ospo_agents.training.evaluation import validation_rows
 from ospo_agents.training.progress import quiet
 from ospo_agents.training.settings import TrainingSettings
@@ -25,7 +25,7 @@ from ospo_cli._study.cells import train_policy, write_report
 from ospo_cli._study.plan import METRIC
 from ospo_cli._study.real_lm.plan import DATA_SETS, REFERENCES, SAMPLES, SHARED, TRAINED_ON, LMCell
 from ospo_cli._task_settings import TaskSettings
-from ospo_env import RetrievalTask, make_reference_policy
+from ospo_env import ContrastTask, RetrievalTask, make_reference_policy
 
 __all__ = ["make_warm_start", "read_texts", "write_scores", "write_texts"]
 
@@ -63,12 +63,17 @@ def make_warm_start(cell: LMCell, out: Path) -> None:
         made.rename(path)
 
 
-def write_texts(cell: LMCell, out: Path) -> None:
+def write_texts(cell: LMCell, out: Path, *, keep: bool = False) -> None:
     """Make the texts of a method and write them, all or nothing.
 
     The file holds the cell's own fields, ``ids``, ``greedy`` (a text a query), ``sampled`` (a list a draw; none for
     references), ``seconds``, after a warm start ``start`` (its settings and the reward's), and of a training run
     ``curve`` (values of validation prompts), ``best_step`` and ``log``.
+
+    Args:
+        cell: The cell.
+        out: Directory of the study.
+        keep: Whether the policy of a training run is saved too, in :meth:`LMCell.policy_path`.
     """
     quiet()
     task = _open(cell)
@@ -86,18 +91,27 @@ def write_texts(cell: LMCell, out: Path) -> None:
         report |= _write((model, tokenizer, asked), ids, prompts)
     elif cell.method == "warm-start":
         report |= _write(on_accelerator(*load_policy(cell.warm_path(out))), ids, prompts)
+    elif cell.trained_on is not None:
+        report |= _write(on_accelerator(*load_policy(cell.policy_path(out))), ids, prompts)
     else:
-        report |= _learn(cell, task, out)
+        policy = on_accelerator(*load_policy(cell.warm_path(out)))
+        report |= _learn(cell, task, policy)
+        if keep:
+            cell.policy_path(out).parent.mkdir(parents=True, exist_ok=True)
+            save_policy(cell.policy_path(out), *policy)
+        report |= _write(policy, ids, prompts)
     write_report(cell.path(out), {**report, "seconds": round(time.monotonic() - begin, 1)})
 
 
-def _learn(cell: LMCell, task: RetrievalTask, out: Path) -> dict[str, Any]:
-    """Train from the warm start, measuring validation prompts on the way, and write the texts of the best policy.
+def _learn(cell: LMCell, task: RetrievalTask, policy: tuple[Any, Any, Any]) -> dict[str, Any]:
+    """Train a policy in place, measuring validation prompts on the way, and leave it as it was at its best.
 
-    The best, of the warm start too, is chosen by the mean of greedy and sampled values, the same way for all methods.
+    The best, of the warm start too, is chosen by the mean of greedy and sampled values, the same way for all methods;
+    values are means over the retrievers of the reward.
     """
     settings = _settings(cell, cell.settings)
-    policy = on_accelerator(*load_policy(cell.warm_path(out)))
+    about = DATA_SETS[cell.task]
+    measured = RewardSettings(reward_retrievers=about.reward_retrievers).open(task, TRAINED_ON, cell.seed)
     validation = validation_rows(task, min(cell.queries // 2 or _VALIDATION_PROMPTS, _VALIDATION_PROMPTS))
     curve: list[dict[str, float]] = []
     begin = time.monotonic()
@@ -107,8 +121,8 @@ def _learn(cell: LMCell, task: RetrievalTask, out: Path) -> dict[str, Any]:
     def measure(step: int) -> None:
         texts = _write(policy, *validation, samples=1)
         values = {
-            "greedy": float(task.rewards(validation[0], texts["greedy"]).mean()),
-            "sampled": float(task.rewards(validation[0], texts["sampled"][0]).mean()),
+            "greedy": float(measured.rewards(validation[0], texts["greedy"]).mean()),
+            "sampled": float(measured.rewards(validation[0], texts["sampled"][0]).mean()),
         }
         curve.append({"rollouts": float(step * settings.batch_size), "seconds": time.monotonic() - begin, **values})
         value = values["greedy"] + values["sampled"]
@@ -122,18 +136,13 @@ def _learn(cell: LMCell, task: RetrievalTask, out: Path) -> dict[str, Any]:
                 measure(state.global_step)
 
     measure(0)
-    rewarding = RewardSettings(contrast=DATA_SETS[cell.task].contrast).open(task, TRAINED_ON, cell.seed)
+    rewarding = ContrastTask(measured, about.contrast, cell.seed) if about.contrast else measured
     history = train_policy(settings, Start(rewarding, *policy), Validation())
     logged = [row for row in history if "reward" in row]
     log = {name: [row[name] for row in logged] for name in _KEPT if name in logged[0]}
-    trained = {
-        "training_seconds": round(time.monotonic() - begin, 1),
-        "best_step": best["step"],
-        "curve": curve,
-        "log": log,
-    }
+    seconds = round(time.monotonic() - begin, 1)
     policy[0].load_state_dict(best["weights"])
-    return {**trained, **_write(policy, *_queries(cell, task))}
+    return {"training_seconds": seconds, "best_step": best["step"], "curve": curve, "log": log}
 
 
 def _write(

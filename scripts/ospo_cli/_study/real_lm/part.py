@@ -40,19 +40,31 @@ def real_lm(arguments: Namespace, command: Sequence[str]) -> None:
     """
     cells = {name: _cells(arguments, name, data) for name, data in arguments.data.items()}
     out, processes = arguments.out, arguments.processes
-    every = [cell for of_one in cells.values() for cell in of_one]
+    every = list({cell.path(out): cell for of_one in cells.values() for cell in of_one}.values())
+    kept = {cell.policy_path(out) for cell in every if cell.trained_on is not None and cell.steps}
+
+    def keep(cell: LMCell) -> bool:
+        return cell.policy_path(out) in kept and cell.trained_on is None
+
     # A seed of every data set before the next seed: what is interrupted has something of each.
-    missing = sorted((cell for cell in every if not cell.path(out).is_file()), key=lambda cell: cell.seed)
+    missing = sorted(
+        (c for c in every if not c.path(out).is_file() or (keep(c) and not c.policy_path(out).is_dir())),
+        key=lambda cell: cell.seed,
+    )
     for cell in every:
         if cell.path(out).is_file():
             read_texts(cell, out)  # which says so if it is another study's, before anything is trained
-    warm = {cell.warm_path(out): cell for cell in missing if cell.warmed}
-    first = [cell for path, cell in warm.items() if not path.is_dir()]
+    starts = {cell.warm_path(out): cell for cell in every if cell.warmed and cell.trained_on is None}
+    needed = dict.fromkeys(cell.warm_path(out) for cell in missing if cell.warmed)
+    first = [starts[path] for path in needed if not path.is_dir()]
     run_all(command, out, [_job("warm start", cell) for cell in first], processes, "warm starts")
-    run_all(command, out, [_job("texts", cell) for cell in missing], processes, "texts")
+    own = [_job("texts", cell, keep=keep(cell)) for cell in missing if cell.trained_on is None]
+    run_all(command, out, own, processes, "texts")
+    elsewhere = [_job("texts", cell) for cell in missing if cell.trained_on is not None]
+    run_all(command, out, elsewhere, processes, "texts elsewhere")
     if arguments.texts_only:
         return
-    cells = {name: _chosen(of_one, out) for name, of_one in cells.items()}
+    cells = _chosen(cells, out)
     scores = [job for name, of_one in cells.items() for job in _score_jobs(arguments, name, of_one)]
     run_all(command, out, scores, processes, "scores")
     for name, of_one in cells.items():
@@ -69,7 +81,7 @@ def work(job: Mapping[str, Any], out: Path) -> None:
     if job["what"] == "warm start":
         make_warm_start(LMCell(**job["cell"]), out)
     elif job["what"] == "texts":
-        write_texts(LMCell(**job["cell"]), out)
+        write_texts(LMCell(**job["cell"]), out, keep=job.get("keep", False))
     else:
         cells, measure = [LMCell(**fields) for fields in job["cells"]], Measure(**job["measure"])
         task = open_task(
@@ -89,11 +101,25 @@ def work(job: Mapping[str, Any], out: Path) -> None:
 def _cells(arguments: Namespace, name: str, data: str) -> list[LMCell]:
     """Cells of one data set: references, the model before learning, then the learners by seed.
 
-    Without a model there are the references alone.
+    Without a model there are the references alone. ``name`` is a data set, or ``NAME@SOURCE`` for policies that have
+    learned on another one.
     """
+    task, _, source = name.partition("@")
 
     def cell(method: str, policy: str | None, seed: int = 0, steps: int = 0, **settings: Any) -> LMCell:
-        return LMCell(name, data, policy, method, settings, seed, steps, "test", **_QUICK if arguments.quick else {})
+        warmed = policy is not None and method != "zero-shot"
+        return LMCell(
+            task,
+            data,
+            policy,
+            method,
+            settings,
+            seed,
+            steps,
+            "test",
+            **_QUICK if arguments.quick else {},
+            trained_on=source if source and warmed else None,
+        )
 
     references = [cell(method, None) for method in REFERENCES]
     if arguments.policy is None:
@@ -117,7 +143,17 @@ def _cells(arguments: Namespace, name: str, data: str) -> list[LMCell]:
     ]
 
 
-def _chosen(cells: Sequence[LMCell], out: Path) -> list[LMCell]:
+def _chosen(cells: Mapping[str, Sequence[LMCell]], out: Path) -> dict[str, list[LMCell]]:
+    """Cells of the best learning rate of each method, by data set; those of another data set as chosen there."""
+    chosen = {name: _best_rates(of_one, out) for name, of_one in cells.items() if "@" not in name}
+    for name, of_one in cells.items():
+        if "@" in name:
+            rates = {(cell.method, cell.settings.get("learning_rate")) for cell in chosen[name.partition("@")[2]]}
+            chosen[name] = [cell for cell in of_one if (cell.method, cell.settings.get("learning_rate")) in rates]
+    return chosen
+
+
+def _best_rates(cells: Sequence[LMCell], out: Path) -> list[LMCell]:
     """Cells of the best learning rate of each method, by the best value on validation prompts, mean over seeds."""
     by_rate: dict[str, dict[Any, list[LMCell]]] = {}
     for cell in cells:
@@ -139,7 +175,7 @@ def _chosen(cells: Sequence[LMCell], out: Path) -> list[LMCell]:
 def _measures(arguments: Namespace, name: str) -> list[Measure]:
     """Retrievers and documents that texts are measured with."""
     return [
-        Measure(retriever, candidates, DATA_SETS[name].modes)
+        Measure(retriever, candidates, _modes(name))
         for candidates in arguments.candidates
         for retriever in [TRAINED_ON, *arguments.unseen]
     ]
@@ -147,7 +183,7 @@ def _measures(arguments: Namespace, name: str) -> list[Measure]:
 
 def _sweeps(arguments: Namespace, name: str) -> dict[str, dict[int, list[Measure]]]:
     """Measures of the same texts by the words of them that count, and by the query's weight, a value each."""
-    modes = DATA_SETS[name].modes
+    modes = _modes(name)
     places = arguments.candidates
     return {
         "words of a text that count": {
@@ -173,20 +209,26 @@ def _score_jobs(arguments: Namespace, name: str, cells: Sequence[LMCell]) -> lis
     return list(dict.fromkeys(jobs))
 
 
-def _job(what: str, cell: LMCell) -> str:
-    return json.dumps({"part": WHAT, "what": what, "cell": asdict(cell)})
+def _modes(name: str) -> dict[str, Any]:
+    return DATA_SETS[name.partition("@")[0]].modes
+
+
+def _job(what: str, cell: LMCell, **more: bool) -> str:
+    return json.dumps({"part": WHAT, "what": what, "cell": asdict(cell), **more})
 
 
 def _print(arguments: Namespace, name: str, cells: Sequence[LMCell]) -> None:
     results = tables.read_results(cells, arguments.out, _measures(arguments, name))
+    task, _, source = name.partition("@")
+    title = f"{task} by policies that learned on {source}" if source else task
     for candidates in arguments.candidates:
         say()
-        say(tables.values_table(name, results, [TRAINED_ON, *arguments.unseen], candidates))
-    say(tables.verdict_table(name, results, TRAINED_ON, arguments.candidates[0]))
-    say(tables.texts_table(name, results))
+        say(tables.values_table(title, results, [TRAINED_ON, *arguments.unseen], candidates))
+    say(tables.verdict_table(title, results, TRAINED_ON, arguments.candidates[0]))
+    say(tables.texts_table(title, results))
     if "grpo" in results:
-        say(tables.learners_table(name, results, TRAINED_ON, arguments.candidates[0]))
+        say(tables.learners_table(title, results, TRAINED_ON, arguments.candidates[0]))
     for what, sweep in _sweeps(arguments, name).items():
         if sweep:
             by_value = {value: tables.read_results(cells, arguments.out, of_value) for value, of_value in sweep.items()}
-            say(tables.sweep_table(name, what, by_value, TRAINED_ON, arguments.candidates))
+            say(tables.sweep_table(title, what, by_value, TRAINED_ON, arguments.candidates))

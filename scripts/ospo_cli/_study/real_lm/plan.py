@@ -41,6 +41,7 @@ class DataSet:
         warm_start_epochs: Passes over the demonstrations.
         warm_start_learning_rate: Learning rate of them.
         segmenter: Players of the game.
+        reward_retrievers: Retrievers whose rewards are averaged, the one of the task among them.
         contrast: Other training queries of the contrastive reward; 0 for the task's own reward.
     """
 
@@ -52,6 +53,7 @@ class DataSet:
     warm_start_epochs: float
     warm_start_learning_rate: float
     segmenter: str
+    reward_retrievers: tuple[str, ...] = (TRAINED_ON,)
     contrast: int = 0
 
     @property
@@ -65,6 +67,7 @@ _EXPANDED = DataSet("OSPO-Rewrite-v0", "append", 3, "once", "expansions", 3.0, 2
 DATA_SETS: Mapping[str, DataSet] = MappingProxyType(
     {
         "nfcorpus": _EXPANDED,
+        "nfcorpus-bm25-lsa": dataclasses.replace(_EXPANDED, reward_retrievers=(TRAINED_ON, "lsa")),
         "hm": DataSet("OSPO-HM-v0", "replace", 1, "count", "phrases", 0.25, 1e-4, "phrases"),
         "hm-associations": DataSet("OSPO-HM-v0", "replace", 1, "count", "associations", 0.5, 2e-4, "words"),
         "home-depot": _EXPANDED,
@@ -74,7 +77,9 @@ DATA_SETS: Mapping[str, DataSet] = MappingProxyType(
 )
 """Data sets by name. In ``append`` the query counts thrice, so that what helps on pools costs little on the corpus.
 
-``hm-associations`` is H&M with other demonstrations, which a policy can learn whole, since needs are few."""
+``nfcorpus-bm25-lsa`` is NFCorpus with a reward that is the mean under two retrievers, for a policy that keeps its gain
+under others. ``hm-associations`` is H&M with other demonstrations, which a policy can learn whole, since needs are
+few."""
 
 SHARED: Mapping[str, Any] = MappingProxyType(
     {
@@ -125,6 +130,7 @@ class LMCell:
         split: Split whose queries are rewritten.
         queries: Number of them, the first ones; 0 for all.
         warm_start_epochs: Passes over the demonstrations; None for the data set's own.
+        trained_on: Name of the data set that the policy has learned on; None for this one.
     """
 
     task: str
@@ -137,15 +143,22 @@ class LMCell:
     split: str
     queries: int = 0
     warm_start_epochs: float | None = None
+    trained_on: str | None = None
 
     @property
-    def start(self) -> dict[str, float | str]:
+    def source(self) -> str:
+        """Name of the data set that the policy has learned on."""
+        return self.trained_on or self.task
+
+    @property
+    def start(self) -> dict[str, Any]:
         """Settings of the warm start and of the reward, which are the data set's and no fields of the cell."""
-        about = DATA_SETS[self.task]
+        about = DATA_SETS[self.source]
         return {
             "demonstrations": about.demonstrations,
             "warm_start_epochs": self.epochs,
             "warm_start_learning_rate": about.warm_start_learning_rate,
+            "reward_retrievers": list(about.reward_retrievers),
             "contrast": about.contrast,
         }
 
@@ -157,27 +170,36 @@ class LMCell:
     @property
     def epochs(self) -> float:
         """Passes over the demonstrations."""
-        return DATA_SETS[self.task].warm_start_epochs if self.warm_start_epochs is None else self.warm_start_epochs
+        return DATA_SETS[self.source].warm_start_epochs if self.warm_start_epochs is None else self.warm_start_epochs
 
     def path(self, out: Path) -> Path:
         """The file of the finished cell."""
-        rate = self.settings.get("learning_rate")
+        parts = [self._run]
+        if self.trained_on is not None:
+            parts.append(f"on-{self.trained_on}")
+        parts.append(self.split + str(self.queries or ""))
+        return out / "cells" / f"real-lm-{self.task}" / ("-".join(parts) + ".json.gz")
+
+    def policy_path(self, out: Path) -> Path:
+        """The directory of the policy that is best on validation prompts, where it is kept."""
+        return out / "policies" / f"real-lm-{self.source}" / self._run
+
+    @property
+    def _run(self) -> str:
+        """What tells a run from the others on its data set."""
         parts = [self.method]
         if self.steps:
-            parts += [f"lr{rate:g}", f"seed{self.seed}", f"steps{self.steps}"]
+            parts += [f"lr{self.settings['learning_rate']:g}", f"seed{self.seed}", f"steps{self.steps}"]
         if self.warm_start_epochs is not None:
             parts.append(f"epochs{self.warm_start_epochs:g}")
-        return (
-            out
-            / "cells"
-            / f"real-lm-{self.task}"
-            / ("-".join([*parts, self.split + str(self.queries or "")]) + ".json.gz")
-        )
+        return "-".join(parts)
 
     def warm_path(self, out: Path) -> Path:
         """The directory of the policy after its warm start, the same for all methods and seeds."""
-        about = DATA_SETS[self.task]
-        name = f"real-lm-{self.task}-{about.demonstrations}-epochs{self.epochs:g}-lr{about.warm_start_learning_rate:g}"
+        about = DATA_SETS[self.source]
+        name = (
+            f"real-lm-{self.source}-{about.demonstrations}-epochs{self.epochs:g}-lr{about.warm_start_learning_rate:g}"
+        )
         return out / "warm" / name
 
 

@@ -142,7 +142,7 @@ def learners_table(name: str, results: Mapping[str, Result], retriever: str, can
     grpo = results["grpo"]
     rows = []
     for method, result in results.items():
-        if "curve" not in result.texts[0] or method == "grpo":
+        if not result.texts[0]["steps"] or method == "grpo":
             continue
         row = [method]
         for kind in _KINDS:
@@ -178,6 +178,8 @@ def sweep_table(
 
 
 def _share(result: Result, grpo: Result, kind: str) -> object:
+    if "curve" not in grpo.texts[0]:
+        return ""  # learned elsewhere
     ours, theirs = (np.array([[point[kind] for point in run["curve"]] for run in one.texts]) for one in (result, grpo))
     if theirs[:, -1].mean() <= theirs[:, 0].mean():
         return "GRPO gained nothing"
@@ -190,7 +192,7 @@ def _short(retriever: str) -> str:
 
 
 def _described(results: Mapping[str, Result]) -> str:
-    runs = [result for result in results.values() if "curve" in result.texts[0]]
+    runs = [result for result in results.values() if result.texts[0]["steps"]]
     number = len(runs[0].texts) if runs else 0
     seeds = f"{number} seed{'s' if number > 1 else ''}, " if number else ""
     modes = modes_in_words(results["query"].texts[0]["modes"])
