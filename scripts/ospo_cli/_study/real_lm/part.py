@@ -41,16 +41,15 @@ def real_lm(arguments: Namespace, command: Sequence[str]) -> None:
     cells = {name: _cells(arguments, name, data) for name, data in arguments.data.items()}
     out, processes = arguments.out, arguments.processes
     every = list({cell.path(out): cell for of_one in cells.values() for cell in of_one}.values())
-    kept = {cell.policy_path(out) for cell in every if cell.trained_on is not None and cell.steps}
+    absent = [cell for cell in every if not cell.path(out).is_file()]
+    wanted = {cell.policy_path(out) for cell in absent if cell.trained_on is not None and cell.steps}
 
     def keep(cell: LMCell) -> bool:
-        return cell.policy_path(out) in kept and cell.trained_on is None
+        return cell.trained_on is None and cell.policy_path(out) in wanted
 
+    untrained = [cell for cell in every if keep(cell) and not cell.policy_path(out).is_dir()]
     # A seed of every data set before the next seed: what is interrupted has something of each.
-    missing = sorted(
-        (c for c in every if not c.path(out).is_file() or (keep(c) and not c.policy_path(out).is_dir())),
-        key=lambda cell: cell.seed,
-    )
+    missing = sorted({cell.path(out): cell for cell in [*absent, *untrained]}.values(), key=lambda cell: cell.seed)
     for cell in every:
         if cell.path(out).is_file():
             read_texts(cell, out)  # which says so if it is another study's, before anything is trained
