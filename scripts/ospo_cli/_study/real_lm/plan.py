@@ -186,7 +186,7 @@ class LMCell:
 
     @property
     def _run(self) -> str:
-        """What tells a run from the others on its data set."""
+        """Name of the run, which is unique on its data set."""
         parts = [self.method]
         if self.steps:
             parts += [f"lr{self.settings['learning_rate']:g}", f"seed{self.seed}", f"steps{self.steps}"]
