@@ -42,10 +42,10 @@ def real_lm(arguments: Namespace, command: Sequence[str]) -> None:
     out, processes = arguments.out, arguments.processes
     every = list({cell.path(out): cell for of_one in cells.values() for cell in of_one}.values())
     absent = [cell for cell in every if not cell.path(out).is_file()]
-    wanted = {cell.policy_path(out) for cell in absent if cell.trained_on is not None and cell.steps}
+    policies = {cell.policy_path(out) for cell in absent if cell.trained_on is not None and cell.steps}
 
     def keep(cell: LMCell) -> bool:
-        return cell.trained_on is None and cell.policy_path(out) in wanted
+        return cell.trained_on is None and cell.policy_path(out) in policies
 
     untrained = [cell for cell in every if keep(cell) and not cell.policy_path(out).is_dir()]
     # A seed of every data set before the next seed: what is interrupted has something of each.
