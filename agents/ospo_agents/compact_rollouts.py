@@ -1,9 +1,10 @@
-"""Cheap rollouts of TRL's trainers without a GPU: prompts read once, and an output layer on few tokens.
+"""Cheap rollouts of TRL's trainers without a GPU: prompts read once, no padding, and an output layer on few tokens.
 
 Two of TRL's hooks are used. Its call of ``generate`` gets the loop :func:`ospo_agents.policies.decoding.decode`, within
 one autocast context, so that weights are cast to bfloat16 once a batch and not once a token. Its forward pass that
-gives log-probabilities applies the output layer, off a GPU, to the tokens of completions only; TRL's own kernel does
-that on a GPU. vLLM and continuous batching stay as they are.
+gives log-probabilities reads, off a GPU, packed rows (:mod:`ospo_agents.packing`) where the model's attention can, and
+applies the output layer to the tokens of completions only; TRL's own kernel does that on a GPU. vLLM and continuous
+batching stay as they are.
 """
 
 import functools
@@ -14,10 +15,11 @@ from typing import Any
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 from trl import GRPOTrainer, RLOOTrainer
 from trl.trainer.utils import FusedCausalLMOutput
 
+from ospo_agents.packing import pack
 from ospo_agents.policies.decoding import decode
 
 __all__ = ["CompactGRPOTrainer", "CompactRLOOTrainer", "CompactRollouts", "add_compact_head", "causal_lm"]
@@ -25,8 +27,11 @@ __all__ = ["CompactGRPOTrainer", "CompactRLOOTrainer", "CompactRollouts", "add_c
 _SCALED = ("final_logit_softcapping", "logit_scale", "output_multiplier", "lm_head_multiplier", "logits_scaling")
 """Fields of configurations whose models change logits behind their output layer."""
 
-_SHORT = 96
-"""Tokens of a row up to which attention keeps its whole matrix."""
+_SHORT = 128
+"""Tokens of a row up to which attention keeps its whole matrix, and of a bin of packed rows."""
+
+_PACKED = ("llama", "mistral", "qwen2", "qwen3")
+"""Types of models with rotary positions and one causal mask for all layers, if no window slides."""
 
 
 class CompactRollouts:
@@ -100,6 +105,7 @@ def add_compact_head(
     config = model.config.get_text_config()
     if exact or any(getattr(config, name, None) is not None for name in _SCALED):
         return
+    packs = _can_pack(config)
     of_trl: Callable[..., Any] = model.forward
 
     @functools.wraps(type(model).forward)
@@ -107,12 +113,14 @@ def add_compact_head(
         labels = inputs.get("labels")
         if not fused_lm_head or labels is None or labels.device.type != "cpu" or inputs.get("output_router_logits"):
             return of_trl(*arguments, **inputs, **({"fused_lm_head": True} if fused_lm_head else {}))
-        inputs = {**{name: value for name, value in inputs.items() if name != "labels"}, "use_cache": False}
-        with _attention(labels.shape[1]):
-            hidden = self.base_model(*arguments, **inputs).last_hidden_state[:, :-1]
+        inputs = {name: value for name, value in inputs.items() if name not in ("labels", "use_cache")}
+        if packs and not arguments and set(inputs) == {"input_ids", "attention_mask"}:
+            hidden = _packed_states(self.base_model, labels=labels, **inputs)
+        else:
+            hidden = _states(self.base_model, labels, *arguments, **inputs)
         labels = labels[:, 1:]
         mask = labels != -100
-        logits = self.get_output_embeddings()(hidden[mask]).float() / temperature
+        logits = self.get_output_embeddings()(hidden).float() / temperature
         total = torch.logsumexp(logits, dim=-1)
         chosen = logits.gather(1, labels[mask][:, None])[:, 0]
         with torch.set_grad_enabled(torch.is_grad_enabled() and entropy_bonus):
@@ -125,6 +133,36 @@ def add_compact_head(
         )
 
     model.forward = types.MethodType(forward, model)
+
+
+def _can_pack(config: PreTrainedConfig) -> bool:
+    """Whether a model sees of packed rows what it sees of rows of their own."""
+    kinds = getattr(config, "layer_types", None)
+    whole = all(kind == "full_attention" for kind in kinds) if kinds else not getattr(config, "sliding_window", None)
+    return config.model_type in _PACKED and config._attn_implementation == "sdpa" and whole
+
+
+def _packed_states(
+    base_model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor, labels: torch.Tensor
+) -> torch.Tensor:
+    """Hidden states (N, H) before the labels, of packed rows; a bin of long rows has room for two."""
+    width = max(_SHORT, 2 * int(attention_mask.sum(dim=1).max()))
+    packed = pack(input_ids, attention_mask, labels, width=width)
+    with _attention(packed.input_ids.shape[1]):
+        states: torch.Tensor = base_model(
+            input_ids=packed.input_ids,
+            attention_mask=packed.attention_mask,
+            position_ids=packed.position_ids,
+            use_cache=False,
+        ).last_hidden_state
+    return states[packed.predictors[0], packed.predictors[1]]
+
+
+def _states(base_model: Any, labels: torch.Tensor, *arguments: Any, **inputs: Any) -> torch.Tensor:
+    """Hidden states (N, H) before the labels, of rows as they come."""
+    with _attention(labels.shape[1]):
+        states: torch.Tensor = base_model(*arguments, **inputs, use_cache=False).last_hidden_state
+    return states[:, :-1][labels[:, 1:] != -100]
 
 
 def _spread(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
