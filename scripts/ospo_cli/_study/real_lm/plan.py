@@ -88,7 +88,7 @@ SHARED: Mapping[str, Any] = MappingProxyType(
         "batch_size": 64,
         "group_size": 8,
         "max_completion_length": 24,
-        "gradient_accumulation": 4,
+        "gradient_accumulation": 2,
         "warmup_steps": 5,
     }
 )
