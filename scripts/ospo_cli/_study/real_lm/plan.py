@@ -98,6 +98,8 @@ METHODS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "grpo": {"algo": "grpo"},
         "ospo": {"algo": "ospo"},
+        "words": {"algo": "ospo", "segmenter": "words"},
+        "words-state": {"algo": "ospo", "segmenter": "words", "solution": "state_shapley"},
         "state": {"algo": "ospo", "solution": "state_shapley"},
         "tempo": {"algo": "ospo", "redistribution": "tempo"},
         "oar": {"algo": "ospo", "solution": "leave_one_out", "redistribution": "oar"},
