@@ -88,7 +88,7 @@ def parse(argv: Sequence[str] | None) -> Namespace:
     parser.add_argument(
         "--tasks", nargs="+", choices=list(TASKS), help="tasks to train on (default: those of the part)"
     )
-    names = list(dict.fromkeys([*METHODS, *ABLATIONS]))
+    names = list(dict.fromkeys([*METHODS, *ABLATIONS, *LM_METHODS]))
     parser.add_argument(
         "--methods",
         nargs="+",
@@ -201,6 +201,9 @@ def _check(arguments: Namespace) -> None:
         )
     if arguments.few_calls is not None and arguments.part != "accuracy":
         raise AgentError(f"--few-calls is of the part accuracy, not of {arguments.part}; leave it out")
+    known = LM_METHODS if arguments.part == "real-lm" else {**METHODS, **ABLATIONS}
+    if unknown := [name for name in arguments.methods if name not in known]:
+        raise AgentError(f"--methods: expected of {', '.join(known)} in the part {arguments.part}, got {unknown[0]}")
     if arguments.part == "real-lm":
         _check_real_lm(arguments)
     elif misplaced := [name for name in _OF_LM if getattr(arguments, name)]:
@@ -243,9 +246,6 @@ def _check_real_lm(arguments: Namespace) -> None:
             )
     if not pairs:
         raise AgentError("--data: the part real-lm needs data sets, such as nfcorpus=DIR")
-    unknown = [name for name in arguments.methods if name not in LM_METHODS]
-    if unknown:
-        raise AgentError(f"--methods: expected of {', '.join(LM_METHODS)} in the part real-lm, got {unknown[0]}")
     for name, least, most in (("by_words", 1, 65_536), ("by_query_weight", 1, 100)):
         if wrong := [value for value in getattr(arguments, name) if not least <= value <= most]:
             raise AgentError(f"--{name.replace('_', '-')}: expected {least} to {most}, got {wrong[0]}")

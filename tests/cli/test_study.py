@@ -178,6 +178,7 @@ class TestArguments:
             (["real"], "--data: the part real needs"),
             (["real", "--data", "d", "--tasks", "shopping"], "--tasks: expected of hm in the part real"),
             (["learning", "--few-calls", "lsa"], "--few-calls is of the part accuracy, not of learning"),
+            (["learning", "--methods", "words-state"], "--methods: expected of ospo, .* in the part learning"),
             (["accuracy", "--tasks", "hm"], "--tasks: expected of shopping, fashion in the part accuracy"),
         ],
     )

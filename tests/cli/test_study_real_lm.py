@@ -15,7 +15,7 @@ from ospo_cli import study
 from ospo_cli._study.numbers import crossed_interval
 from ospo_cli._study.plan import METRIC
 from ospo_cli._study.real_lm import cells, part, plan
-from ospo_cli._study.real_lm.plan import DATA_SETS, REFERENCES, LMCell, Measure
+from ospo_cli._study.real_lm.plan import DATA_SETS, METHODS, REFERENCES, LMCell, Measure
 from ospo_cli._tasks import open_task
 from small_run import write_data
 
@@ -219,6 +219,8 @@ def test_arguments(tmp_path):
     ]:
         with pytest.raises(AgentError, match=message):
             study.parse(["real-lm", "--out", str(tmp_path), *argv])
+    every = study.parse(["real-lm", "--policy", "x", "--data", "hm=y", "--out", str(tmp_path), "--methods", *METHODS])
+    assert every.methods == list(METHODS)
     with pytest.raises(AgentError, match="--policy is of the part real-lm"):
         study.parse(["learning", "--policy", "x"])
 
