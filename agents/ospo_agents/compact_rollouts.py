@@ -114,7 +114,8 @@ def add_compact_head(
         if not fused_lm_head or labels is None or labels.device.type != "cpu" or inputs.get("output_router_logits"):
             return of_trl(*arguments, **inputs, **({"fused_lm_head": True} if fused_lm_head else {}))
         inputs = {name: value for name, value in inputs.items() if name not in ("labels", "use_cache")}
-        if packs and not arguments and set(inputs) == {"input_ids", "attention_mask"}:
+        of_text = not arguments and set(inputs) == {"input_ids", "attention_mask"}
+        if packs and of_text and not _behind_padding(inputs["attention_mask"], labels):
             hidden = _packed_states(self.base_model, labels=labels, **inputs)
         else:
             hidden = _states(self.base_model, labels, *arguments, **inputs)
@@ -140,6 +141,12 @@ def _can_pack(config: PreTrainedConfig) -> bool:
     kinds = getattr(config, "layer_types", None)
     whole = all(kind == "full_attention" for kind in kinds) if kinds else not getattr(config, "sliding_window", None)
     return config.model_type in _PACKED and config._attn_implementation == "sdpa" and whole
+
+
+def _behind_padding(attention_mask: torch.Tensor, labels: torch.Tensor) -> bool:
+    """Whether a label has only padding before it, which is then what predicts it."""
+    first = attention_mask.argmax(dim=1, keepdim=True)
+    return bool(((labels.gather(1, first) != -100) & (first > 0)).any())
 
 
 def _packed_states(

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 
 import torch
 
+from ospo_agents.errors import AgentError
+
 __all__ = ["Packed", "pack"]
 
 _SHARED = -1
@@ -72,16 +74,23 @@ def pack(input_ids: torch.Tensor, attention_mask: torch.Tensor, labels: torch.Te
     Args:
         input_ids: Tokens, int64 (B, T), padded on either side.
         attention_mask: 0 for padding, (B, T).
-        labels: Tokens that are predicted; -100 for others and for the first token of a row, int64 (B, T).
+        labels: Tokens that are predicted; -100 for others, int64 (B, T). Those of the first column, before which
+            nothing stands, are left out.
         width: Tokens of a bin, unless one row has more.
+
+    Raises:
+        AgentError: A label has only padding before it.
     """
     real, predicted = attention_mask != 0, labels != -100
+    predicted[:, 0] = False
     rows: dict[tuple[int, ...], list[tuple[int, list[int], list[int]]]] = {}
     for row, (tokens, seen, wanted) in enumerate(zip(input_ids, real, predicted, strict=True)):
         of_labels = wanted[seen].nonzero()[:, 0].tolist()
         if not of_labels:
             continue
         first, last = of_labels[0], of_labels[-1]
+        if not first:
+            raise AgentError(f"row {row}: expected a token before the first label, got padding alone; mask that label")
         line = tokens[seen].tolist()
         rows.setdefault(tuple(line[:first]), []).append((row, line[first:last], of_labels))
     bins: list[_Bin] = [_Bin()]

@@ -6,7 +6,7 @@ from test_decoding import SMALL
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from chat_models import chat_model, chat_tokenizer
-from ospo_agents import compact_rollouts
+from ospo_agents import AgentError, compact_rollouts
 from ospo_agents.compact_rollouts import add_compact_head
 from ospo_agents.packing import pack
 from ospo_agents.policies.prompt_format import PromptFormat
@@ -162,6 +162,37 @@ def test_labels_between_other_tokens_are_predicted():
     made = pack(ids, (ids != 0).long(), labels, width=16)
     assert made.input_ids.tolist() == [[5, 6, 20, 21]]
     assert made.predictors.tolist() == [[0, 0], [1, 3]]
+
+
+def test_labels_of_the_first_column_are_left_out():
+    """Of rows that are labelled whole, as in a check of a model without prompts."""
+    model = model_of("llama")
+    ids = torch.tensor([[5, 6, 7, 8], [9, 10, 0, 0]])
+    mask = (ids != 0).long()
+    logits = [model(input_ids=row[row != 0][None]).logits[0].log_softmax(-1) for row in ids]
+    right = torch.stack([logits[0][0, 6], logits[0][1, 7], logits[0][2, 8], logits[1][0, 10]])
+    add_compact_head(model)
+    labels = ids.masked_fill(mask == 0, -100)
+    output = model(input_ids=ids, attention_mask=mask, labels=labels, fused_lm_head=True)
+    torch.testing.assert_close(output.log_probs[output.label_mask], right, rtol=1e-5, atol=1e-5)
+
+
+def test_a_label_behind_padding_alone_is_told():
+    ids = torch.tensor([[0, 5, 6]])
+    with pytest.raises(AgentError, match="row 0: expected a token before the first label"):
+        pack(ids, (ids != 0).long(), torch.tensor([[-100, 5, 6]]), width=8)
+
+
+def test_rows_with_such_labels_are_read_as_they_come(tokens_read):
+    model = model_of("llama")
+    ids = torch.tensor([[0, 5, 6], [7, 8, 9]])
+    mask = (ids != 0).long()
+    right = model(input_ids=ids, attention_mask=mask).logits.log_softmax(-1)
+    add_compact_head(model)
+    output = model(input_ids=ids, attention_mask=mask, labels=ids.masked_fill(mask == 0, -100), fused_lm_head=True)
+    expected = right[:, :-1].gather(2, ids[:, 1:, None])[..., 0]
+    torch.testing.assert_close(output.log_probs, expected, rtol=1e-5, atol=1e-5)
+    assert not tokens_read
 
 
 def test_a_batch_without_labels_has_no_values():
