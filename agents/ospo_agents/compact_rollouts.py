@@ -105,7 +105,7 @@ def add_compact_head(
     config = model.config.get_text_config()
     if exact or any(getattr(config, name, None) is not None for name in _SCALED):
         return
-    packs = _can_pack(config)
+    packing = _keeps_rows_apart(config)
     of_trl: Callable[..., Any] = model.forward
 
     @functools.wraps(type(model).forward)
@@ -114,8 +114,7 @@ def add_compact_head(
         if not fused_lm_head or labels is None or labels.device.type != "cpu" or inputs.get("output_router_logits"):
             return of_trl(*arguments, **inputs, **({"fused_lm_head": True} if fused_lm_head else {}))
         inputs = {name: value for name, value in inputs.items() if name not in ("labels", "use_cache")}
-        of_text = not arguments and set(inputs) == {"input_ids", "attention_mask"}
-        if packs and of_text and not _behind_padding(inputs["attention_mask"], labels):
+        if packing and not arguments and _is_plain_text(inputs, labels):
             hidden = _packed_states(self.base_model, labels=labels, **inputs)
         else:
             hidden = _states(self.base_model, labels, *arguments, **inputs)
@@ -136,17 +135,20 @@ def add_compact_head(
     model.forward = types.MethodType(forward, model)
 
 
-def _can_pack(config: PreTrainedConfig) -> bool:
-    """Whether a model sees of packed rows what it sees of rows of their own."""
-    kinds = getattr(config, "layer_types", None)
-    whole = all(kind == "full_attention" for kind in kinds) if kinds else not getattr(config, "sliding_window", None)
-    return config.model_type in _PACKED and config._attn_implementation == "sdpa" and whole
+def _keeps_rows_apart(config: PreTrainedConfig) -> bool:
+    """Tell whether a model's attention follows the mask of packed rows in all its layers."""
+    kinds = getattr(config, "layer_types", None) or ()
+    window = any(kind != "full_attention" for kind in kinds) if kinds else getattr(config, "sliding_window", None)
+    return config.model_type in _PACKED and config._attn_implementation == "sdpa" and not window
 
 
-def _behind_padding(attention_mask: torch.Tensor, labels: torch.Tensor) -> bool:
-    """Whether a label has only padding before it, which is then what predicts it."""
-    first = attention_mask.argmax(dim=1, keepdim=True)
-    return bool(((labels.gather(1, first) != -100) & (first > 0)).any())
+def _is_plain_text(inputs: dict[str, Any], labels: torch.Tensor) -> bool:
+    """Tell whether a model's inputs are tokens and their mask, and each label follows a token and not padding alone."""
+    mask = inputs.get("attention_mask")
+    if set(inputs) != {"input_ids", "attention_mask"} or mask is None or mask.dim() != 2:
+        return False
+    first = (mask != 0).int().argmax(dim=1, keepdim=True)
+    return not ((labels.gather(1, first) != -100) & (first > 0)).any()
 
 
 def _packed_states(

@@ -44,14 +44,19 @@ class _Bin:
     owners: list[int] = field(default_factory=list)
     starts: dict[tuple[int, ...], tuple[int, int]] = field(default_factory=dict)  # prompt -> its group and column
 
-    def add(self, prompt: tuple[int, ...], rest: Sequence[int], owner: int) -> range:
-        """Add a row and give the columns of its tokens behind the prompt."""
+    def length_with(self, prompt: tuple[int, ...], rest: Sequence[int]) -> int:
+        """Length of the bin once it holds that row too."""
+        return len(self.tokens) + len(rest) + (0 if prompt in self.starts else len(prompt))
+
+    def add(self, prompt: tuple[int, ...], rest: Sequence[int], owner: int) -> list[int]:
+        """Add a row and give the columns of its tokens."""
         if prompt not in self.starts:
             self.starts[prompt] = (len(self.starts), len(self.tokens))
             self._extend(prompt, 0, self.starts[prompt][0], _SHARED)
-        start = len(self.tokens)
-        self._extend(rest, len(prompt), self.starts[prompt][0], owner)
-        return range(start, len(self.tokens))
+        group, start = self.starts[prompt]
+        end = len(self.tokens)
+        self._extend(rest, len(prompt), group, owner)
+        return [*range(start, start + len(prompt)), *range(end, len(self.tokens))]
 
     def _extend(self, tokens: Sequence[int], first: int, group: int, owner: int) -> None:
         self.tokens += tokens
@@ -81,36 +86,33 @@ def pack(input_ids: torch.Tensor, attention_mask: torch.Tensor, labels: torch.Te
     Raises:
         AgentError: A label has only padding before it.
     """
-    real, predicted = attention_mask != 0, labels != -100
-    predicted[:, 0] = False
+    token_mask, label_mask = attention_mask != 0, labels != -100
+    label_mask[:, 0] = False
     rows: dict[tuple[int, ...], list[tuple[int, list[int], list[int]]]] = {}
-    for row, (tokens, seen, wanted) in enumerate(zip(input_ids, real, predicted, strict=True)):
-        of_labels = wanted[seen].nonzero()[:, 0].tolist()
-        if not of_labels:
+    for row, mask in enumerate(token_mask):
+        positions = label_mask[row, mask].nonzero()[:, 0].tolist()
+        if not positions:
             continue
-        first, last = of_labels[0], of_labels[-1]
+        first, last = positions[0], positions[-1]
         if not first:
             raise AgentError(f"row {row}: expected a token before the first label, got padding alone; mask that label")
-        line = tokens[seen].tolist()
-        rows.setdefault(tuple(line[:first]), []).append((row, line[first:last], of_labels))
+        tokens = input_ids[row, mask].tolist()
+        rows.setdefault(tuple(tokens[:first]), []).append((row, tokens[first:last], positions))
     bins: list[_Bin] = [_Bin()]
     places: dict[int, list[tuple[int, int]]] = {}
     for prompt, members in rows.items():
-        for row, rest, of_labels in members:
-            size = len(rest) + (0 if prompt in bins[-1].starts else len(prompt))
-            if bins[-1].tokens and len(bins[-1].tokens) + size > width:
+        for row, rest, positions in members:
+            if bins[-1].tokens and bins[-1].length_with(prompt, rest) > width:
                 bins.append(_Bin())
             columns = bins[-1].add(prompt, rest, row)
-            of_prompt = bins[-1].starts[prompt][1]
-            line = [*range(of_prompt, of_prompt + len(prompt)), *columns]
-            places[row] = [(len(bins) - 1, line[label - 1]) for label in of_labels]
+            places[row] = [(len(bins) - 1, columns[position - 1]) for position in positions]
     order = [place for row in sorted(places) for place in places[row]]
     return _tensors(bins, order, input_ids.device)
 
 
 def _tensors(bins: Sequence[_Bin], predictors: Sequence[tuple[int, int]], device: torch.device) -> Packed:
     """Bins padded on the right to the longest; what pads sees only what pads."""
-    length = max(1, *(len(one.tokens) for one in bins)) if bins else 1
+    length = max(1, *(len(one.tokens) for one in bins))
     tokens, positions, groups, owners = (
         torch.tensor([[*values, *[padding] * (length - len(values))] for values in columns], device=device)
         for columns, padding in (
@@ -120,12 +122,12 @@ def _tensors(bins: Sequence[_Bin], predictors: Sequence[tuple[int, int]], device
             ([one.owners for one in bins], _SHARED),
         )
     )
-    same = groups[:, :, None] == groups[:, None, :]
-    own = (owners[:, None, :] == _SHARED) | (owners[:, None, :] == owners[:, :, None])
-    before = positions[:, None, :] <= positions[:, :, None]
+    group_mask = groups[:, :, None] == groups[:, None, :]
+    owner_mask = (owners[:, None, :] == _SHARED) | (owners[:, None, :] == owners[:, :, None])
+    causal_mask = positions[:, None, :] <= positions[:, :, None]
     return Packed(
         input_ids=tokens,
         position_ids=positions,
-        attention_mask=(same & own & before)[:, None],
+        attention_mask=(group_mask & owner_mask & causal_mask)[:, None],
         predictors=torch.tensor(predictors, dtype=torch.int64, device=device).reshape(-1, 2).T,
     )

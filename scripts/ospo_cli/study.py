@@ -201,9 +201,9 @@ def _check(arguments: Namespace) -> None:
         )
     if arguments.few_calls is not None and arguments.part != "accuracy":
         raise AgentError(f"--few-calls is of the part accuracy, not of {arguments.part}; leave it out")
-    known = LM_METHODS if arguments.part == "real-lm" else {**METHODS, **ABLATIONS}
-    if unknown := [name for name in arguments.methods if name not in known]:
-        raise AgentError(f"--methods: expected of {', '.join(known)} in the part {arguments.part}, got {unknown[0]}")
+    methods = LM_METHODS if arguments.part == "real-lm" else {**METHODS, **ABLATIONS}
+    if unknown := [name for name in arguments.methods if name not in methods]:
+        raise AgentError(f"--methods: expected of {', '.join(methods)} in the part {arguments.part}, got {unknown[0]}")
     if arguments.part == "real-lm":
         _check_real_lm(arguments)
     elif misplaced := [name for name in _OF_LM if getattr(arguments, name)]:

@@ -195,6 +195,22 @@ def test_rows_with_such_labels_are_read_as_they_come(tokens_read):
     assert not tokens_read
 
 
+@pytest.mark.parametrize("given", ["none", "bool", "four axes"])
+def test_masks_of_other_kinds_change_no_value(given, tokens_read):
+    model = model_of("llama")
+    ids = torch.tensor([[5, 6, 7, 8], [9, 10, 11, 12]])
+    mask = {
+        "none": None,
+        "bool": torch.ones_like(ids, dtype=torch.bool),
+        "four axes": torch.ones(2, 1, 4, 4, dtype=torch.bool).tril(),
+    }[given]
+    right = model(input_ids=ids).logits.log_softmax(-1)[:, :-1].gather(2, ids[:, 1:, None])[..., 0]
+    add_compact_head(model)
+    output = model(input_ids=ids, attention_mask=mask, labels=ids, fused_lm_head=True)
+    torch.testing.assert_close(output.log_probs, right, rtol=1e-5, atol=1e-5)
+    assert bool(tokens_read) == (given == "bool")
+
+
 def test_a_batch_without_labels_has_no_values():
     model = model_of("llama")
     add_compact_head(model)
