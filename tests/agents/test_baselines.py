@@ -8,6 +8,7 @@ import pytest
 import torch
 import trl
 
+from chat_models import ON_CPU
 from ospo_agents import AgentError
 from ospo_agents.compact_rollouts import CompactGRPOTrainer, CompactRLOOTrainer
 from ospo_agents.policies.language_model import LanguageModelPolicy, load_policy, save_policy
@@ -23,8 +24,6 @@ from ospo_agents.training.trl_parts import Start
 from ospo_agents.training.warm_start import warm_start
 from toy_task import ToyTask
 
-PLAIN = {"use_cpu": True, "bf16": False, "activation_checkpointing": False, "disable_tqdm": True}
-
 
 @pytest.fixture(scope="module")
 def warm(tmp_path_factory):
@@ -32,7 +31,7 @@ def warm(tmp_path_factory):
     tokenizer = tiny_tokenizer(ToyTask().texts(), vocab_size=300)
     model = tiny_model(tokenizer, hidden_size=32, layers=1, seed=1)
     out = tmp_path_factory.mktemp("sft")
-    warm_start(model, tokenizer, ToyTask(), PromptFormat(), out=out, epochs=60, batch_size=8, **PLAIN)
+    warm_start(model, tokenizer, ToyTask(), PromptFormat(), out=out, epochs=60, batch_size=8, **ON_CPU)
     save_policy(out / "warm", model, tokenizer, PromptFormat())
     return out / "warm"
 

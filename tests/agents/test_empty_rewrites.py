@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from chat_models import ON_CPU
 from ospo_agents.policies.language_model import LanguageModelPolicy
 from ospo_agents.policies.prompt_format import PromptFormat
 from ospo_agents.policies.tiny import tiny_model, tiny_tokenizer
@@ -12,7 +13,6 @@ from ospo_agents.training.warm_start import warm_start
 from ospo_env import RetrievalTask
 from shop import shop
 
-PLAIN = {"use_cpu": True, "bf16": False, "activation_checkpointing": False, "disable_tqdm": True}
 FORMATS = [PromptFormat(), PromptFormat(answer_tags=True)]
 
 
@@ -29,7 +29,7 @@ def warm(request, tmp_path_factory):
     tokenizer = tiny_tokenizer([*task.texts(), "<answer></answer>"], vocab_size=300)
     model = tiny_model(tokenizer, hidden_size=32, layers=1)
     out = tmp_path_factory.mktemp("sft")
-    warm_start(model, tokenizer, task, request.param, out=out, epochs=60, batch_size=8, learning_rate=1e-2, **PLAIN)
+    warm_start(model, tokenizer, task, request.param, out=out, epochs=60, batch_size=8, learning_rate=1e-2, **ON_CPU)
     return task, model, tokenizer, request.param
 
 
@@ -51,7 +51,7 @@ def test_a_batch_of_nothing_else_is_rewarded_and_credited(warm, tmp_path):
     words = tokenizer("<answer></answer>" if prompt_format.answer_tags else "")["input_ids"]
     args = OSPOConfig(
         output_dir=str(tmp_path), max_steps=1, per_device_train_batch_size=4, num_generations=2, beta=0.0, report_to=[],
-        save_strategy="no", logging_steps=1, max_completion_length=24, **PLAIN,
+        save_strategy="no", logging_steps=1, max_completion_length=24, **ON_CPU,
     )  # fmt: skip
     trainer = OSPOTrainer(model, task, prompt_format, args, tokenizer)
     ids = task.prompts("train")[0][:4]

@@ -5,6 +5,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from chat_models import ON_CPU
 from ospo_agents import AgentError
 from ospo_agents.policies.digests import DIGEST_FILE
 from ospo_agents.policies.language_model import LanguageModelPolicy, find_policy, load_policy, save_policy
@@ -13,8 +14,6 @@ from ospo_agents.policies.tiny import tiny_model, tiny_tokenizer
 from ospo_agents.training.warm_start import warm_start
 from ospo_agents.trl_task import TaskReward, demonstration_dataset, prompt_dataset
 from toy_task import ToyTask
-
-PLAIN = {"use_cpu": True, "bf16": False, "activation_checkpointing": False, "disable_tqdm": True}
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +25,7 @@ def trained(tmp_path_factory):
     ids, prompts = task.prompts("train")
     untrained = task.rewards(ids, before(ids, prompts)).mean()
     out = tmp_path_factory.mktemp("sft")
-    warm_start(model, tokenizer, task, PromptFormat(), out=out, epochs=30, learning_rate=5e-3, batch_size=8, **PLAIN)
+    warm_start(model, tokenizer, task, PromptFormat(), out=out, epochs=30, learning_rate=5e-3, batch_size=8, **ON_CPU)
     return task, tokenizer, model, untrained
 
 

@@ -5,15 +5,13 @@ import torch
 from test_decoding import SMALL
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from chat_models import chat_model, chat_tokenizer
+from chat_models import ON_CPU, chat_model, chat_tokenizer
 from ospo_agents import AgentError, compact_rollouts
 from ospo_agents.compact_rollouts import add_compact_head
 from ospo_agents.packing import pack
 from ospo_agents.policies.prompt_format import PromptFormat
 from ospo_agents.training.warm_start import warm_start
 from toy_task import ToyTask
-
-PLAIN = {"use_cpu": True, "bf16": False, "activation_checkpointing": False, "disable_tqdm": True}
 
 VOCABULARY = 64
 PROMPTS = [[5, 6, 7], [8, 9, 10, 11, 12], [5, 6, 7], [8], [5, 6, 7], [8, 9, 10, 11, 12], [5, 6]]
@@ -223,5 +221,5 @@ def test_a_batch_without_labels_has_no_values():
 def test_a_warm_start_is_packed(tmp_path, tokens_read):
     tokenizer = chat_tokenizer()
     model = chat_model(tokenizer)
-    warm_start(model, tokenizer, ToyTask(), PromptFormat(), out=tmp_path, epochs=1, **PLAIN)
+    warm_start(model, tokenizer, ToyTask(), PromptFormat(), out=tmp_path, epochs=1, **ON_CPU)
     assert tokens_read

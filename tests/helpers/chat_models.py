@@ -15,15 +15,8 @@ CHATML = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-PLAIN = {
-    "use_cpu": True,
-    "bf16": False,
-    "activation_checkpointing": False,
-    "save_strategy": "no",
-    "report_to": [],
-    "disable_tqdm": True,
-    "logging_steps": 1,
-}
+ON_CPU = {"use_cpu": True, "bf16": False, "activation_checkpointing": False, "disable_tqdm": True}
+PLAIN = {**ON_CPU, "save_strategy": "no", "report_to": [], "logging_steps": 1}
 
 
 SETTINGS = {
