@@ -3,12 +3,13 @@
 import pickle
 import threading
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from ospo_env import Corpus, RetrieverError, TaskError
-from ospo_env.retrievers.engines import score_cache
+from ospo_env.retrievers.engines import requests, score_cache
 from ospo_env.retrievers.engines.access import check_url, hidden, secret
 from ospo_env.retrievers.engines.joined import JoinedRetriever
 from ospo_env.retrievers.engines.requests import Limits, Unavailable, answer_all
@@ -65,6 +66,14 @@ def folder(tmp_path, monkeypatch):
     return tmp_path / "engine-scores-1"
 
 
+@pytest.fixture
+def clock(monkeypatch):
+    """The pauses that requests made, on a clock that nothing else moves."""
+    pauses = []
+    monkeypatch.setattr(requests, "time", SimpleNamespace(monotonic=lambda: sum(pauses), sleep=pauses.append))
+    return pauses
+
+
 class TestRequests:
     def test_answers_come_in_order_and_no_more_at_once_than_allowed(self):
         running, most, lock = 0, 0, threading.Lock()
@@ -95,13 +104,28 @@ class TestRequests:
         assert first >= 0.05
         assert second >= 0.2
 
-    def test_a_deadline_ends_it(self):
-        start = time.monotonic()
-        with pytest.raises(RetrieverError, match=r"no answer within 0\.4 s \([23] attempts\); the last time: busy"):
+    @pytest.mark.parametrize(
+        ("share", "pauses"),
+        [(1.0, [0.1, 0.2]), (0.5, [0.05, 0.1, 0.2])],  # the next one, .4 or twice .2, would end behind the deadline
+    )
+    def test_a_deadline_ends_it(self, clock, monkeypatch, share, pauses):
+        monkeypatch.setattr(requests, "_chance", SimpleNamespace(uniform=lambda least, most: share))
+        attempts = len(pauses) + 1
+        with pytest.raises(RetrieverError, match=rf"within 0\.4 s \({attempts} attempts\); the last time: busy"):
             answer_all(_busy, [0], Limits(1, 0.4, 1))
+        assert clock == pauses
+
+    def test_a_pause_behind_the_deadline_is_not_waited_for(self, clock):
         with pytest.raises(RetrieverError, match=r"no answer within 0\.4 s \(1 attempt\)"):
             answer_all(_ask_for_a_minute, [0], Limits(1, 0.4, 1))
-        assert time.monotonic() - start < 10.0  # not the minute that one of them asks for
+        assert clock == []
+
+    def test_pauses_vary_between_half_and_the_whole(self, clock):
+        for _ in range(50):
+            with pytest.raises(RetrieverError, match="busy"):
+                answer_all(_busy, [0], Limits(1, 0.4, 1))
+        first = [pause for pause in clock if pause <= 0.1]
+        assert 0.05 <= min(first) < max(first) <= 0.1
 
     def test_a_request_that_ignores_its_deadline_is_given_up(self, monkeypatch):
         monkeypatch.setattr("ospo_env.retrievers.engines.requests._GRACE", 0.1)
