@@ -80,6 +80,8 @@ def boundary_tokens(
 
 def _in_words(text: str) -> list[bool]:
     """True for each character that is a letter, a digit, or a mark or joiner behind one."""
+    if text.isascii():  # no marks, no joiners
+        return [character.isalnum() for character in text]
     flags: list[bool] = []
     for character in text:
         kind = unicodedata.category(character)[0]

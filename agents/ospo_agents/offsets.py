@@ -45,7 +45,9 @@ def token_offsets(tokenizer: Any, ids: Sequence[int]) -> tuple[str, NDArray[np.i
     special = _special_ids(tokenizer)
     byte_ids = _byte_ids(tokenizer, ids)
     stops = _unit_stops(ids, byte_ids, special)
-    ends = np.minimum.accumulate(_prefix_lengths(tokenizer, ids, stops, text)[::-1])[::-1]
+    ends = None if byte_ids else _ends_of_pieces(tokenizer, ids, text)
+    if ends is None:
+        ends = np.minimum.accumulate(_prefix_lengths(tokenizer, ids, stops, text)[::-1])[::-1]
     offsets = np.zeros((len(ids), 2), dtype=np.int64)
     first, start = 0, 0
     for stop, end in zip(stops, [*ends[:-1].tolist(), len(text)], strict=True):
@@ -83,6 +85,20 @@ def _unit_stops(ids: list[int], byte_ids: set[int], special: set[int]) -> list[i
             run = None
         stops.append(token + 1)
     return stops
+
+
+def _ends_of_pieces(tokenizer: Any, ids: list[int], text: str) -> NDArray[np.int64] | None:
+    """For each token, how many characters its piece and those before it have: int64 (T,).
+
+    Returns:
+        None unless the text is its tokens' pieces one after the other, each of whole characters.
+    """
+    if "\ufffd" in text:
+        return None
+    pieces = {token: _decode(tokenizer, [token]) for token in set(ids)}
+    if "".join([pieces[token] for token in ids]) != text:
+        return None
+    return np.cumsum([len(pieces[token]) for token in ids], dtype=np.int64)
 
 
 def _prefix_lengths(tokenizer: Any, ids: list[int], stops: list[int], text: str) -> NDArray[np.int64]:
