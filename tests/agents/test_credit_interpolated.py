@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ospo_agents import AgentError
-from ospo_agents.credit import game_model
+from ospo_agents.credit import game_model, make_solution
 from ospo_agents.credit import interpolated as module
 from ospo_agents.credit.coalitions import all_coalitions
 from ospo_agents.credit.interpolated import interpolated_shapley_values, plan_pairs, solve_pairs
@@ -72,6 +72,7 @@ class TestClosedForms:
         coalitions = plan_pairs(5, 14, seed=3)
         before = solve_pairs(coalitions, game(coalitions))[0]
         monkeypatch.setattr(module, "odd_covariance", lambda n: 0.2 ** np.arange(n + 1))
+        monkeypatch.setattr(module, "_kept_design", module._design)
         assert np.abs(solve_pairs(coalitions, game(coalitions))[0] - before).max() > 1e-4
 
 
@@ -131,6 +132,39 @@ class TestValues:
             solve_pairs(coalitions[:-1], np.zeros(len(coalitions) - 1))
         with pytest.raises(AgentError, match="worth of the coalition"):
             solve_pairs(coalitions[2:], np.zeros(len(coalitions) - 2))
+
+
+class TestKeptDesigns:
+    def test_kept_or_made_anew_credit_is_the_same(self, monkeypatch):
+        """Texts that share a plan share its design, and nothing of another plan or another game."""
+        games = [smooth_game(11, seed)[0] for seed in range(3)]
+        plans = [plan_pairs(11, 128, seed) for seed in (0, 1)]
+        kept = [solve_pairs(plan, game(plan)) for _ in range(2) for plan in plans for game in games]
+        monkeypatch.setattr(module, "_kept_design", module._design)
+        anew = [solve_pairs(plan, game(plan)) for _ in range(2) for plan in plans for game in games]
+        for (credit, errors), (other, other_errors) in zip(kept, anew, strict=True):
+            np.testing.assert_array_equal(credit, other)
+            np.testing.assert_array_equal(errors, other_errors)
+        assert np.abs(kept[0][0] - kept[3][0]).max() > 1e-6  # of the same game by another plan
+
+    def test_a_coalition_may_stand_twice_with_one_worth(self):
+        game, _ = smooth_game(6, 0)
+        plan = plan_pairs(6, 30, seed=0)
+        twice = np.vstack([plan, plan[3:9]])
+        for result, expected in zip(solve_pairs(twice, game(twice)), solve_pairs(plan, game(plan)), strict=True):
+            np.testing.assert_allclose(result, expected, atol=1e-12)
+        worths = game(twice)
+        worths[-1] += 1
+        with pytest.raises(AgentError, match="different worths"):
+            solve_pairs(twice, worths)
+
+    def test_a_solution_has_eight_plans_for_a_number_of_players(self):
+        solution = make_solution("sampled_shapley")
+        plans = [solution.plan(11, seed=seed) for seed in range(40)]
+        assert len({plan.tobytes() for plan in plans}) == 8
+        np.testing.assert_array_equal(plans[3], plans[35])
+        np.testing.assert_array_equal(plans[3], plan_pairs(11, 512, seed=3))
+        assert not plans[3].flags.writeable
 
 
 class TestPlans:

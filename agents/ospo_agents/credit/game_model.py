@@ -12,11 +12,14 @@ solution that is linear in the game has a posterior mean in closed form, known a
 
 from collections.abc import Iterable
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import lu_factor, lu_solve
 
 __all__ = [
+    "Posterior",
     "condition",
     "distances",
     "krawtchouk",
@@ -104,28 +107,42 @@ def shapley_variance(n: int) -> float:
     return 4 / n * sum(share / degree for degree, share in shares(n).items() if degree % 2)
 
 
-def condition(
-    covariance: NDArray[np.float64],
-    cross: NDArray[np.float64],
-    prior: NDArray[np.float64],
-    values: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Posterior means and standard deviations of N quantities, two float64 (N,).
+class Posterior(NamedTuple):
+    """Posterior of N quantities that are linear in the game, all but the C values that it is conditioned on.
 
-    The scale of the process is estimated from the values by maximum likelihood.
+    Attributes:
+        factors: LU factors of the covariance of the values and their pivots.
+        cross: Covariance of each value with each quantity, float64 (C, N).
+        variance: Posterior variance of each quantity where the process has the scale 1, float64 (N,).
+    """
+
+    factors: tuple[NDArray[np.float64], NDArray[np.int32]]
+    cross: NDArray[np.float64]
+    variance: NDArray[np.float64]
+
+    def __call__(self, values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Means and standard deviations, two float64 (N,), given the values (C,).
+
+        The scale of the process is estimated from the values by maximum likelihood.
+        """
+        solved = lu_solve(self.factors, values, check_finite=False)
+        variance = (values @ solved / len(values)) * self.variance
+        return self.cross.T @ solved, np.sqrt(np.maximum(variance, 0.0))
+
+
+def condition(covariance: NDArray[np.float64], cross: NDArray[np.float64], prior: NDArray[np.float64]) -> Posterior:
+    """The posterior of N quantities given C values, whatever these are.
 
     Args:
         covariance: Covariance of the values, (C, C).
         cross: Covariance of each value with each quantity, (C, N).
         prior: Prior variance of each quantity, (N,).
-        values: The values, (C,).
     """
     covariance = covariance.copy()
     covariance[np.diag_indices(len(covariance))] *= 1 + _JITTER
-    solved = np.linalg.solve(covariance, np.column_stack([values, cross]))
-    scale = values @ solved[:, 0] / len(values)
-    variance = scale * (prior - (cross * solved[:, 1:]).sum(axis=0))
-    return cross.T @ solved[:, 0], np.sqrt(np.maximum(variance, 0.0))
+    factors = lu_factor(covariance, check_finite=False)
+    explained: NDArray[np.float64] = (cross * lu_solve(factors, cross, check_finite=False)).sum(axis=0)
+    return Posterior(factors, cross, prior - explained)
 
 
 def _sum(arrays: Iterable[NDArray[np.float64]]) -> NDArray[np.float64]:

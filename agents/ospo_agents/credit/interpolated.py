@@ -7,14 +7,25 @@ cov(g(S), g(T)) = sum over odd d of w_d kappa_d(|S xor T|; n)
 cov(phi_i, g(T)) = +-2 / n * sum over odd d of w_d kappa_{d-1}(|T without i|; n - 1), + where T holds i
 """
 
+from functools import lru_cache
 from itertools import combinations
 from math import comb
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ospo_agents.credit.coalitions import Credit, Game, Worths, WorthTable, check_players, evaluate
+from ospo_agents.credit.coalitions import (
+    Credit,
+    Game,
+    Worths,
+    WorthTable,
+    check_players,
+    check_worths,
+    evaluate,
+)
 from ospo_agents.credit.game_model import (
+    Posterior,
     condition,
     distances,
     odd_covariance,
@@ -25,6 +36,10 @@ from ospo_agents.errors import AgentError
 from ospo_agents.protocols import Coalitions
 
 __all__ = ["interpolated_shapley_values", "plan_pairs", "solve_pairs"]
+
+
+_KEPT = 64  # designs, and plans, that are kept since texts share them
+_KEPT_ROWS = 512  # of a plan whose design is kept: half a megabyte of factors
 
 
 def interpolated_shapley_values(game: Game, n: int, budget: int = 512, seed: int = 0) -> tuple[Credit, Credit]:
@@ -49,8 +64,9 @@ def interpolated_shapley_values(game: Game, n: int, budget: int = 512, seed: int
     return solve_pairs(coalitions, evaluate(game, coalitions))
 
 
+@lru_cache(maxsize=_KEPT)
 def plan_pairs(n: int, budget: int, seed: int) -> Coalitions:
-    """Distinct coalitions in pairs with their complements: bool (C, n), C even and at most the budget.
+    """Distinct coalitions in pairs with their complements: bool (C, n), C even and at most the budget; read-only.
 
     The empty and the grand coalition come first, then single players with their complements, as far as the budget
     reaches; what is left is spread over larger sizes by the Shapley kernel, 1 / (k (n - k)) for size k, and drawn
@@ -73,7 +89,9 @@ def plan_pairs(n: int, budget: int, seed: int) -> Coalitions:
     halves = [np.zeros((1, n), dtype=bool)]
     halves += [_subsets(n, size, count, rng) for size, count in _allocate(n, budget // 2 - 1).items() if count]
     half = np.vstack(halves)
-    return np.stack([half, ~half], axis=1).reshape(-1, n)
+    coalitions = np.stack([half, ~half], axis=1).reshape(-1, n)
+    coalitions.flags.writeable = False
+    return coalitions
 
 
 def solve_pairs(coalitions: Coalitions, worths: Worths) -> tuple[Credit, Credit]:
@@ -82,18 +100,53 @@ def solve_pairs(coalitions: Coalitions, worths: Worths) -> tuple[Credit, Credit]
     Raises:
         AgentError: A coalition's complement, or the empty and the grand coalition, has no worth.
     """
+    coalitions, values = check_worths(coalitions, worths)
     n = coalitions.shape[1]
     if n == 0:
         return np.zeros(0), np.zeros(0)
-    table = WorthTable(coalitions, worths)
-    table(np.stack([np.ones(n, dtype=bool), np.zeros(n, dtype=bool)]))  # raises where one of them is missing
-    table(~table.distinct)
-    half = table.distinct[table.distinct[:, 0]]  # of each pair the one with the first player
-    differences = (table(half) - table(~half)) / 2
-    prior = np.full(n, shapley_variance(n))
-    credit, errors = condition(odd_covariance(n)[distances(half)], shapley_covariance(half), prior, differences)
-    total = 2 * differences[half.all(axis=1)]
+    design = (_kept_design if len(coalitions) <= _KEPT_ROWS else _design)(n, coalitions.tobytes())
+    if design.distinct < len(values):
+        WorthTable(coalitions, values)  # raises where equal coalitions have different worths
+    differences = (values[design.half] - values[design.complement]) / 2
+    credit, errors = design.posterior(differences)
+    total = 2 * differences[design.grand]
     return credit + (total - credit.sum()) / n, errors  # efficient to rounding, however near to singular the system is
+
+
+class _Design(NamedTuple):
+    """What credit owes to the coalitions alone, so that it is computed once for all texts with the same plan.
+
+    Attributes:
+        distinct: Number of distinct coalitions.
+        half: int (P,), rows of the coalitions that hold the first player, one of each pair.
+        complement: int (P,), rows of their complements.
+        grand: Which pair has the grand coalition.
+        posterior: Posterior of the Shapley values, from half the differences of the pairs' worths.
+    """
+
+    distinct: int
+    half: NDArray[np.intp]
+    complement: NDArray[np.intp]
+    grand: int
+    posterior: Posterior
+
+
+def _design(n: int, content: bytes) -> _Design:
+    """The design of coalitions, bool (C, n), given as their bytes."""
+    coalitions = np.frombuffer(content, dtype=bool).reshape(-1, n)
+    distinct, first = np.unique(coalitions, axis=0, return_index=True)
+    rows = WorthTable(distinct, first)
+    rows(np.stack([np.ones(n, dtype=bool), np.zeros(n, dtype=bool)]))  # raises where one of them is missing
+    complement = rows(~distinct).astype(np.intp)
+    with_first = distinct[:, 0]
+    half = distinct[with_first]
+    prior = np.full(n, shapley_variance(n))
+    posterior = condition(odd_covariance(n)[distances(half)], shapley_covariance(half), prior)
+    grand = int(np.flatnonzero(half.all(axis=1))[0])
+    return _Design(len(distinct), first[with_first], complement[with_first], grand, posterior)
+
+
+_kept_design = lru_cache(maxsize=_KEPT)(_design)
 
 
 def _allocate(n: int, pairs: int) -> dict[int, int]:

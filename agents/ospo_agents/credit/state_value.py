@@ -134,7 +134,7 @@ def solve_state(coalitions: Coalitions, worths: Worths, share: float = 1.0) -> t
     profile = shapley_profile(n)
     common = np.array([2 * profile[player:].mean() for player in range(n)])  # the covariance of both values
     prior = share**2 * variance + 2 * share * (1 - share) * common + (1 - share) ** 2 * shapley_variance(n)
-    return condition(by_distance[distances(distinct)], cross, prior, table(distinct))
+    return condition(by_distance[distances(distinct)], cross, prior)(table(distinct))
 
 
 def state_of_table(worths: NDArray[np.float64]) -> Credit:
