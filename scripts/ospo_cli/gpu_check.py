@@ -26,6 +26,7 @@ def parse(argv: Sequence[str] | None) -> Namespace:
     parser.add_argument("--tiny", action="store_true", help="take small models and few steps, to try the command")
     parser.add_argument("--steps", type=int, default=4, help="training steps of a run that are timed, after two others")
     parser.add_argument("--minutes", type=float, default=7.0, help="time after which no further model is begun")
+    parser.add_argument("--only", choices=("correctness", "costs"), help="leave out the other half of the check")
     parser.add_argument("--compile", action="store_true", help="measure torch.compile of the encoder too")
     parser.add_argument("--out", type=Path, help="directory to write gpu-check.json and gpu-check.md into")
     arguments = parser.parse_args(argv)

@@ -35,6 +35,17 @@ def test_the_whole_check_on_a_cpu(tmp_path, capsys):
     assert page.count("| grpo |") == page.count("| ospo |") == 2
 
 
+def test_one_half_alone(tmp_path, capsys):
+    """Costs are left out; the other half is what the test above has beside them."""
+    gpu_check.main(["--tiny", "--device", "cpu", "--only", "correctness", "--out", str(tmp_path)])
+    rows = json.loads((tmp_path / "gpu-check.json").read_text())["rows"]
+    assert len(rows) == 5
+    assert not any("step over" in row["work"] for row in rows)
+    assert gpu_check.parse(["--only", "costs"]).only == "costs"
+    with pytest.raises(SystemExit):
+        gpu_check.parse(["--only", "credit"])
+
+
 def test_credit_of_another_encoder_is_told(tmp_path, monkeypatch):
     """Negative control: the device that is checked gets other weights."""
     import ospo_env.retrievers.dense as dense

@@ -50,7 +50,7 @@ class Cost(NamedTuple):
 
     Attributes:
         seconds: Median seconds of a step, over all rounds.
-        rounds: Median seconds of a step in each round.
+        rounds: Seconds of the steps of each round.
         tokens: Tokens that were generated in a second of training.
         gigabytes: Most memory of the device that was held, in GB; 0 on a CPU.
         parameters: Parameters of the model, in millions.
@@ -59,7 +59,7 @@ class Cost(NamedTuple):
     """
 
     seconds: float
-    rounds: Sequence[float]
+    rounds: Sequence[Sequence[float]]
     tokens: float
     gigabytes: float
     parameters: float
@@ -102,7 +102,7 @@ def _cost(load: Load, runs: Sequence[_Run]) -> Cost:
     logged = [row for run in runs for row in run.logged]
     return Cost(
         seconds,
-        [float(np.median(run.seconds)) for run in runs],
+        [run.seconds for run in runs],
         load.rollouts * load.tokens / seconds,
         max(run.gigabytes for run in runs),
         runs[0].parameters,

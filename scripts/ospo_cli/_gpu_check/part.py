@@ -60,7 +60,10 @@ def _measured(arguments: Namespace, end: float) -> Iterator[tuple[Row, list[str]
     with tempfile.TemporaryDirectory() as scratch:
         write_encoder(TINY_ENCODER if arguments.tiny else ENCODER, lexical(), Path(scratch))
         encoder = Path(scratch) / "encoder"
-        yield from ((row, []) for row in correctness_rows(arguments.device, encoder))
+        if arguments.only != "costs":
+            yield from ((row, []) for row in correctness_rows(arguments.device, encoder))
+        if arguments.only == "correctness":
+            return
         opened = partial(DenseRetriever, model=str(encoder), device=arguments.device)
 
         def dense() -> RetrievalTask:
@@ -77,17 +80,17 @@ def _measured(arguments: Namespace, end: float) -> Iterator[tuple[Row, list[str]
 
 
 def _loads(tiny: bool) -> Iterator[tuple[Load, str]]:
-    """Models and retrievers in the order in which they are measured, the most telling ones first."""
+    """Models and retrievers in the order in which they are measured, those with a target first."""
     if tiny:
         yield Load("tiny", TINY, lora=False, rollouts=16, tokens=12), "bm25"
         yield Load("tiny", TINY, lora=True, rollouts=16, tokens=12), "dense"
         return
     yield Load("0.5B", SIZES["0.5B"], lora=False), "bm25"
     yield Load("1.5B", SIZES["1.5B"], lora=True), "bm25"
-    yield Load("135M", SIZES["135M"], lora=False), "bm25"
-    yield Load("0.5B", SIZES["0.5B"], lora=True), "dense"
     yield Load("0.5B", SIZES["0.5B"], lora=True), "bm25"
     yield Load("0.5B", SIZES["0.5B"], lora=False, rollouts=256), "bm25"
+    yield Load("0.5B", SIZES["0.5B"], lora=True), "dense"
+    yield Load("135M", SIZES["135M"], lora=False), "bm25"
     yield Load("135M", SIZES["135M"], lora=True), "bm25"
 
 
