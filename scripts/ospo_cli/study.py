@@ -27,7 +27,7 @@ from ospo_cli._cli import Parser
 from ospo_cli._modes import add_modes
 from ospo_cli._outputs import check_directory
 from ospo_cli._study.plan import ABLATIONS, METHODS, TASKS, TRAINED_ON
-from ospo_cli._study.real_lm.plan import DATA_SETS
+from ospo_cli._study.real_lm.plan import DATA_SETS, learner_settings
 from ospo_cli._study.real_lm.plan import METHODS as LM_METHODS
 
 __all__ = ["main", "parse"]
@@ -249,6 +249,19 @@ def _check_real_lm(arguments: Namespace) -> None:
     for name, least, most in (("by_words", 1, 65_536), ("by_query_weight", 1, 100)):
         if wrong := [value for value in getattr(arguments, name) if not least <= value <= most]:
             raise AgentError(f"--{name.replace('_', '-')}: expected {least} to {most}, got {wrong[0]}")
+    for task in dict.fromkeys(name.partition("@")[0] for name, *_ in pairs):
+        _check_learners(task, arguments.methods)
     if wrong_rates := [rate for rate in arguments.learning_rates if not rate > 0]:
         raise AgentError(f"--learning-rates: expected rates above 0, got {wrong_rates[0]:g}")
     arguments.data = {name: path for name, _, path in pairs}
+
+
+def _check_learners(task: str, methods: Sequence[str]) -> None:
+    """Refuse two names of one learner: their runs would differ by nothing but their names."""
+    known: list[tuple[str, dict[str, Any]]] = []
+    for method in methods:
+        settings = learner_settings(task, LM_METHODS[method])
+        same = [other for other, of_other in known if of_other == settings]
+        if same:
+            raise AgentError(f"--methods: {same[0]} and {method} are one learner on {task}; leave one out")
+        known.append((method, settings))

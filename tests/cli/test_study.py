@@ -149,6 +149,13 @@ class TestRuns:
         if settings.algo == "ospo":  # rewrites have up to 16 segments
             make_solution(settings.solution, **settings.solution_settings).plan(16, [list(range(16))])
 
+    @pytest.mark.parametrize("table", ["METHODS", "ABLATIONS"])
+    def test_no_two_names_of_one_learner(self, table):
+        """Two names of one learner would be compared as if they were two."""
+        own = {name: getattr(one, "settings", one) for name, one in getattr(plan, table).items()}
+        settings = [repr(cells.cell_settings(a_cell(), {"learning_rate": 1e-3, **one})) for one in own.values()]
+        assert len(set(settings)) == len(settings)
+
     @pytest.mark.parametrize("name", plan.METHODS)
     def test_every_method_can_be_trained(self, name):
         cells.cell_settings(a_cell(), {"learning_rate": 1e-3, **plan.METHODS[name]})
@@ -178,7 +185,7 @@ class TestArguments:
             (["real"], "--data: the part real needs"),
             (["real", "--data", "d", "--tasks", "shopping"], "--tasks: expected of hm in the part real"),
             (["learning", "--few-calls", "lsa"], "--few-calls is of the part accuracy, not of learning"),
-            (["learning", "--methods", "words-state"], "--methods: expected of ospo, .* in the part learning"),
+            (["learning", "--methods", "phrases"], "--methods: expected of ospo, .* in the part learning"),
             (["accuracy", "--tasks", "hm"], "--tasks: expected of shopping, fashion in the part accuracy"),
         ],
     )

@@ -213,13 +213,15 @@ def test_arguments(tmp_path):
         (["--policy", "x", "--data", "hm@nfcorpus=y"], "hm@nfcorpus: expected another data set of --data behind @"),
         (["--policy", "x", "--data", "hm@hm=y", "hm=y"], "hm@hm: expected another data set .* got 'hm'"),
         (["--policy", "x", "--data", "hm=y", "--methods", "rloo"], "expected of grpo, ospo"),
+        (["--policy", "x", "--data", "hm=y", "--methods", "ospo", "phrases"], "ospo and phrases are one learner on hm"),
         (["--policy", "x", "--data", "hm=y", "--by-words", "4", "0"], "--by-words: expected 1 to 65536, got 0"),
         (["--policy", "x", "--data", "hm=y", "--by-query-weight", "500"], "--by-query-weight: expected 1 to 100"),
         (["--policy", "x", "--data", "hm=y", "--learning-rates", "0"], "--learning-rates: expected rates above 0"),
     ]:
         with pytest.raises(AgentError, match=message):
             study.parse(["real-lm", "--out", str(tmp_path), *argv])
-    every = study.parse(["real-lm", "--policy", "x", "--data", "hm=y", "--out", str(tmp_path), "--methods", *METHODS])
+    data = ["--data", "nfcorpus=y", "home-depot=y", "hm-associations=y"]
+    every = study.parse(["real-lm", "--policy", "x", *data, "--out", str(tmp_path), "--methods", *METHODS])
     assert every.methods == list(METHODS)
     with pytest.raises(AgentError, match="--policy is of the part real-lm"):
         study.parse(["learning", "--policy", "x"])

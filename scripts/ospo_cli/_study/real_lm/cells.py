@@ -23,7 +23,15 @@ from ospo_agents.training.trl_parts import Start
 from ospo_cli._reward_settings import RewardSettings
 from ospo_cli._study.cells import train_policy, write_report
 from ospo_cli._study.plan import METRIC
-from ospo_cli._study.real_lm.plan import DATA_SETS, REFERENCES, SAMPLES, SHARED, TRAINED_ON, LMCell
+from ospo_cli._study.real_lm.plan import (
+    DATA_SETS,
+    REFERENCES,
+    SAMPLES,
+    SHARED,
+    TRAINED_ON,
+    LMCell,
+    learner_settings,
+)
 from ospo_cli._task_settings import TaskSettings
 from ospo_env import ContrastTask, RetrievalTask, make_reference_policy
 
@@ -207,15 +215,13 @@ def _open(cell: LMCell) -> RetrievalTask:
 def _settings(cell: LMCell, own: Mapping[str, Any]) -> TrainingSettings:
     """The settings of a training run, checked."""
     about = DATA_SETS[cell.task]
-    if own["algo"] == "ospo":
-        own = {"segmenter": about.segmenter, **own}
     settings = TrainingSettings(
         policy=cell.policy,
         seed=cell.seed,
         steps=max(cell.steps, 1),
         warm_start_epochs=cell.epochs,
         warm_start_learning_rate=about.warm_start_learning_rate,
-        **{**SHARED, **own},
+        **{**SHARED, **learner_settings(cell.task, own)},
     )
     settings.check()
     return settings

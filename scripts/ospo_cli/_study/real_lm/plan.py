@@ -20,6 +20,7 @@ __all__ = [
     "DataSet",
     "LMCell",
     "Measure",
+    "learner_settings",
 ]
 
 TRAINED_ON = "bm25"
@@ -98,8 +99,7 @@ METHODS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "grpo": {"algo": "grpo"},
         "ospo": {"algo": "ospo"},
-        "words": {"algo": "ospo", "segmenter": "words"},
-        "words-state": {"algo": "ospo", "segmenter": "words", "solution": "state_shapley"},
+        "phrases": {"algo": "ospo", "segmenter": "phrases"},
         "state": {"algo": "ospo", "solution": "state_shapley"},
         "tempo": {"algo": "ospo", "redistribution": "tempo"},
         "oar": {"algo": "ospo", "solution": "leave_one_out", "redistribution": "oar"},
@@ -108,7 +108,14 @@ METHODS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "scar": {"algo": "ospo", "redistribution": "scar"},
     }
 )
-"""Learners by name: training settings beyond the shared ones."""
+"""Learners by name: training settings beyond the shared ones, and beyond the players that a data set has."""
+
+
+def learner_settings(task: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Training settings of a learner on a data set, beyond the shared ones: of OSPO with the players too."""
+    players = {"segmenter": DATA_SETS[task].segmenter} if settings["algo"] == "ospo" else {}
+    return {**players, **settings}
+
 
 REFERENCES = ("query", "constant", "association", "prf", "spelling")
 """Policies that need no model; each makes its texts once, with the retriever of training."""
