@@ -22,13 +22,16 @@ def test_the_whole_check_on_a_cpu(tmp_path, capsys):
     assert "MISSED" not in capsys.readouterr().out
     written = json.loads((tmp_path / "out/gpu-check.json").read_text())
     rows = {row["work"]: row for row in written["rows"]}
-    assert len(rows) == 7
+    assert len(rows) == 9
     assert written["seconds"] > 0
     assert all(row["met"] for row in rows.values())
     costs = [row["details"] for work, row in rows.items() if work.startswith("OSPO's step over GRPO's")]
     for of_load in costs:
         assert set(of_load) == {"grpo", "ospo"}
         assert set(of_load["ospo"]["stages"]) == {"generation", "scoring", "credit", "update"}
+        assert set(of_load["grpo"]["stages"]) == {"generation", "scoring", "update"}
+        for cost in of_load.values():  # the stages are the step: nothing large is left out of them
+            assert 0.5 * cost["seconds"] < sum(cost["stages"].values()) < 1.5 * cost["seconds"]
         assert len(of_load["grpo"]["rounds"]) == len(of_load["ospo"]["rounds"]) == 2
         assert of_load["ospo"]["tokens"] == pytest.approx(16 * 12 / of_load["ospo"]["seconds"])
     page = (tmp_path / "out/gpu-check.md").read_text()
