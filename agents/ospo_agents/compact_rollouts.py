@@ -19,6 +19,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from trl import GRPOTrainer, RLOOTrainer
 from trl.trainer.utils import FusedCausalLMOutput
 
+from ospo_agents.log_probabilities import log_probabilities
 from ospo_agents.packing import pack
 from ospo_agents.policies.decoding import decode
 
@@ -120,13 +121,16 @@ def add_compact_head(
             hidden = _states(self.base_model, labels, *arguments, **inputs)
         labels = labels[:, 1:]
         mask = labels != -100
-        logits = self.get_output_embeddings()(hidden).float() / temperature
-        total = torch.logsumexp(logits, dim=-1)
-        chosen = logits.gather(1, labels[mask][:, None])[:, 0]
-        with torch.set_grad_enabled(torch.is_grad_enabled() and entropy_bonus):
-            entropy = total - (torch.softmax(logits, dim=-1) * logits).sum(dim=-1)
+        logits = self.get_output_embeddings()(hidden)
+        if entropy_bonus:
+            scaled = logits.float() / temperature
+            total = torch.logsumexp(scaled, dim=-1)
+            log_probs = scaled.gather(1, labels[mask][:, None])[:, 0] - total
+            entropy = total - (torch.softmax(scaled, dim=-1) * scaled).sum(dim=-1)
+        else:
+            log_probs, entropy = log_probabilities(logits, labels[mask], temperature)
         return FusedCausalLMOutput(
-            log_probs=_spread(chosen - total, mask),
+            log_probs=_spread(log_probs, mask),
             entropy=_spread(entropy, mask),
             is_top1=_spread(logits.argmax(dim=-1) == labels[mask], mask) if accuracy else None,
             label_mask=mask,

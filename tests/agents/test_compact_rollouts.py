@@ -134,10 +134,11 @@ def trained(trainer, config, tokenizer, path, **settings):
 def test_the_same_draws_train_to_the_same_parameters(tokenizer, tmp_path, monkeypatch, algo):
     of_trl, compact, config = TRAINERS[algo]
     monkeypatch.setattr(decoding, "_draw", as_multinomial)
-    right = trained(of_trl, config, tokenizer, tmp_path)
+    plain = {"optim": "sgd", "learning_rate": 3.0}  # adaptive steps would blow up rounding where gradients are near 0
+    right = trained(of_trl, config, tokenizer, tmp_path, **plain)
     start = torch.cat([parameter.detach().flatten() for parameter in chat_model(tokenizer).parameters()])
     assert (right - start).abs().mean() > 5e-3, "they did learn"
-    torch.testing.assert_close(trained(compact, config, tokenizer, tmp_path), right, rtol=0, atol=1e-3)
+    torch.testing.assert_close(trained(compact, config, tokenizer, tmp_path, **plain), right, rtol=0, atol=1e-5)
 
 
 def test_settings_of_generation_reach_the_loop(tokenizer, tmp_path, monkeypatch):

@@ -98,7 +98,7 @@ FLOORS = {
     "ospo_env.conformance.retriever": ["case", "elsewhere known_tokens scores sums", "copies", "clauses", "__init__"],
     "ospo_agents": [
         "errors files offsets progress_bar protocols",
-        "alignment calls losses packing rewrite_shares rollouts segments",
+        "alignment calls log_probabilities losses packing rewrite_shares rollouts segments",
         "answers credit reward_scale rivals",
         "advantages",
         "assignment policies stopwatch",

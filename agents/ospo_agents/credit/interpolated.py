@@ -114,13 +114,13 @@ def solve_pairs(coalitions: Coalitions, worths: Worths) -> tuple[Credit, Credit]
 
 
 class _Design(NamedTuple):
-    """What credit owes to the coalitions alone, so that it is computed once for all texts with the same plan.
+    """Parts of credit that depend on the coalitions alone; they are computed once for all texts with the same plan.
 
     Attributes:
         distinct: Number of distinct coalitions.
         half: int (P,), rows of the coalitions that hold the first player, one of each pair.
         complement: int (P,), rows of their complements.
-        grand: Which pair has the grand coalition.
+        grand: Place of the pair of the grand coalition.
         posterior: Posterior of the Shapley values, from half the differences of the pairs' worths.
     """
 

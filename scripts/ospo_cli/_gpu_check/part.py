@@ -109,7 +109,7 @@ def _row(load: Load, retriever: str, costs: dict[str, Cost]) -> Row:
 
 
 def _added(load: Load, retriever: str, costs: dict[str, Cost]) -> Row:
-    """What OSPO's stages say it adds; it varies less than whole steps, which are mostly launches of small kernels."""
+    """Row of the time that OSPO adds by its own clock; whole steps vary more, since small kernels fill them."""
     aimed = load.name in _AIMED and retriever == "bm25"
     own, other = costs["ospo"].stages, costs["grpo"].stages
     added = own["scoring"] + own["credit"] - other["scoring"]
