@@ -19,7 +19,7 @@ __all__ = ["lm_rows"]
 
 _STEPS = 4
 _TOKENS = 24
-_PARTS = 4
+_PARTS = 2
 _REWRITES = 1000
 
 
