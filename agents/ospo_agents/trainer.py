@@ -114,7 +114,8 @@ class _TimedTask:
 class OSPOTrainer(CompactRollouts, GRPOTrainer):  # type: ignore[misc]  # TRL ships no types
     """GRPO with advantages that follow the credit of each segment of the rewrite.
 
-    Each step logs, beside TRL's metrics: ``segments`` a rollout, ``credit_spread``, ``over_budget`` (rollouts with
+    Each step logs, beside TRL's metrics: ``segments`` a rollout, ``one_segment`` (the share of rollouts of several
+    words in one segment, which credit cannot tell apart), ``credit_spread``, ``over_budget`` (rollouts with
     more segments than the solution's budget allows, credited by an estimate), ``owen_equals_shapley`` (with a solution
     that has unions: the share of rollouts whose unions make no difference), ``over_calls`` (where calls are
     bounded: rollouts with so many segments that they got more), ``evaluations/*`` since the start in all
@@ -177,6 +178,7 @@ class OSPOTrainer(CompactRollouts, GRPOTrainer):  # type: ignore[misc]  # TRL sh
         self.prompt_ids: list[str] = []  # of the batch that is drawn, for a ``rollout_func``
         self._segmenter = segmenter
         self._told_of_unions = False
+        self._told_of_single = False
         self._calls = training_calls(task, args.calls)
         self._solution = make_solution(args.solution, **args.solution_settings)
         self._redistribute = make_redistribution(args.redistribution, **args.redistribution_settings)
@@ -285,6 +287,7 @@ class OSPOTrainer(CompactRollouts, GRPOTrainer):  # type: ignore[misc]  # TRL sh
         if own is not gathered:
             token_advantages = np.where(rollouts.mask, token_advantages + (gathered - own)[:, None], 0.0)
         self._log(rollouts.credit)
+        self._log_single(everyone)
         local = token_advantages[first : first + len(self._completions), :width]
         return torch.from_numpy(local).to(advantages) * mask
 
@@ -332,6 +335,18 @@ class OSPOTrainer(CompactRollouts, GRPOTrainer):  # type: ignore[misc]  # TRL sh
                 f"{self._solution.name} with the segmenter {self._segmenter}: no rollout of this step has two unions, "
                 "one of them of several segments, so Owen credit equals Shapley credit; segmenter words-in-phrases has "
                 "the finest unions",
+                stacklevel=2,
+            )
+
+    def _log_single(self, completions: Sequence[CreditedCompletion]) -> None:
+        """Log the share of rollouts of several words in one segment; a step that is mostly those is said once."""
+        share = sum(len(one.phrases) == 1 and " " in one.phrases[0] for one in completions) / max(len(completions), 1)
+        self._metrics["train"]["one_segment"].append(share)
+        if share > 0.5 and not (self._solution.needs_unions or self._told_of_single):
+            self._told_of_single = True
+            warnings.warn(
+                f"{share:.0%} of the rollouts of this step are several words in one segment, which credit cannot tell "
+                "apart; segmenter words cuts finer",
                 stacklevel=2,
             )
 
