@@ -54,6 +54,8 @@ from ospo_agents.trl_task import TaskReward, prompt_dataset
 
 __all__ = ["OSPOConfig", "OSPOTrainer"]
 
+_FIRST_STEPS = 10  # after which rollouts of one segment are spoken of
+
 
 @dataclass
 class OSPOConfig(GRPOConfig):  # type: ignore[misc]  # TRL ships no types
@@ -178,7 +180,7 @@ class OSPOTrainer(CompactRollouts, GRPOTrainer):  # type: ignore[misc]  # TRL sh
         self.prompt_ids: list[str] = []  # of the batch that is drawn, for a ``rollout_func``
         self._segmenter = segmenter
         self._told_of_unions = False
-        self._told_of_single = False
+        self._single: list[float] = []
         self._calls = training_calls(task, args.calls)
         self._solution = make_solution(args.solution, **args.solution_settings)
         self._redistribute = make_redistribution(args.redistribution, **args.redistribution_settings)
@@ -339,14 +341,15 @@ class OSPOTrainer(CompactRollouts, GRPOTrainer):  # type: ignore[misc]  # TRL sh
             )
 
     def _log_single(self, completions: Sequence[CreditedCompletion]) -> None:
-        """Log the share of rollouts of several words in one segment; a step that is mostly those is said once."""
+        """Log the share of rollouts of several words in one segment; said where most of the first steps' are."""
         share = sum(len(one.phrases) == 1 and " " in one.phrases[0] for one in completions) / max(len(completions), 1)
         self._metrics["train"]["one_segment"].append(share)
-        if share > 0.5 and not (self._solution.needs_unions or self._told_of_single):
-            self._told_of_single = True
+        self._single.append(share)
+        mean = sum(self._single) / len(self._single)
+        if len(self._single) == _FIRST_STEPS and mean > 0.5:
             warnings.warn(
-                f"{share:.0%} of the rollouts of this step are several words in one segment, which credit cannot tell "
-                "apart; segmenter words cuts finer",
+                f"{mean:.0%} of the rollouts of {_FIRST_STEPS} steps are several words in one segment, which credit "
+                "cannot tell apart; segmenter words cuts finer",
                 stacklevel=2,
             )
 

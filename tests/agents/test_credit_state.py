@@ -1,12 +1,13 @@
 """State-conditional Shapley values: by brute force over orders, axioms with negative controls, estimates."""
 
-from itertools import permutations
+from itertools import combinations, permutations
 
 import numpy as np
 import pytest
 
 from credit_games import random_game, sum_of_unanimity_games, tabulated
 from ospo_agents import AgentError
+from ospo_agents.credit import make_solution, state_value
 from ospo_agents.credit.coalitions import all_coalitions
 from ospo_agents.credit.marginals import leave_one_out, prefix_potential
 from ospo_agents.credit.state_value import _effects, _mismatches, plan_state, solve_state, state_shapley_values
@@ -127,3 +128,27 @@ class TestEstimates:
         assert [array.shape for array in solve_state(np.zeros((0, 0), dtype=bool), np.zeros(0))] == [(0,), (0,)]
         with pytest.raises(AgentError, match="at least 2 evaluations, but got 1"):
             plan_state(3, 1, seed=0)
+
+
+def test_kept_or_made_anew_values_are_the_same(monkeypatch):
+    """Texts that share a plan share its posterior, and nothing of another plan, another share or another game."""
+    solutions = [make_solution("state_shapley", budget=100, share=share) for share in (1.0, 0.5)]
+    games = [np.random.default_rng(seed).normal(size=2**9) for seed in range(2)]
+
+    def solved():
+        plans = [(solution, solution.plan(9, seed=seed)) for solution in solutions for seed in (0, 1, 8)]
+        return [
+            solution.solve_with_error(plan, game[plan @ (1 << np.arange(9))])
+            for _ in range(2)
+            for game in games
+            for solution, plan in plans
+        ]
+
+    kept = solved()
+    monkeypatch.setattr(state_value, "_kept_posterior", state_value._posterior)
+    for (credit, errors), (other, other_errors) in zip(kept, solved(), strict=True):
+        np.testing.assert_array_equal(credit, other)
+        np.testing.assert_array_equal(errors, other_errors)
+    np.testing.assert_array_equal(kept[0][0], kept[2][0])  # eight plans for a number of players
+    different = [kept[0][0], kept[1][0], kept[3][0], kept[6][0]]
+    assert all(np.abs(one - two).max() > 1e-6 for one, two in combinations(different, 2))

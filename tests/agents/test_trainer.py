@@ -274,12 +274,12 @@ def test_owen_trains_on_words_in_phrases_and_says_where_it_is_shapley(tokenizer,
 def test_rewrites_of_one_segment_are_logged_and_told_once(tokenizer, tmp_path):
     """Where most rewrites of several words are one segment, credit has nothing to divide."""
     with pytest.warns(UserWarning, match="in one segment, which credit cannot tell apart; segmenter words") as told:
-        whole, _ = train_ospo(tokenizer, tmp_path, segmenter="sentences", max_steps=2)
+        whole, _ = train_ospo(tokenizer, tmp_path, segmenter="sentences", max_steps=12)
     assert len([one for one in told if "in one segment" in str(one.message)]) == 1
-    assert min(row["one_segment"] for row in whole.state.log_history if "reward" in row) > 0.5
+    assert np.mean([row["one_segment"] for row in whole.state.log_history if "reward" in row]) > 0.5
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message=".*in one segment")
-        words, _ = train_ospo(tokenizer, tmp_path, segmenter="words", max_steps=2)  # the negative control
+        words, _ = train_ospo(tokenizer, tmp_path, segmenter="words", max_steps=12)  # the negative control
     assert all(row["one_segment"] == 0 for row in words.state.log_history if "reward" in row)
 
 

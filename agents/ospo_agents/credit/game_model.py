@@ -16,7 +16,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import lu_factor, lu_solve
 
 __all__ = [
     "Posterior",
@@ -111,13 +110,13 @@ class Posterior(NamedTuple):
     """Posterior of N quantities that are linear in the game, all but the C values that it is conditioned on.
 
     Attributes:
-        factors: LU factors of the covariance of the values and their pivots.
-        cross: Covariance of each value with each quantity, float64 (C, N).
+        weights: Weight of each value in the mean of each quantity, float64 (C, N).
+        precision: Inverse of the covariance of the values, float64 (C, C).
         variance: Posterior variance of each quantity where the process has the scale 1, float64 (N,).
     """
 
-    factors: tuple[NDArray[np.float64], NDArray[np.int32]]
-    cross: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    precision: NDArray[np.float64]
     variance: NDArray[np.float64]
 
     def __call__(self, values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -125,9 +124,8 @@ class Posterior(NamedTuple):
 
         The scale of the process is estimated from the values by maximum likelihood.
         """
-        solved = lu_solve(self.factors, values, check_finite=False)
-        variance = (values @ solved / len(values)) * self.variance
-        return self.cross.T @ solved, np.sqrt(np.maximum(variance, 0.0))
+        variance = (values @ self.precision @ values / len(values)) * self.variance
+        return values @ self.weights, np.sqrt(np.maximum(variance, 0.0))
 
 
 def condition(covariance: NDArray[np.float64], cross: NDArray[np.float64], prior: NDArray[np.float64]) -> Posterior:
@@ -140,9 +138,11 @@ def condition(covariance: NDArray[np.float64], cross: NDArray[np.float64], prior
     """
     covariance = covariance.copy()
     covariance[np.diag_indices(len(covariance))] *= 1 + _JITTER
-    factors = lu_factor(covariance, check_finite=False)
-    explained: NDArray[np.float64] = (cross * lu_solve(factors, cross, check_finite=False)).sum(axis=0)
-    return Posterior(factors, cross, prior - explained)
+    both = np.column_stack([cross, np.eye(len(covariance))])
+    solved = np.asarray(np.linalg.solve(covariance, both), dtype=np.float64)
+    weights = solved[:, : cross.shape[1]]
+    explained: NDArray[np.float64] = (cross * weights).sum(axis=0)
+    return Posterior(weights, solved[:, cross.shape[1] :], prior - explained)
 
 
 def _sum(arrays: Iterable[NDArray[np.float64]]) -> NDArray[np.float64]:

@@ -10,6 +10,7 @@ lies between the prefix potential (S empty) and leave-one-out (S all of F_i). Of
 first gets the credit, and a repetition gets little: what an advantage at its place in the text would be.
 """
 
+from functools import lru_cache
 from math import comb
 
 import numpy as np
@@ -26,6 +27,7 @@ from ospo_agents.credit.coalitions import (
     evaluate,
 )
 from ospo_agents.credit.game_model import (
+    Posterior,
     condition,
     distances,
     shapley_covariance,
@@ -38,6 +40,9 @@ from ospo_agents.errors import AgentError
 from ospo_agents.protocols import Coalitions
 
 __all__ = ["plan_state", "solve_state", "state_shapley_values"]
+
+_KEPT = 32  # posteriors, and plans, that are kept since texts share them
+_KEPT_ROWS = 512  # of a plan whose posterior is kept: two megabytes
 
 
 def state_shapley_values(
@@ -66,8 +71,9 @@ def state_shapley_values(
     return solve_state(coalitions, evaluate(game, coalitions), share)
 
 
+@lru_cache(maxsize=_KEPT)
 def plan_state(n: int, budget: int, seed: int) -> Coalitions:
-    """Distinct coalitions that tell what segments add to those before: bool (C, n), at most the budget.
+    """Distinct coalitions that tell what segments add to those before: bool (C, n), at most the budget; read-only.
 
     All 2^n if the budget allows. Else the prefixes and the text without each segment, then pairs that a segment joins:
     the segments before it, and some of those after it. None for no players.
@@ -86,7 +92,7 @@ def plan_state(n: int, budget: int, seed: int) -> Coalitions:
     if budget < 2:
         raise AgentError(f"expected a budget of at least 2 evaluations, but got {budget}")
     if n < 63 and 2**n <= budget:
-        return all_coalitions(n)
+        return _read_only(all_coalitions(n))
     rng = np.random.default_rng(seed)
     ends = np.stack([np.zeros(n, dtype=bool), np.ones(n, dtype=bool)])
     rows = {row.tobytes(): row for row in (*ends, *np.tri(n + 1, n, -1, dtype=bool), *~np.eye(n, dtype=bool))}
@@ -98,7 +104,7 @@ def plan_state(n: int, budget: int, seed: int) -> Coalitions:
         rows.setdefault(row.tobytes(), row.copy())
         row[player] = True
         rows.setdefault(row.tobytes(), row)
-    return np.stack(list(rows.values())[:budget])
+    return _read_only(np.stack(list(rows.values())[:budget]))
 
 
 def solve_state(coalitions: Coalitions, worths: Worths, share: float = 1.0) -> tuple[Credit, Credit]:
@@ -121,6 +127,13 @@ def solve_state(coalitions: Coalitions, worths: Worths, share: float = 1.0) -> t
         every = table(all_coalitions(n))
         mixed: Credit = share * state_of_table(every) + (1 - share) * shapley_of_table(every)
         return mixed, np.zeros(n)
+    posterior = _kept_posterior if len(distinct) <= _KEPT_ROWS else _posterior
+    return posterior(n, distinct.tobytes(), share)(table(distinct))
+
+
+def _posterior(n: int, content: bytes, share: float) -> Posterior:
+    """The posterior of the values given the worths of coalitions, bool (C, n), given as their bytes."""
+    distinct = np.frombuffer(content, dtype=bool).reshape(-1, n)
     by_distance = worth_covariance(n)
     effects = [_effects(by_distance, n, player) for player in range(n)]
     before: NDArray[np.int64] = np.cumsum(~distinct, axis=1) - ~distinct  # players before each that a coalition lacks
@@ -134,7 +147,15 @@ def solve_state(coalitions: Coalitions, worths: Worths, share: float = 1.0) -> t
     profile = shapley_profile(n)
     common = np.array([2 * profile[player:].mean() for player in range(n)])  # the covariance of both values
     prior = share**2 * variance + 2 * share * (1 - share) * common + (1 - share) ** 2 * shapley_variance(n)
-    return condition(by_distance[distances(distinct)], cross, prior)(table(distinct))
+    return condition(by_distance[distances(distinct)], cross, prior)
+
+
+_kept_posterior = lru_cache(maxsize=_KEPT)(_posterior)
+
+
+def _read_only(coalitions: Coalitions) -> Coalitions:
+    coalitions.flags.writeable = False
+    return coalitions
 
 
 def state_of_table(worths: NDArray[np.float64]) -> Credit:

@@ -195,7 +195,7 @@ def state_shapley(budget: int = 512, share: float = 1.0) -> Solution:
         raise AgentError(f"expected a share in [0, 1], but got {share!r}")
     return Solution(
         "state_shapley",
-        lambda n, unions=None, seed=0: plan_state(n, budget, seed),
+        lambda n, unions=None, seed=0: plan_state(n, budget, seed % _PLANS),
         lambda coalitions, worths, unions=None: solve_state(coalitions, worths, share)[0],
         lambda coalitions, worths, unions=None: solve_state(coalitions, worths, share),
     )
