@@ -6,6 +6,7 @@ The matrix of logits of a large vocabulary is read from memory once, and no othe
 from typing import Any
 
 import torch
+from torch.autograd.function import once_differentiable
 
 __all__ = ["log_probabilities"]
 
@@ -47,13 +48,14 @@ class _LogProbabilities(torch.autograd.Function):
             weights = scaled.sub_(most[rows, None]).exp()
             mass[rows] = weights.sum(dim=-1)
             log_probs[rows] = scaled.gather(1, chosen[rows, None])[:, 0] - mass[rows].log()
-            entropy[rows] = mass[rows].log() - torch.linalg.vecdot(weights, scaled) / mass[rows]
+            entropy[rows] = mass[rows].log() - (weights * scaled).sum(dim=-1) / mass[rows]
         ctx.save_for_backward(logits, chosen, most, mass)
         ctx.temperature = temperature
         ctx.mark_non_differentiable(entropy)
         return log_probs, entropy
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: torch.Tensor) -> Any:
         logits, chosen, most, mass = ctx.saved_tensors
         result = torch.empty_like(logits)

@@ -249,7 +249,7 @@ def _check_real_lm(arguments: Namespace) -> None:
     for name, least, most in (("by_words", 1, 65_536), ("by_query_weight", 1, 100)):
         if wrong := [value for value in getattr(arguments, name) if not least <= value <= most]:
             raise AgentError(f"--{name.replace('_', '-')}: expected {least} to {most}, got {wrong[0]}")
-    for task in dict.fromkeys(name.partition("@")[0] for name, *_ in pairs):
+    for task in [name for name, *_ in pairs if "@" not in name]:  # on another one nothing is trained
         _check_learners(task, arguments.methods)
     if wrong_rates := [rate for rate in arguments.learning_rates if not rate > 0]:
         raise AgentError(f"--learning-rates: expected rates above 0, got {wrong_rates[0]:g}")

@@ -1,5 +1,6 @@
 """Interpolated Shapley values: the closed forms by brute force, exactness, plans, and calibrated errors."""
 
+from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
 from math import comb
 
@@ -146,6 +147,17 @@ class TestKeptDesigns:
             np.testing.assert_array_equal(credit, other)
             np.testing.assert_array_equal(errors, other_errors)
         assert np.abs(kept[0][0] - kept[3][0]).max() > 1e-6  # of the same game by another plan
+
+    def test_threads_share_a_design(self):
+        """What one thread solves does not depend on what others solve with the same plan at that time."""
+        solution = make_solution("sampled_shapley")
+        plan = solution.plan(11, seed=0)
+        worths = np.random.default_rng(0).normal(size=(400, len(plan)))
+        alone = [solution.solve(plan, one) for one in worths]
+        with ThreadPoolExecutor(4) as pool:
+            together = list(pool.map(lambda one: solution.solve(plan, one), worths))
+        for one, other in zip(together, alone, strict=True):
+            np.testing.assert_array_equal(one, other)
 
     def test_a_coalition_may_stand_twice_with_one_worth(self):
         game, _ = smooth_game(6, 0)

@@ -40,6 +40,17 @@ def test_values_and_gradients_of_the_definition(rows, temperature, dtype):
         assert (third.grad - own.grad).abs().max() > 0.1
 
 
+@pytest.mark.parametrize("vocabulary", [700, 49_152])
+def test_autocast_changes_nothing(vocabulary):
+    """Autocast puts some functions in bfloat16; all that is inside has float32."""
+    logits, chosen, _ = drawn(40, vocabulary, torch.bfloat16)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        log_probs, entropy = log_probabilities(logits, chosen)
+    expected, expected_entropy = by_definition(logits, chosen, 1.0)
+    torch.testing.assert_close(log_probs.double(), expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(entropy.double(), expected_entropy, rtol=1e-5, atol=2e-5)
+
+
 def test_the_entropy_has_no_gradient_and_the_logits_stay_as_they_are():
     logits, chosen, _ = drawn(20, 50, torch.float32)
     before = logits.clone()

@@ -223,6 +223,10 @@ def test_arguments(tmp_path):
     data = ["--data", "nfcorpus=y", "home-depot=y", "hm-associations=y"]
     every = study.parse(["real-lm", "--policy", "x", *data, "--out", str(tmp_path), "--methods", *METHODS])
     assert every.methods == list(METHODS)
+    both = study.parse(
+        ["real-lm", "--policy", "x", "--data", "nfcorpus=y", "hm@nfcorpus=z", "--methods", "ospo", "phrases"]
+    )
+    assert both.methods == ["ospo", "phrases"]  # two learners on nfcorpus, the only one that is trained on
     with pytest.raises(AgentError, match="--policy is of the part real-lm"):
         study.parse(["learning", "--policy", "x"])
 

@@ -38,7 +38,7 @@ from ospo_agents.protocols import Coalitions
 __all__ = ["interpolated_shapley_values", "plan_pairs", "solve_pairs"]
 
 
-_KEPT = 64  # designs, and plans, that are kept since texts share them
+_KEPT = 128  # designs, and plans, that are kept since texts share them
 _KEPT_ROWS = 512  # of a plan whose design is kept: half a megabyte of factors
 
 

@@ -63,14 +63,12 @@ def _measured(arguments: Namespace, end: float) -> Iterator[tuple[Row, list[str]
         encoder = Path(scratch) / "encoder"
         if arguments.only != "costs":
             yield from ((row, []) for row in correctness_rows(arguments.device, encoder))
-        if arguments.only == "correctness":
-            return
         opened = partial(DenseRetriever, model=str(encoder), device=arguments.device)
 
         def dense() -> RetrievalTask:
             return RetrievalTask(data, opened, metric="nDCG@10", max_words=_MOST_WORDS)
 
-        for load, retriever in _loads(arguments.tiny):
+        for load, retriever in () if arguments.only == "correctness" else _loads(arguments.tiny):
             if time.monotonic() > end:
                 say(f"not begun after {arguments.minutes} minutes: {_described(load, retriever)}")
                 continue
