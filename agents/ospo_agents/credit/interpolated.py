@@ -39,7 +39,7 @@ __all__ = ["interpolated_shapley_values", "plan_pairs", "solve_pairs"]
 
 
 _KEPT = 128  # designs, and plans, that are kept since texts share them
-_KEPT_ROWS = 512  # of a plan whose design is kept: half a megabyte of factors
+_KEPT_ROWS = 512  # of a plan whose design is kept: half a megabyte of the precision
 
 
 def interpolated_shapley_values(game: Game, n: int, budget: int = 512, seed: int = 0) -> tuple[Credit, Credit]:
