@@ -49,7 +49,7 @@ from ospo_agents.policies.prompt_format import PromptFormat
 from ospo_agents.protocols import Task
 from ospo_agents.reward_scale import advantage_per_reward
 from ospo_agents.segments import make_segmenter
-from ospo_agents.stopwatch import Stopwatch
+from ospo_agents.timed_steps import TimedSteps
 from ospo_agents.trl_task import TaskReward, prompt_dataset
 
 __all__ = ["OSPOConfig", "OSPOTrainer"]
@@ -113,7 +113,7 @@ class _TimedTask:
             return self.task.coalition_values(*arguments, **bounds)
 
 
-class OSPOTrainer(CompactRollouts, GRPOTrainer):  # type: ignore[misc]  # TRL ships no types
+class OSPOTrainer(TimedSteps, CompactRollouts, GRPOTrainer):  # type: ignore[misc]  # TRL ships no types
     """GRPO with advantages that follow the credit of each segment of the rewrite.
 
     Each step logs, beside TRL's metrics: ``segments`` a rollout, ``one_segment`` (the share of rollouts of several
@@ -142,6 +142,8 @@ class OSPOTrainer(CompactRollouts, GRPOTrainer):  # type: ignore[misc]  # TRL sh
             redistribution is unknown, the loss does not go with them, importance is sampled by sequence, or ``beta``
             asks for a reference and the policy was never saved.
     """
+
+    stages = ("generation", "scoring", "credit", "update")
 
     def __init__(
         self,
@@ -186,9 +188,6 @@ class OSPOTrainer(CompactRollouts, GRPOTrainer):  # type: ignore[misc]  # TRL sh
         self._redistribute = make_redistribution(args.redistribution, **args.redistribution_settings)
         self._completions: list[CreditedCompletion] = []
         self._generated: list[list[int]] | None = None
-        # Work still queued on a device would otherwise count in a later stage.
-        settle = torch.accelerator.synchronize if args.device.type != "cpu" else (lambda: None)
-        self._watch = Stopwatch(("generation", "scoring", "credit", "update"), settle)
         super().__init__(
             model=model,
             reward_funcs=[TaskReward(task, prompt_format, processing_class), *further],
@@ -198,18 +197,8 @@ class OSPOTrainer(CompactRollouts, GRPOTrainer):  # type: ignore[misc]  # TRL sh
             **trainer_arguments,
         )
 
-    def training_step(self, *arguments: Any) -> torch.Tensor:
-        """TRL's step of one micro-batch, with its time logged."""
-        with self._watch("update"):
-            loss: torch.Tensor = super().training_step(*arguments)
-        if self._step % self.current_gradient_accumulation_steps == 0:
-            for stage, seconds in self._watch.take().items():
-                self._metrics["train"][f"time/{stage}"].append(seconds)
-        return loss
-
     def _generate(self, prompts: list[Any]) -> Any:
-        with self._timed("generation"):
-            output = super()._generate(prompts)
+        output = super()._generate(prompts)
         self._generated = output[2]  # 0 where a tool or an environment wrote a token
         return output
 
@@ -223,8 +212,7 @@ class OSPOTrainer(CompactRollouts, GRPOTrainer):  # type: ignore[misc]  # TRL sh
         rows = inputs
         if self._generated is not None:
             rows = [{**row, "generated": mask} for row, mask in zip(inputs, self._generated, strict=True)]
-        with self._timed("scoring"):
-            rewards: torch.Tensor = super()._calculate_rewards(rows, prompts, completions, completion_ids_list)
+        rewards: torch.Tensor = super()._calculate_rewards(rows, prompts, completions, completion_ids_list)
         self._rewards = rewards
         if self.model.training:
             with self._timed("credit"):
@@ -238,10 +226,6 @@ class OSPOTrainer(CompactRollouts, GRPOTrainer):  # type: ignore[misc]  # TRL sh
             with self._timed("credit"):
                 output["advantages"] = self._token_advantages(output)
         return output
-
-    def _timed(self, stage: str) -> contextlib.AbstractContextManager[None]:
-        """Count the time of a stage of training; evaluation is not counted."""
-        return self._watch(stage) if self.model.training else contextlib.nullcontext()
 
     def _credit(self, prompt_ids: Sequence[str], completion_ids: Sequence[list[int]]) -> list[CreditedCompletion]:
         """Completions of this process, with the credit of their segments."""
@@ -344,6 +328,8 @@ class OSPOTrainer(CompactRollouts, GRPOTrainer):  # type: ignore[misc]  # TRL sh
         """Log the share of rollouts of several words in one segment; said where most of the first steps' are."""
         share = sum(len(one.phrases) == 1 and " " in one.phrases[0] for one in completions) / max(len(completions), 1)
         self._metrics["train"]["one_segment"].append(share)
+        if len(self._single) == _FIRST_STEPS:
+            return
         self._single.append(share)
         mean = sum(self._single) / len(self._single)
         if len(self._single) == _FIRST_STEPS and mean > 0.5:

@@ -208,18 +208,18 @@ def test_a_thousand_random_tokens_in_blocks_equal_one_prefix_at_a_time(tokenizer
 
 
 def test_pieces_and_prefixes_give_the_same_offsets(tokenizer, kind, monkeypatch):
-    """Where a text is its tokens' pieces one after the other, no prefix is decoded; every token's place is equal."""
+    """Decode no prefix where a text is its tokens' pieces one after the other: every token keeps its place."""
     rng = np.random.default_rng(7)
     plain = [token for token in range(len(tokenizer)) if tokenizer.decode([token]).isascii()]
     cases = [encoded(tokenizer, text) for text in TEXTS] + [rng.choice(plain, 40).tolist() for _ in range(40)]
     cases += [[*case[:3], tokenizer.eos_token_id, *case[3:]] for case in cases]
-    found = [(ids, *token_offsets(tokenizer, ids)) for ids in cases]
-    in_pieces = [_ends_of_pieces(tokenizer, ids, text) is not None for ids, text, _ in found]
+    results = [(ids, *token_offsets(tokenizer, ids)) for ids in cases]
+    in_pieces = [_ends_of_pieces(tokenizer, ids, text) is not None for ids, text, _ in results]
     assert any(in_pieces)
     assert not all(in_pieces)  # most decoders put blanks between words, or strip the first one
     assert kind != "byte_level" or sum(in_pieces) > len(cases) / 2
     monkeypatch.setattr("ospo_agents.offsets._ends_of_pieces", lambda *_: None)
-    for ids, text, own in found:
+    for ids, text, own in results:
         other, expected = token_offsets(tokenizer, ids)
         assert other == text
         np.testing.assert_array_equal(own, expected)

@@ -149,7 +149,7 @@ class TestKeptDesigns:
         assert np.abs(kept[0][0] - kept[3][0]).max() > 1e-6  # of the same game by another plan
 
     def test_threads_share_a_design(self):
-        """What one thread solves does not depend on what others solve with the same plan at that time."""
+        """Solve in one thread as in four that share a plan."""
         solution = make_solution("sampled_shapley")
         plan = solution.plan(11, seed=0)
         worths = np.random.default_rng(0).normal(size=(400, len(plan)))

@@ -272,7 +272,7 @@ def test_owen_trains_on_words_in_phrases_and_says_where_it_is_shapley(tokenizer,
 
 
 def test_rewrites_of_one_segment_are_logged_and_told_once(tokenizer, tmp_path):
-    """Where most rewrites of several words are one segment, credit has nothing to divide."""
+    """Tell once that credit has nothing to divide where most rewrites of several words are one segment."""
     with pytest.warns(UserWarning, match="in one segment, which credit cannot tell apart; segmenter words") as told:
         whole, _ = train_ospo(tokenizer, tmp_path, segmenter="sentences", max_steps=12)
     assert len([one for one in told if "in one segment" in str(one.message)]) == 1

@@ -104,7 +104,7 @@ FLOORS = {
         "assignment policies stopwatch",
         "batches",
         "group_advantages",
-        "compact_rollouts trl_task",
+        "compact_rollouts timed_steps trl_task",
         "trainer turn_rollouts",
         "training",
         "integrations",

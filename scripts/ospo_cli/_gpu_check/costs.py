@@ -15,7 +15,7 @@ from trl import GRPOConfig
 from ospo_agents.compact_rollouts import CompactGRPOTrainer
 from ospo_agents.policies.language_model import lora_config
 from ospo_agents.policies.prompt_format import PromptFormat
-from ospo_agents.stopwatch import Stopwatch
+from ospo_agents.timed_steps import TimedSteps
 from ospo_agents.trainer import OSPOConfig, OSPOTrainer
 from ospo_agents.trl_task import TaskReward, prompt_dataset
 from ospo_cli._gpu_check.models import Size, random_policy
@@ -78,30 +78,8 @@ class _Run(NamedTuple):
     attention: str
 
 
-class _TimedGRPO(CompactGRPOTrainer):
+class _TimedGRPO(TimedSteps, CompactGRPOTrainer):
     """GRPO with the seconds of its stages logged as ``OSPOTrainer`` logs its own, so that the two can be compared."""
-
-    def __init__(self, *arguments: Any, args: GRPOConfig, **settings: Any) -> None:
-        settle = torch.accelerator.synchronize if args.device.type != "cpu" else (lambda: None)
-        self._watch = Stopwatch(("generation", "scoring", "update"), settle)
-        super().__init__(*arguments, args=args, **settings)
-
-    def training_step(self, *arguments: Any) -> torch.Tensor:
-        with self._watch("update"):
-            loss: torch.Tensor = super().training_step(*arguments)
-        if self._step % self.current_gradient_accumulation_steps == 0:
-            for stage, seconds in self._watch.take().items():
-                self._metrics["train"][f"time/{stage}"].append(seconds)
-        return loss
-
-    def _generate(self, prompts: list[Any]) -> Any:
-        with self._watch("generation"):
-            return super()._generate(prompts)
-
-    def _calculate_rewards(self, *arguments: Any) -> torch.Tensor:
-        with self._watch("scoring"):
-            rewards: torch.Tensor = super()._calculate_rewards(*arguments)
-        return rewards
 
 
 def measure_costs(
